@@ -1,0 +1,1 @@
+"""SegFormer in MindSpore, on an Ascend or a CPU."""

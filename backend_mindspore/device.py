@@ -1,0 +1,48 @@
+"""Where MindSpore is imported for the commands, and which device it runs on."""
+
+import glob
+import os
+
+from segformer_core.config import RuntimeConfig
+from segformer_core.errors import BackendError
+from segformer_core.learner import Backend
+
+ASCEND_DEVICES = "/dev/davinci[0-9]*"
+
+
+def connect(runtime: RuntimeConfig) -> Backend:
+    """The MindSpore backend on the device and in the mode that `runtime` names. Raises BackendError."""
+    target = device_target(runtime, has_ascend=bool(glob.glob(ASCEND_DEVICES)))
+    prepare(target)
+    try:
+        import mindspore as ms
+    except ModuleNotFoundError as error:
+        raise BackendError("MindSpore is not installed: run pip install '.[mindspore]' in the project's folder") from error
+    from backend_mindspore.learner import Learner
+    from backend_mindspore.loader import batches
+
+    ms.set_context(mode=ms.GRAPH_MODE if runtime.execution_mode == "graph" else ms.PYNATIVE_MODE)
+    if target == "CPU":
+        ms.set_device(target)
+    else:
+        ms.set_device(target, runtime.device_id)
+    return Backend("mindspore", target, Learner, batches)
+
+
+def device_target(runtime: RuntimeConfig, has_ascend: bool) -> str:
+    """`CPU` or `Ascend` for device_target auto, CPU or Ascend."""
+    target = runtime.device_target.lower()
+    if target in ("gpu", "cuda"):
+        raise BackendError("backend_mindspore runs on Ascend or CPU; for an NVIDIA GPU use backend_torch")
+    if target == "ascend" and not has_ascend:
+        raise BackendError(f"device_target Ascend but there is no Ascend device ({ASCEND_DEVICES}); use device_target CPU")
+    return "CPU" if target == "cpu" or not has_ascend else "Ascend"
+
+
+def prepare(target: str) -> None:
+    """Set what MindSpore reads from the environment when it loads; what the user has set stays.
+
+    On a machine with AVX-512 MindSpore's oneDNN falls into its reference convolution, over ten times slower than the AVX2 one.
+    """
+    if target == "CPU":
+        os.environ.setdefault("ONEDNN_MAX_CPU_ISA", "AVX2")

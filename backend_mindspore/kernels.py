@@ -1,0 +1,110 @@
+"""Attention, GELU and upsampling: the three operators whose best form depends on the device.
+
+An Ascend has kernels of its own for them. On a CPU MindSpore's gradients of softmax, erf and bilinear interpolation are
+several times slower than what they are made of, so there they are written as matrix products and products.
+"""
+
+import math
+
+import mindspore as ms
+import numpy as np
+from mindspore import Tensor, nn, ops
+
+
+def on(device: str) -> bool:
+    """Whether the graph is being built for `device`: "CPU" or "Ascend"."""
+    return ms.get_context("device_target") == device
+
+
+class Attend(nn.Cell):
+    """softmax(q kᵀ / √d) v for (B, heads, N, d) queries and (B, heads, M, d) keys and values."""
+
+    def __init__(self, heads: int):
+        super().__init__()
+        self.heads = heads
+        self.on_ascend = on("Ascend")
+        self.plain = PlainAttend()
+
+    def construct(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        if self.on_ascend and q.dtype in (ms.float16, ms.bfloat16):  # the fused kernel takes no float32
+            scale = q.shape[-1] ** -0.5
+            return ops.flash_attention_score(q, k, v, self.heads, scalar_value=scale, input_layout="BNSD")
+        return self.plain(q, k, v)
+
+
+class PlainAttend(nn.Cell):
+    """`Attend` written out. The backward pass computes the (N, M) probabilities again instead of keeping them."""
+
+    def construct(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        return ops.BatchMatMul()(self._probabilities(q, k), v)
+
+    def bprop(self, q: Tensor, k: Tensor, v: Tensor, out: Tensor, dout: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        scale = q.shape[-1] ** -0.5
+        p = self._probabilities(q, k)
+        dv = ops.BatchMatMul(transpose_a=True)(p, dout)
+        # softmax's gradient is p (dp - Σ p dp) and Σ p dp = Σ dout·out: one more column makes it part of dp's product
+        shift = -ops.ReduceSum(keep_dims=True)(dout * out, -1)
+        ones = ops.ones_like(v[..., :1])
+        dp = ops.BatchMatMul(transpose_b=True)(ops.concat((dout, shift), -1), ops.concat((v, ones), -1))
+        ds = p * dp
+        dq = ops.BatchMatMul()(ds, k * scale)
+        dk = ops.BatchMatMul(transpose_a=True)(ds, q * scale)
+        return dq, dk, dv
+
+    def _probabilities(self, q: Tensor, k: Tensor) -> Tensor:
+        """(B, heads, N, M)."""
+        return ops.Softmax(axis=-1)(ops.BatchMatMul(transpose_b=True)(q * q.shape[-1] ** -0.5, k))
+
+
+class Gelu(nn.Cell):
+    """`flavour` is the spec's: "erf" (exact) or "tanh"."""
+
+    def __init__(self, flavour: str):
+        super().__init__()
+        self.approximate = "none" if flavour == "erf" else "tanh"
+        self.normal_cdf = NormalCdf() if flavour == "erf" and on("CPU") else None
+
+    def construct(self, x: Tensor) -> Tensor:
+        if self.normal_cdf is not None:
+            return x * self.normal_cdf(x)
+        return ops.gelu(x, approximate=self.approximate)
+
+
+class NormalCdf(nn.Cell):
+    """Φ(x), the standard normal distribution function; its derivative is the density."""
+
+    def construct(self, x: Tensor) -> Tensor:
+        return ops.erf(x * math.sqrt(0.5)) * 0.5 + 0.5
+
+    def bprop(self, x: Tensor, out: Tensor, dout: Tensor) -> tuple[Tensor]:
+        return (dout * ops.exp(x * x * -0.5) * (1.0 / math.sqrt(2.0 * math.pi)),)
+
+
+class Upsample(nn.Cell):
+    """(B, C, h, w) -> (B, C, *size), bilinear with half-pixel centres."""
+
+    def __init__(self):
+        super().__init__()
+        self.on_cpu = on("CPU")
+
+    def construct(self, x: Tensor, size: tuple[int, int]) -> Tensor:
+        if not self.on_cpu:
+            return ops.interpolate(x, size=size, mode="bilinear", align_corners=False)
+        B, C, h, w = x.shape
+        rows, columns = interpolation_matrix(h, size[0]), interpolation_matrix(w, size[1])
+        x = ops.MatMul(transpose_b=True)(ops.reshape(x, (B * C * h, w)), columns)
+        rows = ops.broadcast_to(ops.expand_dims(rows, 0), (B * C, size[0], h))
+        return ops.reshape(ops.BatchMatMul()(rows, ops.reshape(x, (B * C, h, size[1]))), (B, C, *size))
+
+
+@ms.constexpr
+def interpolation_matrix(inputs: int, outputs: int) -> Tensor:
+    """(outputs, inputs) float32: one axis of bilinear interpolation with half-pixel centres, edges repeated."""
+    centres = np.maximum((np.arange(outputs) + 0.5) * (inputs / outputs) - 0.5, 0.0)
+    low = np.minimum(centres.astype(np.int64), inputs - 1)
+    high = np.minimum(low + 1, inputs - 1)
+    share = centres - low
+    matrix = np.zeros((outputs, inputs))
+    np.add.at(matrix, (np.arange(outputs), low), 1.0 - share)
+    np.add.at(matrix, (np.arange(outputs), high), share)
+    return Tensor(matrix.astype(np.float32))

@@ -1,0 +1,136 @@
+"""The spec's leaves as MindSpore layers: the only file that passes eps, momentum, padding or groups."""
+
+from functools import singledispatch
+
+from mindspore import Tensor, nn, ops
+
+from segformer_core.spec.layers import BatchNorm2d, Conv2d, LayerNorm, Leaf, Linear
+
+LEAF_NAMES = {
+    LayerNorm: {"weight": "gamma", "bias": "beta"},
+    BatchNorm2d: {
+        "weight": "gamma",
+        "bias": "beta",
+        "running_mean": "moving_mean",
+        "running_var": "moving_variance",
+    },
+}
+"""What MindSpore calls a layer's arrays, where that is not what the spec calls them."""
+
+
+@singledispatch
+def build(leaf: Leaf) -> nn.Cell:
+    """The layer that `leaf` describes; its first values are zeros, to be replaced by `load_arrays`."""
+    raise TypeError(f"no layer for {type(leaf).__name__}")
+
+
+@build.register
+def _(leaf: Linear) -> nn.Cell:
+    return nn.Dense(
+        leaf.in_features, leaf.out_features, weight_init="zeros", bias_init="zeros", has_bias=True, activation=None
+    )
+
+
+@build.register
+def _(leaf: Conv2d) -> nn.Cell:
+    return nn.Conv2d(
+        leaf.in_channels,
+        leaf.out_channels,
+        leaf.kernel,
+        stride=leaf.stride,
+        pad_mode="pad",
+        padding=leaf.padding,
+        dilation=1,
+        group=leaf.groups,
+        has_bias=leaf.bias,
+        weight_init="zeros",
+        bias_init="zeros",
+        data_format="NCHW",
+    )
+
+
+@build.register
+def _(leaf: LayerNorm) -> nn.Cell:
+    return nn.LayerNorm(
+        (leaf.features,),
+        begin_norm_axis=-1,
+        begin_params_axis=-1,
+        gamma_init="ones",
+        beta_init="zeros",
+        epsilon=leaf.eps,
+    )
+
+
+@build.register
+def _(leaf: BatchNorm2d) -> nn.Cell:
+    return nn.BatchNorm2d(
+        leaf.features,
+        eps=leaf.eps,
+        momentum=1.0 - leaf.momentum,  # MindSpore's is the share of the old statistics
+        affine=True,
+        gamma_init="ones",
+        beta_init="zeros",
+        moving_mean_init="zeros",
+        moving_var_init="ones",
+        use_batch_statistics=None,
+        data_format="NCHW",
+    )
+
+
+def to_map(tokens: Tensor, size: tuple[int, int]) -> Tensor:
+    """(B, H·W, C) -> (B, C, H, W)."""
+    B, _, C = tokens.shape
+    return ops.reshape(ops.transpose(tokens, (0, 2, 1)), (B, C, *size))
+
+
+def to_tokens(x: Tensor) -> Tensor:
+    """(B, C, H, W) -> (B, H·W, C)."""
+    B, C, H, W = x.shape
+    return ops.transpose(ops.reshape(x, (B, C, H * W)), (0, 2, 1))
+
+
+def linear(tokens: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """(B, N, C) -> (B, N, O)."""
+    B, N, C = tokens.shape
+    x = ops.MatMul(transpose_b=True)(ops.reshape(tokens, (B * N, C)), weight)
+    return ops.reshape(ops.BiasAdd()(x, bias), (B, N, -1))
+
+
+def linear_to_map(tokens: Tensor, weight: Tensor, bias: Tensor | None, size: tuple[int, int]) -> Tensor:
+    """(B, H·W, C) -> (B, O, H, W): `linear` and `to_map` in one matrix product, which transposes for free."""
+    B, O = tokens.shape[0], weight.shape[0]
+    x = ops.BatchMatMul(transpose_b=True)(_batched(weight, B), tokens)
+    x = ops.reshape(x, (B, O, *size))
+    return x if bias is None else ops.BiasAdd()(x, bias)
+
+
+def linear_from_map(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """(B, C, H, W) -> (B, H·W, O): `to_tokens` and `linear` in one matrix product."""
+    B, C, H, W = x.shape
+    x = ops.BatchMatMul(transpose_a=True, transpose_b=True)(ops.reshape(x, (B, C, H * W)), _batched(weight, B))
+    return ops.reshape(ops.BiasAdd()(ops.reshape(x, (B * H * W, -1)), bias), (B, H * W, -1))
+
+
+def pointwise(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """(B, C, H, W) -> (B, O, H, W): a 1×1 convolution; `weight` is (O, C)."""
+    B, C, H, W = x.shape
+    x = ops.BatchMatMul()(_batched(weight, B), ops.reshape(x, (B, C, H * W)))
+    return ops.BiasAdd()(ops.reshape(x, (B, -1, H, W)), bias)
+
+
+def reduce_tokens(sr: nn.Conv2d, tokens: Tensor, size: tuple[int, int]) -> Tensor:
+    """(B, H·W, C) -> (B, H/R·W/R, C): the sr convolution, whose R×R patches do not overlap, as a product of patches."""
+    B, _, C = tokens.shape
+    R = sr.kernel_size[0]
+    h, w = size[0] // R, size[1] // R
+    x = ops.reshape(tokens, (B, *size, C))
+    if (h * R, w * R) != size:
+        x = x[:, : h * R, : w * R]
+    x = ops.transpose(ops.reshape(x, (B, h, R, w, R * C)), (0, 1, 3, 2, 4))
+    weight = ops.reshape(ops.transpose(sr.weight, (0, 2, 3, 1)), (C, R * R * C))
+    return linear(ops.reshape(x, (B, h * w, R * R * C)), weight, sr.bias)
+
+
+def _batched(weight: Tensor, batch: int) -> Tensor:
+    """(O, C) -> (batch, O, C)."""
+    return ops.broadcast_to(ops.expand_dims(weight, 0), (batch, *weight.shape))

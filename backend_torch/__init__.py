@@ -1,0 +1,1 @@
+"""SegFormer in PyTorch, on a CPU or a CUDA device: the reference."""

@@ -1,0 +1,43 @@
+"""Attention, GELU and upsampling: the three operators whose best form depends on the framework."""
+
+import torch
+from torch import Tensor, nn
+
+
+class Attend(nn.Module):
+    """softmax(q kᵀ / √d) v for (B, heads, N, d) queries and (B, heads, M, d) keys and values."""
+
+    def __init__(self):
+        super().__init__()
+        self.fused = True
+        self.plain = PlainAttend()
+
+    def forward(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        if self.fused:
+            return nn.functional.scaled_dot_product_attention(q, k, v, dropout_p=0.0, is_causal=False)
+        return self.plain(q, k, v)
+
+
+class PlainAttend(nn.Module):
+    """`Attend` written out."""
+
+    def forward(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        return torch.softmax((q * q.shape[-1] ** -0.5) @ k.transpose(-2, -1), dim=-1) @ v
+
+
+class Gelu(nn.Module):
+    """`flavour` is the spec's: "erf" (exact) or "tanh"."""
+
+    def __init__(self, flavour: str):
+        super().__init__()
+        self.approximate = "none" if flavour == "erf" else "tanh"
+
+    def forward(self, x: Tensor) -> Tensor:
+        return nn.functional.gelu(x, approximate=self.approximate)
+
+
+class Upsample(nn.Module):
+    """(B, C, h, w) -> (B, C, *size), bilinear with half-pixel centres."""
+
+    def forward(self, x: Tensor, size: tuple[int, int]) -> Tensor:
+        return nn.functional.interpolate(x, size, mode="bilinear", align_corners=False, antialias=False)

@@ -1,0 +1,29 @@
+"""Batches of a training stream through PyTorch's DataLoader; `backend_mindspore/loader.py` is its twin."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader
+
+from segformer_core.data.pipeline import GuardedStream, TrainingStream, raise_message
+from segformer_core.learner import Batch
+
+
+def batches(stream: TrainingStream, workers: int, first_step: int) -> Iterator[Batch]:
+    """The run's batches from `first_step` on, read ahead by `workers` processes. Raises DataError."""
+    size = stream.batch_size
+    loader = DataLoader(
+        GuardedStream(stream),
+        batch_size=size,
+        sampler=range(first_step * size, len(stream)),
+        num_workers=workers,
+        collate_fn=_stack,
+    )
+    for images, labels, messages in loader:
+        raise_message(messages.numpy())
+        yield images.numpy(), labels.numpy()
+
+
+def _stack(samples: list[tuple[np.ndarray, ...]]) -> tuple[torch.Tensor, ...]:
+    return tuple(torch.from_numpy(np.stack(arrays)) for arrays in zip(*samples, strict=True))

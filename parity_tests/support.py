@@ -1,0 +1,154 @@
+"""What the rungs share: hot weights, batches, learners of both frameworks, and a comparator that raises."""
+
+import os
+
+import numpy as np
+
+from parity_tests.tolerances import tolerance
+from segformer_core.config import Config, OptimizerConfig, RuntimeConfig
+from segformer_core.learner import Batch, Learner
+from segformer_core.spec.arrays import array_specs
+from segformer_core.spec.model import SegFormer
+from segformer_core.training.masks import KeepMasks, draw_keep_masks
+from segformer_core.training.schedule import parameter_groups
+
+DEVICE = os.environ.get("SEGFORMER_DEVICE", "CPU")
+MODES = ("graph", "pynative")
+MEASURED: dict[str, float] = {}
+"""Largest difference that passed in this session, by rung."""
+
+
+def hot_arrays(spec: SegFormer, seed: int = 0) -> dict[str, np.ndarray]:
+    """Weights that make every array matter: unit gain in each layer, biases, gammas and statistics all away from 0 and 1.
+
+    At initialisation a swapped key and value hides below 0.1; with these it is O(1).
+    """
+    rng = np.random.default_rng(seed)
+    arrays = {}
+    for array in array_specs(spec):
+        values = rng.standard_normal(array.shape)
+        if array.leaf_name == "running_var":
+            values = rng.uniform(0.5, 2.0, array.shape)
+        elif len(array.shape) > 1:
+            values *= array.owner.fan_in**-0.5
+        elif array.leaf_name == "weight":
+            values = 1.0 + 0.3 * values
+        else:
+            values *= 0.3
+        arrays[array.name] = values.astype(np.float32)
+    return arrays
+
+
+def random_images(batch: int, height: int, width: int, seed: int = 0, channels: int = 3) -> np.ndarray:
+    """(batch, channels, height, width) float32, unit variance."""
+    return np.random.default_rng(seed).standard_normal((batch, channels, height, width)).astype(np.float32)
+
+
+def random_batch(spec: SegFormer, batch: int, height: int, width: int, seed: int = 0) -> Batch:
+    """Random images with random labels, a tenth of them ignored."""
+    rng = np.random.default_rng((seed, 1))
+    labels = rng.integers(0, spec.class_count, (batch, height, width))
+    labels[rng.random(labels.shape) < 0.1] = 255
+    return random_images(batch, height, width, seed, spec.in_channels), labels.astype(np.int32)
+
+
+def random_masks(spec: SegFormer, batch: int, seed: int = 0) -> KeepMasks:
+    return draw_keep_masks(spec, seed, 0, range(batch))
+
+
+def torch_learner(spec: SegFormer, arrays: dict[str, np.ndarray], optimizer: OptimizerConfig | None = None) -> Learner:
+    from backend_torch.device import connect
+
+    return _learner(connect, spec, arrays, optimizer, "graph")
+
+
+def mindspore_learner(
+    spec: SegFormer, arrays: dict[str, np.ndarray], optimizer: OptimizerConfig | None = None, mode: str = "graph"
+) -> Learner:
+    """The execution mode is MindSpore's global state: it holds until the next learner is made."""
+    from backend_mindspore.device import connect
+
+    return _learner(connect, spec, arrays, optimizer, mode)
+
+
+def _learner(connect, spec, arrays, optimizer, mode) -> Learner:
+    config = Config(optimizer=optimizer or OptimizerConfig(), runtime=RuntimeConfig(device_target=DEVICE, execution_mode=mode))
+    learner = connect(config.runtime).learner(spec, config)
+    learner.load_arrays(arrays)
+    return learner
+
+
+def logits(learner: Learner, images: np.ndarray) -> np.ndarray:
+    """(B, C, H, W) -> (B, K, H/4, W/4), in inference mode."""
+    return _run(learner, images)[-1]
+
+
+def features(learner: Learner, images: np.ndarray) -> list[np.ndarray]:
+    """(B, C, H, W) -> tokens of c1..c4, each (B, H_i·W_i, C_i), in inference mode."""
+    return _run(learner, images)[:-1]
+
+
+def _run(learner: Learner, images: np.ndarray) -> list[np.ndarray]:
+    if learner.__class__.__module__.startswith("backend_torch"):
+        import torch
+
+        learner.model.eval()
+        with torch.no_grad():
+            tokens, sizes = learner.model.features(torch.from_numpy(images).to(learner.device))
+            outputs = [*tokens, learner.model.decode_head(tokens, sizes, None)]
+        return [output.cpu().numpy() for output in outputs]
+    from mindspore import Tensor
+
+    from parity_tests.mindspore_cells import FeaturesAndLogits
+
+    learner.model.set_train(False)
+    return [output.asnumpy() for output in FeaturesAndLogits(learner.model)(Tensor(images))]
+
+
+def gradients(learner: Learner, batch: Batch, masks: KeepMasks) -> tuple[float, dict[str, np.ndarray]]:
+    """The training loss and its gradient by every trainable array; the running statistics are updated on the way."""
+    inputs = (*batch, masks.paths, masks.channels)
+    if learner.__class__.__module__.startswith("backend_torch"):
+        import torch
+
+        learner.model.train()
+        learner.model.zero_grad()
+        loss = learner.compute_loss(*(torch.from_numpy(value).to(learner.device) for value in inputs))
+        loss.backward()
+        return float(loss.detach()), {name: value.grad.cpu().numpy() for name, value in learner.model.named_parameters()}
+    from mindspore import Tensor
+
+    from parity_tests.mindspore_cells import Gradients
+
+    learner.model.set_train(True)
+    loss, values = Gradients(learner.training)(*map(Tensor, inputs))
+    names = [name for group in parameter_groups(learner.spec, OptimizerConfig()) for name in group.names]
+    return float(loss), {name: value.asnumpy() for name, value in zip(names, values, strict=True)}
+
+
+def difference(got: np.ndarray, want: np.ndarray) -> float:
+    """Largest absolute difference; shapes must agree and nothing may be NaN."""
+    assert got.shape == want.shape, f"shape {got.shape}, expected {want.shape}"
+    assert np.isfinite(got).all() and np.isfinite(want).all(), "values are not finite"
+    return float(np.abs(got.astype(np.float64) - want.astype(np.float64)).max()) if got.size else 0.0
+
+
+def assert_close(name: str, got: np.ndarray, want: np.ndarray, rung: str) -> None:
+    """Raise unless `got` is within the tolerance of `rung`."""
+    check_difference(name, difference(got, want), rung)
+
+
+def check_difference(name: str, found: float, rung: str) -> None:
+    """Raise unless `found` is within the tolerance of `rung`; the largest of the session is printed at its end."""
+    allowed = tolerance(rung, DEVICE)
+    assert found <= allowed, f"{name}: largest difference {found:.3g}, {rung} allows {allowed:.3g}"
+    MEASURED[rung] = max(found, MEASURED.get(rung, 0.0))
+
+
+def perturbed(arrays: dict[str, np.ndarray], name: str, amount: float) -> dict[str, np.ndarray]:
+    """A copy with the first number of one array shifted: the negative control of a comparison."""
+    changed = arrays[name].copy()
+    changed.flat[0] += amount
+    return {**arrays, name: changed}
+
+

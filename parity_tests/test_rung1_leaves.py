@@ -1,0 +1,231 @@
+"""Rung 1: each leaf and kernel against numpy in float64, with a probe chosen to expose its constant."""
+
+import math
+
+import numpy as np
+import pytest
+
+from parity_tests.support import DEVICE, assert_close, difference
+from parity_tests.tolerances import tolerance
+from segformer_core.spec.layers import BatchNorm2d, Conv2d, LayerNorm, Linear
+
+BACKENDS = ("torch", "mindspore")
+rng = np.random.default_rng(0)
+
+
+def values(*shape: int, scale: float = 1.0, shift: float = 0.0) -> np.ndarray:
+    return (rng.standard_normal(shape) * scale + shift).astype(np.float32)
+
+
+class Framework:
+    """The same few verbs for both frameworks' layers and kernels."""
+
+    def __init__(self, name: str):
+        self.name = name
+        if name == "torch":
+            import torch
+
+            import backend_torch.kernels as kernels
+            import backend_torch.layers as layers
+
+            self.tensor = torch.from_numpy
+        else:
+            import mindspore
+            from mindspore import Tensor
+
+            import backend_mindspore.kernels as kernels
+            import backend_mindspore.layers as layers
+
+            mindspore.set_context(mode=mindspore.PYNATIVE_MODE)
+            self.tensor = Tensor
+        self.layers, self.kernels = layers, kernels
+
+    def build(self, leaf, arrays):
+        layer = self.layers.build(leaf)
+        if self.name == "torch":
+            import torch
+
+            with torch.no_grad():
+                for name, value in arrays.items():
+                    getattr(layer, name).copy_(torch.from_numpy(value))
+            return layer
+        names = self.layers.LEAF_NAMES.get(type(leaf), {})
+        for name, value in arrays.items():
+            getattr(layer, names.get(name, name)).set_data(self.tensor(value))
+        return layer
+
+    def train(self, layer, training: bool):
+        return layer.train(training) if self.name == "torch" else layer.set_train(training)
+
+    def numpy(self, tensor) -> np.ndarray:
+        return tensor.detach().numpy() if self.name == "torch" else tensor.asnumpy()
+
+    def array(self, layer, leaf, name: str) -> np.ndarray:
+        if self.name == "mindspore":
+            name = self.layers.LEAF_NAMES[type(leaf)][name]
+        return self.numpy(getattr(layer, name))
+
+
+@pytest.fixture(params=BACKENDS)
+def framework(request) -> Framework:
+    request.getfixturevalue(f"need_{request.param}")
+    return Framework(request.param)
+
+
+def leaf_arrays(leaf) -> dict[str, np.ndarray]:
+    arrays = {name: values(*shape) for name, shape in leaf.shapes().items()}
+    if isinstance(leaf, Conv2d):
+        arrays["weight"] *= np.float32(leaf.fan_in**-0.5)
+    if "running_var" in arrays:
+        arrays["running_var"] = np.abs(arrays["running_var"]) + 0.5
+    return arrays
+
+
+def layer_norm(x, arrays, eps):
+    x = x.astype(np.float64)
+    scaled = (x - x.mean(-1, keepdims=True)) / np.sqrt(x.var(-1, keepdims=True) + eps)
+    return scaled * arrays["weight"] + arrays["bias"]
+
+
+def convolution(x, arrays, leaf):
+    """Straight from the definition: a sum over the kernel's taps of shifted, strided images."""
+    x = np.pad(x.astype(np.float64), ((0, 0), (0, 0), (leaf.padding,) * 2, (leaf.padding,) * 2))
+    h, w = ((size - leaf.kernel) // leaf.stride + 1 for size in x.shape[2:])
+    B, C = x.shape[:2]
+    out = np.zeros((B, leaf.groups, leaf.out_channels // leaf.groups, h, w))
+    x = x.reshape(B, leaf.groups, C // leaf.groups, *x.shape[2:])
+    weight = arrays["weight"].reshape(leaf.groups, -1, C // leaf.groups, leaf.kernel, leaf.kernel)
+    for i in range(leaf.kernel):
+        for j in range(leaf.kernel):
+            patch = x[..., i : i + h * leaf.stride : leaf.stride, j : j + w * leaf.stride : leaf.stride][..., :h, :w]
+            out += np.einsum("bgchw,goc->bgohw", patch, weight[..., i, j])
+    return out.reshape(B, leaf.out_channels, h, w) + arrays["bias"][:, None, None]
+
+
+def test_linear(framework):
+    leaf = Linear(24, 40)
+    arrays, x = leaf_arrays(leaf), values(2, 9, 24)
+    got = framework.numpy(framework.build(leaf, arrays)(framework.tensor(x)))
+    assert_close("Linear", got, x.astype(np.float64) @ arrays["weight"].T + arrays["bias"], "leaf")
+
+
+@pytest.mark.parametrize("eps", [1e-5, 1e-6])
+def test_layer_norm_shows_its_eps_on_small_inputs(framework, eps):
+    leaf = LayerNorm(64, eps)
+    arrays, x = leaf_arrays(leaf), values(2, 9, 64, scale=0.01)
+    got = framework.numpy(framework.build(leaf, arrays)(framework.tensor(x)))
+    assert_close("LayerNorm", got, layer_norm(x, arrays, eps), "leaf")
+    other = layer_norm(x, arrays, 1.1e-5 - eps)  # the control: the other profile's eps
+    assert difference(got, other) > 100 * tolerance("leaf", DEVICE)
+
+
+@pytest.mark.parametrize(
+    "leaf",
+    [
+        Conv2d(3, 16, kernel=7, stride=4, padding=3),
+        Conv2d(8, 16, kernel=3, stride=2, padding=1),
+        Conv2d(16, 16, kernel=3, padding=1, groups=16),
+        Conv2d(8, 8, kernel=8, stride=8),
+    ],
+    ids=["patch", "merge", "depthwise", "sr"],
+)
+def test_convolution_at_the_border_of_odd_sizes(framework, leaf):
+    arrays, x = leaf_arrays(leaf), values(2, leaf.in_channels, 29, 35)
+    got = framework.numpy(framework.build(leaf, arrays)(framework.tensor(x)))
+    assert got.shape[2:] == (leaf.output_size(29), leaf.output_size(35))
+    want = convolution(x, arrays, leaf)
+    assert_close("Conv2d", got, want, "convolution")
+
+
+@pytest.mark.parametrize("size", [(16, 24), (19, 27)], ids=["divisible", "odd"])
+def test_reduced_tokens_are_the_sr_convolution(framework, size):
+    leaf = Conv2d(6, 6, kernel=4, stride=4)
+    arrays, x = leaf_arrays(leaf), values(2, 6, *size)
+    tokens = np.ascontiguousarray(x.reshape(2, 6, -1).transpose(0, 2, 1))
+    layer = framework.build(leaf, arrays)
+    got = framework.numpy(framework.layers.reduce_tokens(layer, framework.tensor(tokens), size))
+    want = convolution(x, arrays, leaf).reshape(2, 6, -1).transpose(0, 2, 1)
+    assert_close("reduce_tokens", got, want, "convolution")
+
+
+def test_products_that_change_layout(framework):
+    layers, tensor = framework.layers, framework.tensor
+    tokens, weight, bias = values(2, 12, 5), values(7, 5), values(7)
+    want = tokens.astype(np.float64) @ weight.T + bias
+    as_map = want.transpose(0, 2, 1).reshape(2, 7, 3, 4)
+    x = np.ascontiguousarray(tokens.transpose(0, 2, 1).reshape(2, 5, 3, 4))
+    arguments = (tensor(weight), tensor(bias))
+    assert_close("linear", framework.numpy(layers.linear(tensor(tokens), *arguments)), want, "leaf")
+    assert_close("to map", framework.numpy(layers.linear_to_map(tensor(tokens), *arguments, (3, 4))), as_map, "leaf")
+    assert_close("from map", framework.numpy(layers.linear_from_map(tensor(x), *arguments)), want, "leaf")
+    assert_close("pointwise", framework.numpy(layers.pointwise(tensor(x), *arguments)), as_map, "leaf")
+
+
+def test_batch_norm_and_its_running_statistics(framework):
+    leaf = BatchNorm2d(6)
+    arrays, x = leaf_arrays(leaf), values(3, 6, 5, 7, scale=2.0, shift=1.0)
+    layer = framework.build(leaf, arrays)
+    framework.train(layer, True)
+    got = framework.numpy(layer(framework.tensor(x)))
+    x64, column = x.astype(np.float64), (slice(None), None, None)
+    mean, var = x64.mean((0, 2, 3)), x64.var((0, 2, 3))
+    want = (x64 - mean[column]) / np.sqrt(var[column] + 1e-5) * arrays["weight"][column] + arrays["bias"][column]
+    assert_close("BatchNorm2d", got, want, "leaf")
+    unbiased = x64.var((0, 2, 3), ddof=1)
+    assert difference(unbiased, var) > 0.01  # the control: the two estimates are told apart
+    running_mean = 0.9 * arrays["running_mean"] + 0.1 * mean
+    assert_close("running mean", framework.array(layer, leaf, "running_mean"), running_mean, "leaf")
+    running_var = 0.9 * arrays["running_var"] + 0.1 * unbiased
+    assert_close("running variance", framework.array(layer, leaf, "running_var"), running_var, "leaf")
+    framework.train(layer, False)
+    got = framework.numpy(layer(framework.tensor(x)))
+    scaled = (x64 - running_mean[column]) / np.sqrt(running_var[column] + 1e-5)
+    assert_close("inference", got, scaled * arrays["weight"][column] + arrays["bias"][column], "leaf")
+
+
+def test_gelu_flavours(framework):
+    x = np.linspace(-6, 6, 20001, dtype=np.float32)
+    erf = np.array([0.5 * v * (1 + math.erf(v / math.sqrt(2))) for v in x.astype(np.float64)])
+    x64 = x.astype(np.float64)
+    tanh = 0.5 * x64 * (1 + np.tanh(math.sqrt(2 / math.pi) * (x64 + 0.044715 * x64**3)))
+    exact = framework.numpy(framework.kernels.Gelu("erf")(framework.tensor(x)))
+    assert_close("erf", exact, erf, "leaf")
+    assert_close("tanh", framework.numpy(framework.kernels.Gelu("tanh")(framework.tensor(x))), tanh, "tanh GELU")
+    assert difference(exact, tanh) > 2 * tolerance("tanh GELU", DEVICE)
+
+
+def attention(q, k, v):
+    scores = q.astype(np.float64) @ k.transpose(0, 1, 3, 2) / math.sqrt(q.shape[-1])
+    p = np.exp(scores - scores.max(-1, keepdims=True))
+    return p / p.sum(-1, keepdims=True) @ v
+
+
+@pytest.mark.parametrize("form", ["Attend", "PlainAttend"])
+def test_attention_in_both_forms(framework, form):
+    if form == "Attend" and framework.name == "mindspore":
+        kernel = framework.kernels.Attend(heads=2)
+    else:
+        kernel = getattr(framework.kernels, form)()
+    q, k, v = values(2, 2, 33, 8, scale=2), values(2, 2, 9, 8), values(2, 2, 9, 8)
+    got = framework.numpy(kernel(*map(framework.tensor, (q, k, v))))
+    assert_close(form, got, attention(q, k, v), "attention")
+    assert difference(got, attention(q, v, k)) > 0.1
+
+
+@pytest.mark.parametrize("size", [((5, 9), (20, 36)), ((5, 9), (17, 31)), ((8, 8), (8, 8)), ((1, 1), (4, 4)), ((16, 12), (7, 5))])
+def test_upsampling_has_half_pixel_centres(framework, size):
+    small, large = size
+    x = values(2, 3, *small)
+    got = framework.numpy(framework.kernels.Upsample()(framework.tensor(x), large))
+
+    def axis(inputs, outputs):
+        rows = np.zeros((outputs, inputs))
+        for o in range(outputs):
+            centre = max((o + 0.5) * inputs / outputs - 0.5, 0)
+            low = min(int(centre), inputs - 1)
+            rows[o, low] += 1 - (centre - low)
+            rows[o, min(low + 1, inputs - 1)] += centre - low
+        return rows
+
+    want = axis(small[0], large[0]) @ x.astype(np.float64) @ axis(small[1], large[1]).T
+    assert_close("Upsample", got, want, "leaf")

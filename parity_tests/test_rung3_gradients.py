@@ -1,0 +1,92 @@
+"""Rung 3: the loss, every gradient and BatchNorm's running statistics, drop path and dropout at the paper's rates."""
+
+import numpy as np
+import pytest
+
+from parity_tests.support import (
+    DEVICE,
+    MODES,
+    assert_close,
+    check_difference,
+    difference,
+    gradients,
+    hot_arrays,
+    mindspore_learner,
+    random_batch,
+    random_masks,
+    torch_learner,
+)
+from parity_tests.tolerances import tolerance
+from segformer_core.spec.layers import RUNNING_STATISTICS
+from segformer_core.spec.model import segformer
+from segformer_core.training.masks import KeepMasks
+
+SPEC = segformer("b0", class_count=7, drop_path_rate=0.3, head_dropout_rate=0.3)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_loss_gradients_and_statistics(mode, need_torch, need_mindspore):
+    arrays, masks = hot_arrays(SPEC), random_masks(SPEC, 2)
+    assert (masks.paths == 0).any() and (masks.channels == 0).any()
+    batch = random_batch(SPEC, 2, 75, 107)
+    first, second = torch_learner(SPEC, arrays), mindspore_learner(SPEC, arrays, mode=mode)
+    loss, want = gradients(first, batch, masks)
+    other_loss, got = gradients(second, batch, masks)
+    assert_close("loss", np.array(other_loss), np.array(loss), "loss")
+    assert got.keys() == want.keys()
+    largest = max(float(np.abs(value).max()) for value in want.values())
+    for name, value in want.items():
+        scale = max(float(np.abs(value).max()), 1e-4 * largest)  # some gradients are 0 but for rounding
+        check_difference(name, difference(got[name], value) / scale, "gradients")
+    assert not any(found["decode_head.linear_c.0.bias"].any() for found in (got, want)), "BatchNorm removes its effect"
+    for name in arrays:
+        if name.rpartition(".")[2] in RUNNING_STATISTICS:
+            assert not np.array_equal(first.arrays()[name], arrays[name]), "training must move the statistics"
+            assert_close(name, second.arrays()[name], first.arrays()[name], "running statistics")
+
+
+def test_the_comparison_sees_one_dropped_branch(need_torch):
+    arrays, batch, masks = hot_arrays(SPEC), random_batch(SPEC, 2, 64, 64), random_masks(SPEC, 2)
+    paths = masks.paths.copy()
+    paths[3, 1, 0] = 1.0 - paths[3, 1, 0].clip(0, 1)
+    loss, want = gradients(torch_learner(SPEC, arrays), batch, masks)
+    other_loss, got = gradients(torch_learner(SPEC, arrays), batch, KeepMasks(paths, masks.channels))
+    assert abs(loss - other_loss) > tolerance("loss", DEVICE)
+    name = "decode_head.linear_pred.weight"
+    assert difference(got[name], want[name]) > 100 * tolerance("gradients", DEVICE) * np.abs(want[name]).max()
+
+
+@pytest.mark.parametrize("backend", ["torch", "mindspore"])
+def test_an_all_ignored_batch_costs_nothing(backend, request):
+    request.getfixturevalue(f"need_{backend}")
+    learner = {"torch": torch_learner, "mindspore": mindspore_learner}[backend](SPEC, hot_arrays(SPEC))
+    images, labels = random_batch(SPEC, 1, 64, 64)
+    loss, found = gradients(learner, (images, np.full_like(labels, 255)), random_masks(SPEC, 1))
+    assert loss == 0.0
+    assert all(not value.any() for value in found.values())
+
+
+@pytest.mark.parametrize("backend", ["torch", "mindspore"])
+def test_loss_is_the_mean_over_counted_pixels(backend, request):
+    request.getfixturevalue(f"need_{backend}")
+    rng = np.random.default_rng(0)
+    scores = rng.standard_normal((2, 5, 6, 7)).astype(np.float32) * 3
+    labels = rng.integers(0, 5, (2, 6, 7)).astype(np.int32)
+    labels[0, :3] = 255
+    p = np.exp(scores.astype(np.float64))
+    p /= p.sum(1, keepdims=True)
+    counted = labels != 255
+    picked = np.take_along_axis(p, np.where(counted, labels, 0)[:, None], 1)[:, 0]
+    if backend == "torch":
+        import torch
+
+        from backend_torch.loss import CrossEntropy
+
+        loss = CrossEntropy()(torch.from_numpy(scores), torch.from_numpy(labels)).numpy()
+    else:
+        from mindspore import Tensor
+
+        from backend_mindspore.loss import CrossEntropy
+
+        loss = CrossEntropy()(Tensor(scores), Tensor(labels)).asnumpy()
+    assert_close("loss", loss, np.array(-np.log(picked[counted]).mean()), "loss")

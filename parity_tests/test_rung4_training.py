@@ -1,0 +1,165 @@
+"""Rung 4: twenty AdamW steps with schedule, groups, dropped branches and real augmentation: losses and all weights."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from parity_tests.folder_dataset import write_folder_dataset
+from parity_tests.support import MODES, check_difference, difference, mindspore_learner, torch_learner
+from segformer_core.config import DataConfig, OptimizerConfig
+from segformer_core.data import open_dataset
+from segformer_core.data.pipeline import TrainingStream
+from segformer_core.learner import Batch, Learner
+from segformer_core.spec.arrays import array_specs, init_arrays
+from segformer_core.spec.layers import LayerNorm
+from segformer_core.spec.model import segformer
+from segformer_core.training.masks import draw_keep_masks
+from segformer_core.training.schedule import learning_rate, parameter_groups
+
+STEPS = 20
+SPEC = segformer("b0", class_count=3)
+OPTIMIZER = OptimizerConfig(lr=6e-5, warmup_steps=5)
+
+
+@pytest.fixture(scope="module")
+def batches(tmp_path_factory) -> list[Batch]:
+    root = write_folder_dataset(tmp_path_factory.mktemp("data"), images=8, size=(80, 120))
+    data = DataConfig(data_path=str(root), base_size=(80, 120), crop_size=(64, 96))
+    stream = TrainingStream(open_dataset(str(root), "train"), data, seed=0, batch_size=2, epochs=5)
+    samples = [stream[position] for position in range(2 * STEPS)]
+    return [tuple(np.stack(part) for part in zip(*samples[i : i + 2], strict=True)) for i in range(0, 2 * STEPS, 2)]
+
+
+def run(learner: Learner, batches: list[Batch], optimizer: OptimizerConfig = OPTIMIZER) -> list[float]:
+    factors = [group.learning_rate_factor for group in parameter_groups(SPEC, optimizer)]
+    losses = []
+    for step, batch in enumerate(batches):
+        rate = learning_rate(step, STEPS, optimizer)
+        masks = draw_keep_masks(SPEC, 0, step, range(2))
+        losses.append(float(learner.step(batch, masks, [rate * factor for factor in factors]).loss))
+    return losses
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_twenty_steps(mode, batches, need_torch, need_mindspore):
+    arrays = init_arrays(SPEC, 0)
+    first, second = torch_learner(SPEC, arrays, OPTIMIZER), mindspore_learner(SPEC, arrays, OPTIMIZER, mode)
+    want, got = run(first, batches), run(second, batches)
+    assert np.mean(want[-4:]) < np.mean(want[:4]) - 0.05, f"nothing was learnt: {want}"
+    check_difference("losses", difference(np.array(got), np.array(want)), "losses of twenty steps")
+    want_arrays, got_arrays = first.arrays(), second.arrays()
+    for name, value in want_arrays.items():
+        assert not np.array_equal(value, arrays[name]), f"{name} did not move"
+        if name == "stages.3.norm.bias":  # only BatchNorm follows, which removes it: the gradient is rounding noise
+            continue
+        if name.endswith("attn.kv.bias"):  # a key's bias shifts all scores of a query alike: the same
+            value, got_arrays[name] = np.split(value, 2)[1], np.split(got_arrays[name], 2)[1]
+        found = difference(got_arrays[name], value) / max(1.0, np.abs(value).max())
+        check_difference(name, found, "weights after twenty steps")
+
+
+@pytest.mark.parametrize(
+    "other",
+    [OptimizerConfig(lr=6e-5, warmup_steps=6), OptimizerConfig(lr=6e-5, warmup_steps=5, head_lr_multiplier=9.5)],
+    ids=["warm-up", "head's factor"],
+)
+def test_the_comparison_sees(other, batches, need_torch):
+    arrays = init_arrays(SPEC, 0)
+    first, second = torch_learner(SPEC, arrays, OPTIMIZER), torch_learner(SPEC, arrays, other)
+    want, got = run(first, batches), run(second, batches, other)
+    with pytest.raises(AssertionError, match="largest difference"):
+        check_difference("losses", difference(np.array(got), np.array(want)), "losses of twenty steps")
+
+
+@pytest.mark.parametrize("backend", ["torch", "mindspore"])
+def test_a_step_is_adamw_with_decoupled_decay(backend, batches, request):
+    """Two steps against the definition (arXiv 1711.05101, bias-corrected), from the step's own gradients."""
+    request.getfixturevalue(f"need_{backend}")
+    from parity_tests.support import gradients
+
+    optimizer = OptimizerConfig(weight_decay=0.5)
+    make = {"torch": torch_learner, "mindspore": mindspore_learner}[backend]
+    arrays = init_arrays(SPEC, 0)
+    learner, probe = make(SPEC, arrays, optimizer), make(SPEC, arrays, optimizer)
+    groups = parameter_groups(SPEC, optimizer)
+    rates = [1e-3 * group.learning_rate_factor for group in groups]
+    moments = {name: (0.0, 0.0) for name in arrays}
+    for t in (1, 2):
+        masks, before = draw_keep_masks(SPEC, 0, t, range(2)), learner.arrays()
+        probe.load_arrays(before)
+        _, found = gradients(probe, batches[t], masks)
+        learner.step(batches[t], masks, rates)
+        after = learner.arrays()
+        for group, rate in zip(groups, rates, strict=True):
+            for name in group.names:
+                g = found[name].astype(np.float64)
+                m, v = moments[name]
+                m, v = 0.9 * m + 0.1 * g, 0.999 * v + 0.001 * g * g
+                moments[name] = m, v
+                update = m / (1 - 0.9**t) / (np.sqrt(v / (1 - 0.999**t)) + 1e-8)
+                want = before[name] * (1 - rate * group.weight_decay) - rate * update
+                sure = np.abs(g) > 1e-5  # elsewhere rounding of the gradient decides the sign of the step
+                check_difference(name, difference(after[name][sure], want[sure]), "one AdamW step")
+
+
+@pytest.mark.parametrize("backend", ["torch", "mindspore"])
+def test_loaded_weights_replace_those_of_a_running_learner(backend, batches, request):
+    request.getfixturevalue(f"need_{backend}")
+    arrays = init_arrays(SPEC, 0)
+    learner = {"torch": torch_learner, "mindspore": mindspore_learner}[backend](SPEC, arrays, OPTIMIZER)
+    first = run(learner, batches[:3], replace(OPTIMIZER, lr=1e-3))
+    image = batches[0][0][0]
+    trained = learner.predict(image, 64, 96)
+    learner.load_arrays(arrays)
+    assert np.array_equal(learner.arrays()["stages.0.norm.weight"], arrays["stages.0.norm.weight"])
+    assert not np.array_equal(learner.predict(image, 64, 96), trained)
+    assert run(learner, batches[:1])[0] == first[0]
+
+
+def test_groups_follow_the_paper():
+    groups = {name: group for group in parameter_groups(SPEC, OptimizerConfig()) for name in group.names}
+    assert groups.keys() == {array.name for array in array_specs(SPEC) if array.trainable}
+    for array in array_specs(SPEC):
+        if not array.trainable:
+            continue
+        group, in_head = groups[array.name], array.name.startswith("decode_head.")
+        assert group.learning_rate_factor == (10.0 if in_head else 1.0), array.name
+        assert group.weight_decay == (0.0 if isinstance(array.owner, LayerNorm) else 0.01), array.name
+    assert groups["decode_head.linear_fuse.bn.weight"].weight_decay == 0.01
+    assert groups["stages.0.blocks.0.attn.q.bias"].weight_decay == 0.01
+
+
+REFERENCE_RATES = {
+    0: 6.000000000173e-11,
+    1: 4.005970962525e-08,
+    10: 4.000345962750e-07,
+    100: 3.997555965000e-06,
+    750: 2.985940485938e-05,
+    1499: 5.939824978963e-05,
+    1500: 5.943750000000e-05,
+    1501: 5.943712500000e-05,
+    40000: 4.500000000000e-05,
+    80000: 3.000000000000e-05,
+    159999: 3.749999999991e-10,
+}
+"""Read off the paper's code (mmcv 0.x): lr 6e-5, 160,000 steps, poly power 1, warm-up over 1500 steps from ratio 1e-6."""
+
+
+@pytest.mark.parametrize("step", REFERENCE_RATES)
+def test_learning_rate_is_the_papers(step):
+    assert learning_rate(step, 160_000, OptimizerConfig()) == pytest.approx(REFERENCE_RATES[step], rel=1e-9)
+
+
+def test_masks_depend_on_the_sample_alone_and_keep_the_mean():
+    spec = segformer("b2", drop_path_rate=0.4, head_dropout_rate=0.25)
+    whole, half = draw_keep_masks(spec, 1, 7, range(4)), draw_keep_masks(spec, 1, 7, range(2, 4))
+    assert np.array_equal(whole.paths[:, :, 2:], half.paths) and np.array_equal(whole.channels[2:], half.channels)
+    assert not np.array_equal(whole.channels, draw_keep_masks(spec, 1, 8, range(4)).channels)
+    assert not np.array_equal(whole.channels, draw_keep_masks(spec, 2, 7, range(4)).channels)
+    assert (whole.paths[0] == 1).all(), "the first block is never dropped"
+    assert set(np.unique(whole.channels)) == {0, np.float32(1 / 0.75)}
+    many = draw_keep_masks(spec, 1, 7, range(400))
+    assert many.paths.shape == (16, 2, 400, 1, 1) and many.channels.shape == (400, 768, 1, 1)
+    assert many.channels.mean() == pytest.approx(1.0, abs=0.01)
+    assert (many.paths[-1] == 0).mean() == pytest.approx(0.4, abs=0.06)

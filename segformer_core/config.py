@@ -1,0 +1,292 @@
+"""The configuration: one frozen dataclass per consumer, filled from flat YAML files and the command line.
+
+Keys are unique across the groups, so files and flags are flat (`lr: 6e-5`, `--lr 6e-5`) while code sees `config.optimizer.lr`.
+Order: defaults < `__BASE__` files < the file < the command line.
+"""
+
+import difflib
+import typing
+from collections.abc import Sequence
+from dataclasses import Field, asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from segformer_core.errors import ConfigError
+
+COMMAND_LINE = "the command line"
+BASE_KEY = "__BASE__"
+INSTALLED_CONFIGS = Path(__file__).resolve().parent.parent
+"""Where `configs/` lies: the checkout, or the site-packages folder of an installation."""
+
+
+def key(default: Any, meaning: str, low: float | None = None, high: float | None = None, choices: tuple[str, ...] = ()) -> Any:
+    """A field with what `--help` says of it and what its values may be."""
+    return field(default=default, metadata={"meaning": meaning, "low": low, "high": high, "choices": choices})
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    data_path: str = key("./data/cityscapes/", "the dataset's folder; for infer also a folder of images or one image")
+    dataset_file: str = key("", "YAML that names a folder dataset's classes; empty: dataset.yaml in data_path, if there")
+    dataset_num_parallel_workers: int = key(4, "workers that read and augment images", low=0)
+    base_size: tuple[int, int] = key((512, 1024), "height, width in pixels that an image is first resized to", low=32)
+    crop_size: tuple[int, int] = key((512, 1024), "height, width in pixels of a training crop", low=32)
+    img_norm_mean: tuple[float, float, float] = key((123.675, 116.28, 103.53), "RGB mean, 0..255", low=0)
+    img_norm_std: tuple[float, float, float] = key((58.395, 57.12, 57.375), "RGB standard deviation, 0..255", low=1e-3)
+    scale_range: tuple[float, float] = key((0.5, 2.0), "random scale of base_size in training", low=0.01)
+    cat_max_ratio: float = key(0.75, "largest share of one class that a training crop should have", low=0, high=1)
+    photometric_distortion: bool = key(True, "distort brightness, contrast, saturation and hue in training")
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    backbone: str = key("mit_b0", "encoder: mit_b0 … mit_b5")
+    class_num: int = key(19, "classes of the dataset", low=1, high=255)
+    in_channels: int = key(3, "channels of an image", low=1)
+    decoder_width: int = key(0, "channels of the decode head; 0: the variant's own", low=0)
+    numerics: str = key("nvlabs", "whose constants (LayerNorm eps, GELU): nvlabs, hf or zoo")
+    drop_path_rate: float = key(0.1, "stochastic depth of the last block, rising linearly from 0", low=0, high=0.99)
+    head_dropout_rate: float = key(0.1, "dropout of whole channels before the classifier", low=0, high=0.99)
+
+
+@dataclass(frozen=True)
+class OptimizerConfig:
+    lr: float = key(6e-5, "AdamW's learning rate for the encoder", low=0)
+    momentum: float = key(0.9, "AdamW's beta1", low=0, high=0.9999999)
+    beta2: float = key(0.999, "AdamW's beta2", low=0, high=0.9999999)
+    weight_decay: float = key(0.01, "decoupled weight decay; LayerNorms of the encoder are exempt", low=0)
+    head_lr_multiplier: float = key(10.0, "the decode head's learning rate, as a multiple of lr", low=0)
+    warmup_steps: int = key(1500, "steps of linear warm-up", low=0)
+    warmup_ratio: float = key(1e-6, "where the warm-up starts, as a share of the learning rate", low=0, high=1)
+    poly_power: float = key(1.0, "power of the poly decay", low=0)
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    epoch_size: int = key(200, "epochs", low=1)
+    batch_size: int = key(2, "images a step", low=1)
+    seed: int = key(0, "of the first weights, the order, the augmentation and the dropped branches", low=0)
+    load_ckpt: bool = key(True, "start from pretrained_ckpt_path")
+    pretrained_ckpt_path: str = key("", "weight file to start from")
+    save_checkpoint: bool = key(True, "save the weights")
+    save_checkpoint_epoch_interval: int = key(1, "epochs between saved weights", low=1)
+    save_best_ckpt: bool = key(True, "also keep the weights with the best mIoU")
+    checkpoint_path: str = key("./checkpoint/", "folder for weights and metrics")
+    train_log_interval: int = key(100, "steps between log lines", low=1)
+
+
+@dataclass(frozen=True)
+class EvaluationConfig:
+    run_eval: bool = key(True, "evaluate during training")
+    eval_start_epoch: int = key(0, "first epoch to evaluate", low=0)
+    eval_interval: int = key(1, "epochs between evaluations; the last epoch is always evaluated", low=1)
+    eval_ckpt_path: str = key("", "weight file to evaluate")
+    eval_log_interval: int = key(100, "images between log lines", low=1)
+
+
+@dataclass(frozen=True)
+class InferenceConfig:
+    infer_ckpt_path: str = key("", "weight file for inference")
+    infer_output_path: str = key("./infer_result/", "folder for the results")
+    infer_copy_original_img: bool = key(True, "copy the image beside the results")
+    infer_save_gray_img: bool = key(True, "save the class indices")
+    infer_save_color_img: bool = key(True, "save the classes' colours")
+    infer_save_overlap_img: bool = key(True, "save the colours over the image")
+    infer_log_interval: int = key(100, "images between log lines", low=1)
+
+
+@dataclass(frozen=True)
+class RuntimeConfig:
+    device_target: str = key("auto", "device", choices=("auto", "CPU", "GPU", "CUDA", "Ascend"))
+    device_id: int = key(0, "which of several devices", low=0)
+    precision: str = key("fp32", "arithmetic", choices=("fp32",))
+    execution_mode: str = key("graph", "how MindSpore runs", choices=("graph", "pynative"))
+
+
+@dataclass(frozen=True)
+class Config:
+    data: DataConfig = DataConfig()
+    model: ModelConfig = ModelConfig()
+    optimizer: OptimizerConfig = OptimizerConfig()
+    training: TrainingConfig = TrainingConfig()
+    evaluation: EvaluationConfig = EvaluationConfig()
+    inference: InferenceConfig = InferenceConfig()
+    runtime: RuntimeConfig = RuntimeConfig()
+
+
+GROUPS: dict[str, type] = {group.name: type(group.default) for group in fields(Config)}
+KEYS: dict[str, Field] = {item.name: item for group in GROUPS.values() for item in fields(group)}
+
+
+def load_config(arguments: Sequence[str]) -> Config:
+    """The configuration of a command's arguments: `--config_path FILE` and `--key value` or `--key=value`. Raises ConfigError."""
+    flags = _flags(arguments)
+    path = flags.pop("config_path", None)
+    values: dict[str, tuple[Any, str]] = {}
+    if path is not None:
+        values |= _read(find_config(path), ())
+    values |= {name: (_parse(name, text), COMMAND_LINE) for name, text in flags.items()}
+    checked = {name: _checked(name, value, source) for name, (value, source) in values.items()}
+    config = Config(**{
+        name: group(**{item.name: checked[item.name] for item in fields(group) if item.name in checked})
+        for name, group in GROUPS.items()
+    })
+    low, high = config.data.scale_range
+    if low > high:
+        raise ConfigError(f"scale_range is [{low}, {high}]; expected the smaller scale first")
+    return config
+
+
+def flat(config: Config) -> dict[str, Any]:
+    """Every key and value, as a YAML file would hold them."""
+    return {name: value for group in asdict(config).values() for name, value in group.items()}
+
+
+def find_config(path: str) -> Path:
+    """`path` itself, or the file of that name among the installed `configs/`. Raises ConfigError."""
+    for candidate in (Path(path), INSTALLED_CONFIGS / path):
+        if candidate.is_file():
+            return candidate
+    known = sorted(file.name for file in (INSTALLED_CONFIGS / "configs").glob("*.yaml"))
+    raise ConfigError(f"no such configuration file: {path}; the recipes are configs/{{{', '.join(known)}}}")
+
+
+def help_text(program: str) -> str:
+    """Every key with its default and meaning."""
+    lines = [f"usage: python -m {program} [--config_path FILE] [--KEY VALUE] …", ""]
+    for name, group in GROUPS.items():
+        lines.append(f"{name}:")
+        for item in fields(group):
+            choices = item.metadata["choices"]
+            meaning = item.metadata["meaning"] + (f" ({', '.join(choices)})" if choices else "")
+            lines.append(f"  --{item.name:<32} {meaning}  [{_shown(item.default)}]")
+        lines.append("")
+    return "\n".join(lines)
+
+
+class _UniqueKeyLoader(yaml.SafeLoader):
+    """YAML that refuses a key given twice, which SafeLoader lets pass."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
+        seen = set()
+        for key_node, _ in node.value:
+            if key_node.value in seen:
+                raise yaml.constructor.ConstructorError(None, None, f"key {key_node.value!r} is given twice", key_node.start_mark)
+            seen.add(key_node.value)
+        return super().construct_mapping(node, deep)
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """The mapping that a YAML file holds. Raises ConfigError with the line of a mistake."""
+    try:
+        content = yaml.load(path.read_text(encoding="utf-8"), _UniqueKeyLoader)
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"cannot read {path}: {error}") from error
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f"{path}, line {mark.line + 1}" if mark else str(path)
+        raise ConfigError(f"{where}: {getattr(error, 'problem', None) or error}") from error
+    if content is None:
+        return {}
+    if not isinstance(content, dict):
+        raise ConfigError(f"{path} holds a {type(content).__name__}; expected lines of `key: value`")
+    return content
+
+
+def _read(path: Path, above: tuple[Path, ...]) -> dict[str, tuple[Any, str]]:
+    """Value and source of every key of a file, over those of its base files."""
+    path = path.resolve()
+    if path in above:
+        raise ConfigError(f"{BASE_KEY} goes in a circle: {' -> '.join(map(str, (*above, path)))}")
+    content = read_yaml(path)
+    bases = content.pop(BASE_KEY, [])
+    values: dict[str, tuple[Any, str]] = {}
+    for base in [bases] if isinstance(bases, str) else bases:
+        if not (path.parent / str(base)).is_file():
+            raise ConfigError(f"{path}: {BASE_KEY} names {base}, but there is no {path.parent / str(base)}")
+        values |= _read(path.parent / str(base), (*above, path))
+    return values | {str(name): (value, str(path)) for name, value in content.items()}
+
+
+def _flags(arguments: Sequence[str]) -> dict[str, str]:
+    flags: dict[str, str] = {}
+    remaining = list(arguments)
+    while remaining:
+        word = remaining.pop(0)
+        if not word.startswith("--"):
+            raise ConfigError(f"unexpected argument {word!r}; expected --key value or --key=value")
+        name, equals, text = word[2:].partition("=")
+        if not equals:
+            if not remaining or remaining[0].startswith("--"):
+                raise ConfigError(f"--{name} has no value; expected --{name} value")
+            text = remaining.pop(0)
+        if name in flags:
+            raise ConfigError(f"--{name} is given twice")
+        if name != "config_path":
+            _known(name, COMMAND_LINE)
+        flags[name] = text
+    return flags
+
+
+def _known(name: str, source: str) -> Field:
+    if name not in KEYS:
+        near = difflib.get_close_matches(name, [*KEYS, "config_path"], n=1)
+        hint = f"; did you mean {near[0]}?" if near else "; --help lists the keys"
+        raise ConfigError(f"unknown key {name!r} in {source}{hint}")
+    return KEYS[name]
+
+
+def _parse(name: str, text: str) -> Any:
+    """A command-line value as YAML would read it; a text key takes it as it stands."""
+    if _known(name, COMMAND_LINE).type is str:
+        return text
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"--{name}: cannot read {text!r}") from error
+
+
+def _checked(name: str, value: Any, source: str) -> Any:
+    """The value as the key's type, within the key's range."""
+    item = _known(name, source)
+    wanted = item.type
+    parts = typing.get_args(wanted)
+    if parts:
+        if not isinstance(value, list | tuple) or len(value) != len(parts):
+            raise ConfigError(f"{name} in {source} is {value!r}; expected {_described(wanted)}")
+        return tuple(_scalar(item, part, entry, value, source) for part, entry in zip(parts, value, strict=True))
+    return _scalar(item, wanted, value, value, source)
+
+
+def _scalar(item: Field, wanted: type, value: Any, shown: Any, source: str) -> Any:
+    complaint = f"{item.name} in {source} is {shown!r}; expected {_described(item.type)}"
+    if wanted is float and isinstance(value, str):  # YAML 1.1 reads 6e-5 as text
+        try:
+            value = float(value)
+        except ValueError:
+            raise ConfigError(complaint) from None
+    if wanted is float and type(value) is int:
+        value = float(value)
+    if wanted is str and value is None:
+        value = ""
+    if type(value) is not wanted:
+        raise ConfigError(complaint)
+    low, high, choices = (item.metadata[limit] for limit in ("low", "high", "choices"))
+    if low is not None and not value >= low or high is not None and not value <= high:
+        limits = f"at least {low}" if high is None else f"{low} to {high}"
+        raise ConfigError(f"{item.name} in {source} is {shown!r}; expected {limits}")
+    if choices and value.lower() not in (choice.lower() for choice in choices):
+        raise ConfigError(f"{item.name} in {source} is {shown!r}; expected one of {', '.join(choices)}")
+    return value
+
+
+def _described(wanted: Any) -> str:
+    names = {int: "a whole number", float: "a number", bool: "True or False", str: "text"}
+    parts = typing.get_args(wanted)
+    return f"a list of {len(parts)} ({names[parts[0]]} each)" if parts else names[wanted]
+
+
+def _shown(default: Any) -> str:
+    return str(list(default)) if isinstance(default, tuple) else repr(default) if default == "" else str(default)

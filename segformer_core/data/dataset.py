@@ -1,0 +1,106 @@
+"""A labelled set of images, and reading its files. Images are RGB; labels are class indices, 255 where ignored."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from segformer_core.errors import DataError
+
+IGNORED = 255
+"""The label, everywhere in the project, of a pixel that counts neither in the loss nor in a score."""
+
+TRAILERS = {".png": b"IEND\xaeB`\x82", ".jpg": b"\xff\xd9", ".jpeg": b"\xff\xd9"}
+"""How a complete file ends; cv2 decodes a truncated one without a word."""
+
+
+@dataclass(frozen=True)
+class Classes:
+    """Names and RGB colours by class index, and the value that files give to ignored pixels."""
+
+    names: tuple[str, ...]
+    colours: tuple[tuple[int, int, int], ...]
+    ignore_value: int = IGNORED
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def palette(self) -> np.ndarray:
+        """(256, 3) uint8 RGB by label; black where there is no class."""
+        palette = np.zeros((256, 3), np.uint8)
+        palette[: len(self)] = self.colours
+        return palette
+
+
+@dataclass(frozen=True)
+class Item:
+    """An image and, unless it is for inference only, its labels."""
+
+    image: Path
+    label: Path | None
+    name: str
+
+
+@dataclass(frozen=True)
+class Dataset:
+    root: Path
+    split: str
+    classes: Classes
+    items: tuple[Item, ...] = field(repr=False)
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+
+def read_image(path: Path) -> np.ndarray:
+    """(H, W, 3) uint8 RGB. Raises DataError for a missing, truncated or undecodable file."""
+    return cv2.cvtColor(_decode(path, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
+
+
+def read_label(path: Path, classes: Classes) -> np.ndarray:
+    """(H, W) uint8: class indices, 255 where ignored. Raises DataError for any other value, or if it is not 8-bit gray."""
+    label = _decode(path, cv2.IMREAD_UNCHANGED)
+    if label.ndim != 2 or label.dtype != np.uint8:
+        raise DataError(
+            f"{path} is {label.dtype} with {1 if label.ndim == 2 else label.shape[2]} channels; a label image holds one class "
+            "index a pixel: save it as 8-bit gray"
+        )
+    counts = np.bincount(label.ravel(), minlength=256)
+    counts[: len(classes)] = counts[classes.ignore_value] = 0
+    if counts.any():
+        value = int(counts.argmax())
+        row, column = np.argwhere(label == value)[0]
+        raise DataError(
+            f"{path} has label {value} at row {row}, column {column}; expected a class index 0..{len(classes) - 1} or the ignore "
+            f"value {classes.ignore_value}"
+        )
+    if classes.ignore_value != IGNORED:
+        label[label == classes.ignore_value] = IGNORED
+    return label
+
+
+def read_pair(item: Item, classes: Classes) -> tuple[np.ndarray, np.ndarray]:
+    """Image and labels of equal height and width. Raises DataError."""
+    assert item.label is not None
+    image, label = read_image(item.image), read_label(item.label, classes)
+    if image.shape[:2] != label.shape:
+        raise DataError(
+            f"{item.label} is {label.shape[0]}×{label.shape[1]} pixels and its image {item.image} {image.shape[0]}×{image.shape[1]}; "
+            "expected the same size"
+        )
+    return image, label
+
+
+def _decode(path: Path, flags: int) -> np.ndarray:
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise DataError(f"cannot read {path}: {error.strerror}") from error
+    trailer = TRAILERS.get(path.suffix.lower(), b"")
+    if trailer not in data[-64:] if trailer else not data:
+        raise DataError(f"{path} is empty or truncated ({len(data)} bytes); copy it again")
+    image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+    if image is None:
+        raise DataError(f"{path} cannot be decoded as an image; replace it")
+    return image

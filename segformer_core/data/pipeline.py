@@ -1,0 +1,120 @@
+"""A whole training run as one flat sequence of samples, and reading ahead for evaluation and inference."""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, TypeVar
+
+import numpy as np
+
+from segformer_core.data.dataset import Dataset, read_pair
+from segformer_core.data.transforms import augment, fitted_size, normalise, resize_image
+from segformer_core.errors import DataError, UserError
+
+if TYPE_CHECKING:
+    from segformer_core.config import DataConfig
+
+T, R = TypeVar("T"), TypeVar("R")
+
+MESSAGE_BYTES = 1024
+
+
+@dataclass(frozen=True)
+class TrainingStream:
+    """Position p is sample p % n of epoch p // n, where n is what whole batches hold of the dataset.
+
+    An epoch's order is drawn from (seed, epoch), a sample's augmentation from (seed, epoch, index in the dataset): both
+    frameworks, any number of workers and any layout of devices see the same pixels, and a run can go on from any position.
+    """
+
+    dataset: Dataset
+    config: "DataConfig"
+    seed: int
+    batch_size: int
+    epochs: int
+
+    def __post_init__(self) -> None:
+        if len(self.dataset) < self.batch_size:
+            raise DataError(
+                f"{self.dataset.root} has {len(self.dataset)} {self.dataset.split} images and batch_size is {self.batch_size}; "
+                "expected at least one whole batch"
+            )
+
+    @property
+    def steps_per_epoch(self) -> int:
+        return len(self.dataset) // self.batch_size
+
+    def __len__(self) -> int:
+        return self.epochs * self.steps_per_epoch * self.batch_size
+
+    def __getitem__(self, position: int) -> tuple[np.ndarray, np.ndarray]:
+        """(3, *crop_size) float32 and (*crop_size) int32. Raises DataError."""
+        epoch, place = divmod(int(position), self.steps_per_epoch * self.batch_size)
+        index = int(self._order(epoch)[place])
+        image, label = read_pair(self.dataset.items[index], self.dataset.classes)
+        return augment(image, label, np.random.default_rng((self.seed, epoch, index)), self.config)
+
+    def _order(self, epoch: int) -> np.ndarray:
+        if epoch not in self._orders:
+            self._orders.clear()
+            self._orders[epoch] = np.random.default_rng((self.seed, epoch)).permutation(len(self.dataset))
+        return self._orders[epoch]
+
+    @cached_property
+    def _orders(self) -> dict[int, np.ndarray]:
+        return {}
+
+
+@dataclass(frozen=True)
+class GuardedStream:
+    """A stream whose user errors travel with the sample: frameworks bury an exception of a worker in text of their own."""
+
+    stream: TrainingStream
+
+    def __len__(self) -> int:
+        return len(self.stream)
+
+    def __getitem__(self, position: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Image, label and a (1024,) uint8 message, all zero when there is nothing to say."""
+        message = np.zeros(MESSAGE_BYTES, np.uint8)
+        try:
+            return *self.stream[position], message
+        except UserError as error:
+            text = str(error).encode()[:MESSAGE_BYTES]
+            message[: len(text)] = np.frombuffer(text, np.uint8)
+            size = self.stream.config.crop_size
+            return np.zeros((3, *size), np.float32), np.zeros(size, np.int32), message
+
+
+def raise_message(messages: np.ndarray) -> None:
+    """Raise the first message of a batch, (B, 1024) uint8, as the DataError it was."""
+    for message in messages:
+        if message.any():
+            raise DataError(message.tobytes().rstrip(b"\0").decode(errors="ignore"))
+
+
+def network_image(image: np.ndarray, config: "DataConfig") -> np.ndarray:
+    """(H, W, 3) uint8 RGB -> (3, h, w) float32, fitted into base_size with its ratio kept, normalised."""
+    image = resize_image(image, fitted_size(image.shape[:2], config.base_size))
+    return np.ascontiguousarray(normalise(image, config.img_norm_mean, config.img_norm_std).transpose(2, 0, 1))
+
+
+def prefetch(function: Callable[[T], R], items: Iterable[T], workers: int) -> Iterator[R]:
+    """`map(function, items)` in order, a few items ahead in threads; an exception is raised at its item."""
+    if workers < 1:
+        yield from map(function, items)
+        return
+    with ThreadPoolExecutor(workers) as pool:
+        pending: deque[Future[R]] = deque()
+        try:
+            for item in items:
+                pending.append(pool.submit(function, item))
+                if len(pending) > 2 * workers:
+                    yield pending.popleft().result()
+            while pending:
+                yield pending.popleft().result()
+        finally:
+            for future in pending:
+                future.cancel()

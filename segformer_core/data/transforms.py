@@ -1,0 +1,125 @@
+"""The paper's augmentation, step by step: pure functions of a sample and a generator, (image, label) in and out.
+
+An image is (H, W, 3) uint8 RGB until `normalise`, a label (H, W) uint8. The recipe and its order are those of the paper's
+code: scale, crop, flip, distort, normalise, pad.
+"""
+
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+
+from segformer_core.data.dataset import IGNORED
+
+if TYPE_CHECKING:
+    from segformer_core.config import DataConfig
+
+Sample = tuple[np.ndarray, np.ndarray]
+
+CROP_TRIES = 10
+BRIGHTNESS = 32.0
+CONTRAST = SATURATION = (0.5, 1.5)
+HUE = 18
+"""Degrees of hue as OpenCV counts them: 180 to the circle."""
+
+
+def augment(image: np.ndarray, label: np.ndarray, rng: np.random.Generator, config: "DataConfig") -> Sample:
+    """(H, W, 3) uint8 and (H, W) uint8 -> (3, *crop_size) float32, normalised, and (*crop_size) int32."""
+    image, label = random_scale(image, label, rng, config.base_size, config.scale_range)
+    image, label = random_crop(image, label, rng, config.crop_size, config.cat_max_ratio)
+    image, label = random_flip(image, label, rng)
+    if config.photometric_distortion:
+        image = distort(image, rng)
+    return pad(normalise(image, config.img_norm_mean, config.img_norm_std), label, config.crop_size)
+
+
+def fitted_size(size: tuple[int, int], bounds: tuple[float, float]) -> tuple[int, int]:
+    """Height and width scaled, keeping their ratio, to the largest that fits: long side in long bound, short in short."""
+    scale = min(max(bounds) / max(size), min(bounds) / min(size))
+    return max(int(size[0] * scale + 0.5), 1), max(int(size[1] * scale + 0.5), 1)
+
+
+def resize_image(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Bilinear; `size` is height, width."""
+    return image if image.shape[:2] == size else cv2.resize(image, size[::-1], interpolation=cv2.INTER_LINEAR)
+
+
+def random_scale(
+    image: np.ndarray, label: np.ndarray, rng: np.random.Generator, base_size: tuple[int, int], scales: tuple[float, float]
+) -> Sample:
+    """Fit into `base_size` times a uniform factor; labels by nearest neighbour."""
+    factor = rng.uniform(*scales)
+    size = fitted_size(label.shape, (int(base_size[0] * factor), int(base_size[1] * factor)))
+    if size != label.shape:
+        label = cv2.resize(label, size[::-1], interpolation=cv2.INTER_NEAREST)
+    return resize_image(image, size), label
+
+
+def random_crop(
+    image: np.ndarray, label: np.ndarray, rng: np.random.Generator, size: tuple[int, int], cat_max_ratio: float
+) -> Sample:
+    """At most `size`; drawn again, up to ten times in all, while one class has more than `cat_max_ratio` of the counted pixels."""
+    height, width = label.shape
+    for _ in range(CROP_TRIES):
+        top = int(rng.integers(0, max(height - size[0], 0) + 1))
+        left = int(rng.integers(0, max(width - size[1], 0) + 1))
+        crop = np.s_[top : top + size[0], left : left + size[1]]
+        counts = np.bincount(label[crop].ravel(), minlength=256)[:IGNORED]
+        if cat_max_ratio >= 1 or (np.count_nonzero(counts) > 1 and counts.max() < cat_max_ratio * counts.sum()):
+            break
+    return image[crop], label[crop]
+
+
+def random_flip(image: np.ndarray, label: np.ndarray, rng: np.random.Generator) -> Sample:
+    """Mirror left and right, half the time."""
+    return (image[:, ::-1], label[:, ::-1]) if rng.random() < 0.5 else (image, label)
+
+
+def distort(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Brightness, contrast (before or after the colours), saturation and hue, each half the time; uint8 after every step."""
+    table = np.arange(256, dtype=np.float32)
+    before = _brightness(table, rng)
+    contrast_last = rng.random() < 0.5
+    if not contrast_last:
+        before = _contrast(before, rng)
+    saturation = rng.uniform(*SATURATION) if rng.random() < 0.5 else None
+    hue = int(rng.integers(-HUE, HUE)) if rng.random() < 0.5 else None
+    after = _contrast(table, rng) if contrast_last else table
+    image = cv2.LUT(image, before.astype(np.uint8))
+    if saturation is not None or hue is not None:
+        hsv = cv2.cvtColor(image, cv2.COLOR_RGB2HSV)
+        channels = np.tile(np.arange(256, dtype=np.uint8)[:, None], (1, 3))
+        if hue is not None:
+            channels[:, 0] = (np.arange(256) + hue) % 180
+        if saturation is not None:
+            channels[:, 1] = _uint8(table * np.float32(saturation))
+        image = cv2.cvtColor(cv2.LUT(hsv, channels[None]), cv2.COLOR_HSV2RGB)
+    return cv2.LUT(image, after.astype(np.uint8)) if contrast_last else image
+
+
+def normalise(image: np.ndarray, mean: tuple[float, float, float], std: tuple[float, float, float]) -> np.ndarray:
+    """(H, W, 3) uint8 RGB -> (H, W, 3) float32: (value - mean) / std, both in 0..255."""
+    table = (np.arange(256, dtype=np.float32)[:, None] - np.float32(mean)) / np.float32(std)
+    return cv2.LUT(np.ascontiguousarray(image), table[None])
+
+
+def pad(image: np.ndarray, label: np.ndarray, size: tuple[int, int]) -> Sample:
+    """Fill up to `size` below and at the right: the normalised image with 0, the label with 255; channels first, int32."""
+    padded = np.zeros((3, *size), np.float32)
+    padded[:, : label.shape[0], : label.shape[1]] = image.transpose(2, 0, 1)
+    labels = np.full(size, IGNORED, np.int32)
+    labels[: label.shape[0], : label.shape[1]] = label
+    return padded, labels
+
+
+def _brightness(table: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    return _uint8(table + np.float32(rng.uniform(-BRIGHTNESS, BRIGHTNESS))) if rng.random() < 0.5 else table
+
+
+def _contrast(table: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    return _uint8(table * np.float32(rng.uniform(*CONTRAST))) if rng.random() < 0.5 else table
+
+
+def _uint8(values: np.ndarray) -> np.ndarray:
+    """Clipped and cut to whole numbers, as a cast to uint8 does."""
+    return np.clip(values, 0, 255).astype(np.uint8)

@@ -1,0 +1,21 @@
+"""The mistakes a user can make. A command prints the one sentence and exits with 2; anything else is ours and exits with 1."""
+
+
+class UserError(Exception):
+    """Base of every error a user can cause. Its message is one sentence: what, where, what was expected, what to do."""
+
+
+class ConfigError(UserError):
+    """A configuration key, value or file is wrong."""
+
+
+class WeightsError(UserError):
+    """A weight file is unreadable, or its arrays are not the ones the spec describes."""
+
+
+class DataError(UserError):
+    """A data folder, image or label is missing, unreadable or inconsistent."""
+
+
+class BackendError(UserError):
+    """A framework is not installed, or it has no such device."""

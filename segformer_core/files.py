@@ -1,0 +1,36 @@
+"""Writing files so that nobody ever sees half of one."""
+
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from segformer_core.errors import UserError
+
+
+def atomic_write(path: Path, write: Callable[[Path], object]) -> None:
+    """Let `write` fill a temporary file of the same suffix beside `path`, then put it in place.
+
+    Raises UserError if that fails; `path` then is what it was before.
+    """
+    temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
+    try:
+        write(temporary)
+        with temporary.open("rb+") as file:
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError as error:
+        raise UserError(f"cannot write {path}: {error.strerror or error}; free some space or choose another folder") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def writable_directory(path: Path) -> Path:
+    """Make the folder if it is not there. Raises UserError if nothing can be written in it."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path):
+            pass
+    except OSError as error:
+        raise UserError(f"cannot write in folder {path}: {error.strerror or error}; choose another") from error
+    return path

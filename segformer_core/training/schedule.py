@@ -1,0 +1,49 @@
+"""Learning rates and parameter groups of the paper's recipe, as pure functions."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from segformer_core.spec.arrays import ArraySpec, array_specs
+from segformer_core.spec.layers import LayerNorm
+from segformer_core.spec.model import SegFormer
+
+if TYPE_CHECKING:
+    from segformer_core.config import OptimizerConfig
+
+HEAD = "decode_head."
+ADAM_EPS = 1e-8
+
+
+@dataclass(frozen=True)
+class ParameterGroup:
+    """Arrays that share a factor on the learning rate and a (decoupled) weight decay."""
+
+    learning_rate_factor: float
+    weight_decay: float
+    names: tuple[str, ...]
+
+
+def parameter_groups(spec: SegFormer, optimizer: "OptimizerConfig") -> tuple[ParameterGroup, ...]:
+    """Encoder, its LayerNorms (not decayed), and the head (faster; its BatchNorm is decayed like the rest, as in the paper's code)."""
+    members: dict[tuple[float, float], list[str]] = {}
+    for array in array_specs(spec):
+        if array.trainable:
+            members.setdefault(_factor_and_decay(array, optimizer), []).append(array.name)
+    return tuple(ParameterGroup(factor, decay, tuple(names)) for (factor, decay), names in members.items())
+
+
+def learning_rate(step: int, steps: int, optimizer: "OptimizerConfig") -> float:
+    """The encoder's learning rate at step 0 <= `step` < `steps`.
+
+    Poly decay from lr towards 0; during the first `warmup_steps` that value is also scaled by a line from `warmup_ratio` to 1.
+    """
+    rate = optimizer.lr * (1.0 - step / steps) ** optimizer.poly_power
+    if step < optimizer.warmup_steps:
+        rate *= 1.0 - (1.0 - step / optimizer.warmup_steps) * (1.0 - optimizer.warmup_ratio)
+    return rate
+
+
+def _factor_and_decay(array: ArraySpec, optimizer: "OptimizerConfig") -> tuple[float, float]:
+    if array.name.startswith(HEAD):
+        return optimizer.head_lr_multiplier, optimizer.weight_decay
+    return 1.0, 0.0 if isinstance(array.owner, LayerNorm) else optimizer.weight_decay
