@@ -36,7 +36,7 @@ def test_loss_gradients_and_statistics(mode, need_torch, need_mindspore):
     assert got.keys() == want.keys()
     largest = max(float(np.abs(value).max()) for value in want.values())
     for name, value in want.items():
-        scale = max(float(np.abs(value).max()), 1e-4 * largest)  # some gradients are 0 but for rounding
+        scale = max(float(np.abs(value).max()), 1e-3 * largest)  # some gradients are 0 but for rounding
         check_difference(name, difference(got[name], value) / scale, "gradients")
     assert not any(found["decode_head.linear_c.0.bias"].any() for found in (got, want)), "BatchNorm removes its effect"
     for name in arrays:

@@ -1,0 +1,48 @@
+# make demo   a made-up city -> train with MindSpore -> evaluate -> masks on a contact sheet
+# make test   the whole suite, both frameworks required
+# make check  ruff and mypy
+# make clean  everything that these made
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+RECIPE := configs/segformer.b0.sample.yaml
+RUN    := runs/sample_b0
+
+.PHONY: help demo test check clean
+help:
+	@sed -n 's/^# make/make/p' Makefile
+
+demo: $(VENV)/mindspore.stamp
+	$(BIN)/python tools/make_sample_data.py data/sample
+	$(BIN)/python tools/convert_dataset.py data/sample
+	$(BIN)/python -m backend_mindspore.train --config_path $(RECIPE)
+	$(BIN)/python -m backend_mindspore.evaluate --config_path $(RECIPE) --eval_ckpt_path $(RUN)/segformer_mit_b0_best.safetensors
+	$(BIN)/python -m backend_mindspore.infer --config_path $(RECIPE) --infer_ckpt_path $(RUN)/segformer_mit_b0_best.safetensors
+	$(BIN)/python tools/make_contact_sheet.py --data_path data/sample --infer_output_path $(RUN)/masks --output $(RUN)/contact_sheet.png
+
+test: $(VENV)/dev.stamp
+	SEGFORMER_BACKENDS=torch,mindspore $(BIN)/python -m pytest parity_tests
+
+check: $(VENV)/dev.stamp
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+clean:
+	rm -rf $(VENV) build *.egg-info data/sample $(RUN) .pytest_cache .mypy_cache .ruff_cache rank_0 kernel_meta
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))' || \
+		{ echo "error: $(PYTHON) is $$($(PYTHON) --version 2>&1); Python 3.10 to 3.12 is needed: make PYTHON=python3.11 …" >&2; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/mindspore.stamp: pyproject.toml constraints.txt | $(BIN)/python
+	$(PIP) -e '.[mindspore]'
+	touch $@
+
+$(VENV)/dev.stamp: pyproject.toml constraints.txt | $(BIN)/python
+	$(PIP) -e '.[mindspore,torch,dev]'
+	touch $@

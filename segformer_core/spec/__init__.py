@@ -1,0 +1,1 @@
+"""SegFormer as data: layers, their tree, and their arrays."""
