@@ -23,14 +23,12 @@ SMALL = Recipe(train=4, val=2, height=64, width=128, seed=5)
 
 @pytest.fixture(scope="module")
 def default_labels(tmp_path_factory: pytest.TempPathFactory) -> dict[str, np.ndarray]:
-    """(N, 256) pixels per train id of each default scene, drawn at half size: every proportion is the same."""
+    """(N, 256) pixels per train id of each default scene, drawn at half size (same proportions)."""
     root = tmp_path_factory.mktemp("city")
     recipe = Recipe(height=Recipe.height // 2, width=Recipe.width // 2)
     make_sample_city(root, recipe)
     shape = (recipe.height, recipe.width)
-    return {
-        split: np.array([histogram(path, shape) for path in polygon_files(root, split)]) for split in CITIES
-    }
+    return {split: np.array([histogram(path, shape) for path in polygon_files(root, split)]) for split in CITIES}
 
 
 def polygon_files(root: Path, split: str) -> list[Path]:
@@ -101,9 +99,7 @@ def test_colour_order_of_the_files(tmp_path: Path) -> None:
     from PIL import Image
 
     make_sample_city(tmp_path, SMALL)
-    stored = np.asarray(
-        Image.open(tmp_path / "leftImg8bit/train/larkenau/larkenau_000000_000019_leftImg8bit.png")
-    )
+    stored = np.asarray(Image.open(tmp_path / "leftImg8bit/train/larkenau/larkenau_000000_000019_leftImg8bit.png"))
     drawn = scene(np.random.default_rng((SMALL.seed, 0, 0)), SMALL.height, SMALL.width)
     np.testing.assert_array_equal(stored, drawn.image)
 
@@ -128,7 +124,7 @@ def test_a_scene_uses_no_other_generator() -> None:
 
 
 def empty_view() -> View:
-    """A black picture in plain white light, the camera 2 m up on the centre line; 1 m at Z = 10 is 20 pixels."""
+    """A black picture in plain white light."""
     plain = (255.0, 255.0, 255.0)
     light = Light(plain, plain, (1.0, 1.0, 1.0), (0.6, 0.7, -0.4), 0.0, False)
     return View(120, 200, 200.0, (100.0, 60.0), (0.0, 2.0), light, np.random.default_rng(0))
@@ -156,7 +152,7 @@ def test_outline_of_one_polygon(tmp_path: Path) -> None:
 
 
 def test_image_and_labels_are_one_drawing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Paint whole scenes in one flat colour per class: the picture then is the label image, but for gaps and rims."""
+    """With one flat colour per class, a scene's picture is its label image, but for gaps and rims."""
     add, mark = View.add, View.mark
 
     def code(label: str) -> int:
@@ -199,7 +195,7 @@ def test_painters_order(tmp_path: Path) -> None:
 
 
 def test_scenes_are_drawn_from_far_to_near() -> None:
-    """Sky first; the bonnet and the margin, which nothing may cover, last; every number plate after its car."""
+    """Sky first; the bonnet and the margin, which nothing may cover, last; a plate follows its car."""
     for seed in range(3):
         names = [item["label"] for item in scene(np.random.default_rng(seed), 128, 256).objects]
         assert names[0] == "sky" and names[-2:] == ["ego vehicle", "out of roi"]
@@ -259,12 +255,8 @@ def below_a_file(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("force", [False, True])
-@pytest.mark.parametrize(
-    ("place", "message"), [(full_folder, "holds no sample city"), (below_a_file, "cannot write in folder")]
-)
-def test_foreign_folders_are_left_alone(
-    tmp_path: Path, place: Callable[[Path], Path], message: str, force: bool
-) -> None:
+@pytest.mark.parametrize(("place", "message"), [(full_folder, "holds no sample city"), (below_a_file, "cannot write in folder")])
+def test_foreign_folders_are_left_alone(tmp_path: Path, place: Callable[[Path], Path], message: str, force: bool) -> None:
     with pytest.raises(UserError, match=message):
         make_sample_city(place(tmp_path), SMALL, force)
     assert contents(tmp_path) == {"thesis.tex": b"irreplaceable"}

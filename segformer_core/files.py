@@ -11,18 +11,20 @@ from segformer_core.errors import UserError
 def atomic_write(path: Path, write: Callable[[Path], object]) -> None:
     """Let `write` fill a temporary file of the same suffix beside `path`, then put it in place.
 
-    Raises UserError if that fails; `path` then is what it was before.
+    Raises UserError if the file cannot be written, else what `write` raises; `path` then is what it was.
     """
     temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
     try:
-        write(temporary)
-        with temporary.open("rb+") as file:
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
+        try:
+            write(temporary)
+            with temporary.open("rb+") as file:
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
     except OSError as error:
-        raise UserError(f"cannot write {path}: {error.strerror or error}; free some space or choose another folder") from error
-    finally:
-        temporary.unlink(missing_ok=True)
+        why = error.strerror or error
+        raise UserError(f"cannot write {path}: {why}; free some space or choose another folder") from error
 
 
 def writable_directory(path: Path) -> Path:
@@ -32,5 +34,5 @@ def writable_directory(path: Path) -> Path:
         with tempfile.TemporaryFile(dir=path):
             pass
     except OSError as error:
-        raise UserError(f"cannot write in folder {path}: {error.strerror or error}; choose another") from error
+        raise UserError(f"cannot write in folder {path}: {error.strerror}; choose another") from error
     return path

@@ -1,4 +1,4 @@
-"""Label maps as pictures: colours, overlays, a legend and a contact sheet. All pictures are (H, W, 3) uint8 RGB."""
+"""Label maps as pictures: colours, overlays, a legend, a contact sheet. Pictures are (H, W, 3) uint8 RGB."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,42 +9,42 @@ import numpy as np
 from segformer_core.data.dataset import Classes
 
 OPACITY = 0.5
-MARGIN = 12
-TEXT_HEIGHT = 30
-INK, PAPER = (40, 40, 40), 255
+COLUMNS = ("image", "truth", "prediction")
+MARGIN, GAP = 24, 12
+SWATCH = 18
 FONT = cv2.FONT_HERSHEY_SIMPLEX
+TITLE_SIZE, TEXT_SIZE = 0.7, 0.5
+PAPER, INK, SOFT_INK = 255, (30, 30, 30), (110, 110, 110)
 
 
 def colourise(labels: np.ndarray, classes: Classes) -> np.ndarray:
     """(H, W) uint8 labels -> their classes' colours; black where ignored."""
-    return classes.palette()[labels]
+    return cv2.applyColorMap(labels, classes.palette()[:, None])
 
 
 def overlay(image: np.ndarray, colours: np.ndarray, opacity: float = OPACITY) -> np.ndarray:
-    """`colours` laid over `image` of the same size."""
+    """`colours` laid over `image` of the same size; opacity 0 shows the image alone, 1 the colours."""
     return cv2.addWeighted(image, 1.0 - opacity, colours, opacity, 0.0)
 
 
 def legend(classes: Classes, width: int) -> np.ndarray:
-    """A swatch and a name for every class, in rows that fill `width` pixels."""
-    swatch, gap = 18, 14
-    places, x, y = [], MARGIN, MARGIN
-    for name in classes.names:
-        needed = swatch + 6 + cv2.getTextSize(name, FONT, 0.45, 1)[0][0] + gap
-        if x + needed > width and x > MARGIN:
-            x, y = MARGIN, y + swatch + 8
-        places.append((x, y))
-        x += needed
-    picture = np.full((y + swatch + MARGIN, width, 3), PAPER, np.uint8)
-    for name, colour, (x, y) in zip(classes.names, classes.colours, places, strict=True):
-        cv2.rectangle(picture, (x, y), (x + swatch, y + swatch), colour, -1)
-        cv2.putText(picture, name, (x + swatch + 6, y + 14), FONT, 0.45, INK, 1, cv2.LINE_AA)
+    """A swatch and a name for every class, and black for ignored, in rows that fill `width` pixels."""
+    entries = [*zip(classes.names, classes.colours, strict=True), ("ignored", (0, 0, 0))]
+    pitch = SWATCH + 6 + max(_text_width(name) for name, _ in entries) + GAP
+    across = max((width - 2 * MARGIN + GAP) // pitch, 1)
+    down = -(-len(entries) // across)
+    picture = _paper(down * (SWATCH + GAP) + MARGIN, width)
+    for place, (name, colour) in enumerate(entries):
+        x, y = MARGIN + place % across * pitch, place // across * (SWATCH + GAP)
+        cv2.rectangle(picture, (x, y), (x + SWATCH, y + SWATCH), colour, cv2.FILLED)
+        cv2.rectangle(picture, (x, y), (x + SWATCH, y + SWATCH), SOFT_INK)  # for a colour as light as paper
+        cv2.putText(picture, name, (x + SWATCH + 6, y + 14), FONT, TEXT_SIZE, INK, 1, cv2.LINE_AA)
     return picture
 
 
 @dataclass(frozen=True)
 class SheetRow:
-    """One image of a contact sheet: image (H, W, 3) RGB, truth and prediction (H, W) uint8."""
+    """One image of a contact sheet: image (H, W, 3) uint8 RGB; truth and prediction (H, W) uint8."""
 
     caption: str
     image: np.ndarray
@@ -52,26 +52,30 @@ class SheetRow:
     prediction: np.ndarray
 
 
-def contact_sheet(rows: Sequence[SheetRow], classes: Classes, width: int = 420) -> np.ndarray:
-    """Image, truth and prediction side by side, `width` pixels each, a row an image, with the legend below."""
-    titles = ("image", "truth", "prediction")
-    total = MARGIN + len(titles) * (width + MARGIN)
-    bands = [_text(titles, width, total, 0.6)]
+def contact_sheet(rows: Sequence[SheetRow], classes: Classes, width: int = 480) -> np.ndarray:
+    """Image, truth and prediction side by side, `width` pixels each, a row an image; the legend below."""
+    lefts = [MARGIN + column * (width + GAP) for column in range(len(COLUMNS))]
+    total = lefts[-1] + width + MARGIN
+    heading = _paper(MARGIN + 34, total)
+    for left, title in zip(lefts, COLUMNS, strict=True):
+        cv2.putText(heading, title, (left, MARGIN + 20), FONT, TITLE_SIZE, INK, 1, cv2.LINE_AA)
+    bands = [heading]
     for row in rows:
-        height = round(row.image.shape[0] * width / row.image.shape[1])
-        band = np.full((height, total, 3), PAPER, np.uint8)
-        seen = [row.image, colourise(row.truth, classes), colourise(row.prediction, classes)]
-        for column, picture in enumerate(seen):
-            left = MARGIN + column * (width + MARGIN)
-            method = cv2.INTER_AREA if column == 0 else cv2.INTER_NEAREST
-            band[:, left : left + width] = cv2.resize(picture, (width, height), interpolation=method)
-        bands += [band, _text((row.caption,), total, total, 0.45)]
+        height = max(round(row.image.shape[0] * width / row.image.shape[1]), 1)
+        band = _paper(height, total)
+        pictures = (row.image, colourise(row.truth, classes), colourise(row.prediction, classes))
+        for left, picture in zip(lefts, pictures, strict=True):
+            # Averaging colours, not picking labels, keeps poles and other thin things whole.
+            band[:, left : left + width] = cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA)
+        caption = _paper(40, total)
+        cv2.putText(caption, row.caption, (MARGIN, 18), FONT, TEXT_SIZE, SOFT_INK, 1, cv2.LINE_AA)
+        bands += [band, caption]
     return np.concatenate([*bands, legend(classes, total)])
 
 
-def _text(words: Sequence[str], step: int, total: int, size: float) -> np.ndarray:
-    band = np.full((TEXT_HEIGHT, total, 3), PAPER, np.uint8)
-    for column, word in enumerate(words):
-        place = (MARGIN + column * (step + MARGIN), TEXT_HEIGHT - 10)
-        cv2.putText(band, word, place, FONT, size, INK, 1, cv2.LINE_AA)
-    return band
+def _paper(height: int, width: int) -> np.ndarray:
+    return np.full((height, width, 3), PAPER, np.uint8)
+
+
+def _text_width(text: str) -> int:
+    return cv2.getTextSize(text, FONT, TEXT_SIZE, 1)[0][0]

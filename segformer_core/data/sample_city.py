@@ -45,9 +45,7 @@ def make_sample_city(root: Path, recipe: Recipe, force: bool = False) -> int:
             for path in city_files(root):
                 path.unlink()
         elif found != text:
-            raise DataError(
-                f"{root} holds a sample city made with {found}; choose another folder or add --force"
-            )
+            raise DataError(f"{root} is a sample city made with {found}; choose another folder or add --force")
     elif any(root.iterdir()):
         raise DataError(f"{root} is not empty and holds no sample city; choose another folder")
     atomic_write(mark, lambda path: path.write_text(text))
@@ -77,7 +75,7 @@ def check(recipe: Recipe) -> None:
 
 
 def file_pairs(root: Path, split: str, count: int) -> Iterator[tuple[Path, Path]]:
-    """The image's and the polygons' path of each scene: {city}_{sequence}_{frame}, a street's worth per city."""
+    """The image's and the polygons' path of each scene, {city}_{sequence}_{frame}; cities get equal shares."""
     cities = CITIES[split]
     for number, city in enumerate(cities):
         first, last = number * count // len(cities), (number + 1) * count // len(cities)

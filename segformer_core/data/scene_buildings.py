@@ -110,9 +110,7 @@ def fence(pose: Pose, length: float, height: float) -> None:
     start = np.arange(-half, half - wide, 0.3)
     end, tip = start + wide, start + wide / 2
     posts, rails = np.arange(-half, half, 2.4), np.array((0.25, 0.8)) * height
-    boards = corners(
-        (start, 0.05, 0), (end, 0.05, 0), (end, height, 0), (tip, height + 0.12, 0), (start, height, 0)
-    )
+    boards = corners((start, 0.05, 0), (end, 0.05, 0), (end, height, 0), (tip, height + 0.12, 0), (start, height, 0))
     parts = [
         fill(shaded(paint, 0.7), pose.along(0.03, -half, half, rails, rails + 0.14)),
         fill(paint, pose(boards)),

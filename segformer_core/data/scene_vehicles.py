@@ -126,9 +126,7 @@ def tram(pose: Pose) -> None:
     pose.add("train", parts)
 
 
-def coach(
-    pose: Pose, half_length: float, height: float, paint: Colour, skirt: Colour, doors: tuple[float, ...]
-) -> list[Part]:
+def coach(pose: Pose, half_length: float, height: float, paint: Colour, skirt: Colour, doors: tuple[float, ...]) -> list[Part]:
     """A long box with a band of windows and a lit destination: the body that buses and trams share."""
     half_width = 1.27
     parts = prism(pose, box(0.2 - half_length, half_length - 0.2, 0.1, 0.5), 1.15, UNDERBODY)
@@ -170,10 +168,7 @@ def wheels(pose: Pose, axles: tuple[float, ...], half_width: float, radius: floa
     if not w:
         return []
     layers = ((1.0, TYRE), (0.58, CHROME), (0.2, (60, 60, 64)))
-    return [
-        fill(colour, *[pose.flat(disc((axle, radius), radius * share), w) for axle in axles])
-        for share, colour in layers
-    ]
+    return [fill(colour, *[pose.flat(disc((axle, radius), radius * share), w) for axle in axles]) for share, colour in layers]
 
 
 def lamps(pose: Pose, half_length: float, half_width: float, height: float, size: float) -> list[Part]:

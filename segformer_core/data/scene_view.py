@@ -50,9 +50,7 @@ class Part(NamedTuple):
     glow: bool
 
 
-def fill(
-    colour: Colour, *polygons: np.ndarray, texture: str = "", contrast: float = 0.0, glow: bool = False
-) -> Part:
+def fill(colour: Colour, *polygons: np.ndarray, texture: str = "", contrast: float = 0.0, glow: bool = False) -> Part:
     return Part(polygons, colour, texture, contrast, glow)
 
 
@@ -125,9 +123,7 @@ class View:
     def _through_air(self, colour: Colour, depth: float) -> Colour:
         haze = 1.0 - math.exp(-max(depth, 0.0) / HAZE)
         lit = [min(level * tint, 255.0) for level, tint in zip(colour, self.light.tint, strict=True)]
-        red, green, blue = (
-            near + haze * (far - near) for near, far in zip(lit, self.light.sky_bottom, strict=True)
-        )
+        red, green, blue = (near + haze * (far - near) for near, far in zip(lit, self.light.sky_bottom, strict=True))
         return red, green, blue
 
     def _paint_texture(self, part: Part, colour: Colour) -> None:

@@ -1,4 +1,4 @@
-"""Evaluation of a learner on a dataset: whole images, labels at their own resolution, one image in memory at a time."""
+"""Evaluation of a learner on a dataset: whole images, labels at their own size, a few images in memory."""
 
 import time
 from collections.abc import Callable
@@ -28,24 +28,26 @@ def evaluate(
     data: DataConfig,
     evaluation: EvaluationConfig,
     log: Callable[[str], None],
-    checkpoint: str,
+    checkpoint_name: str,
 ) -> Evaluation:
-    """Score every item of `dataset`; prints progress and the table, under the name `checkpoint`. Raises DataError."""
+    """Score all items of `dataset`; log progress, then the table with `checkpoint_name`. Raises DataError."""
 
     def read(item: Item) -> tuple[np.ndarray, np.ndarray]:
         image, truth = read_pair(item, dataset.classes)
         return network_image(image, data), truth
 
-    counts = np.zeros((len(dataset.classes),) * 2, np.int64)
+    class_count = len(dataset.classes)
+    counts = np.zeros((class_count, class_count), np.int64)
     log(f"eval dataset size:{len(dataset)}")
-    since = time.perf_counter()
-    for done, (image, truth) in enumerate(prefetch(read, dataset.items, data.dataset_num_parallel_workers), start=1):
-        counts += confusion_matrix(truth, learner.predict(image, *truth.shape), len(dataset.classes))
+    since, logged = time.perf_counter(), 0
+    samples = prefetch(read, dataset.items, data.dataset_num_parallel_workers)
+    for done, (image, truth) in enumerate(samples, start=1):
+        counts += confusion_matrix(truth, learner.predict(image, *truth.shape), class_count)
         if done % evaluation.eval_log_interval == 0 or done == len(dataset):
             now = time.perf_counter()
-            steps = (done - 1) % evaluation.eval_log_interval + 1
-            log(f"eval image {done}/{len(dataset)} done, step cost: {(now - since) / steps * 1000:.0f}ms")
-            since = now
+            cost = (now - since) / (done - logged)
+            since, logged = now, done
+            log(f"eval image {done}/{len(dataset)} done, step cost: {cost * 1000:.0f}ms")
     result = Evaluation(counts, scores(counts))
-    log(evaluation_table(result.scores, dataset.classes.names, checkpoint))
+    log(evaluation_table(result.scores, dataset.classes.names, checkpoint_name))
     return result

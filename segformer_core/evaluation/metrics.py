@@ -1,4 +1,4 @@
-"""Confusion matrices and the scores that follow from them: pure functions of counts, so sums over images are exact."""
+"""Confusion matrices, and the scores that follow from them alone: sums over images or devices are exact."""
 
 from dataclasses import dataclass
 
@@ -9,11 +9,11 @@ from segformer_core.data.dataset import IGNORED
 
 @dataclass(frozen=True)
 class Scores:
-    """iou and accuracy by class, (K,) float64 in 0..1, NaN for a class with nothing to judge; the means leave those out.
+    """iou and accuracy by class, (K,) float64 in 0..1; NaN, and not in the means, where nothing is to judge.
 
-    miou  mean of iou                         mean intersection over union
-    macc  mean of accuracy                    mean class accuracy
-    aacc  share of all counted pixels         pixel accuracy
+    miou  mean of iou, the mean intersection over union
+    macc  mean of accuracy, the mean class accuracy
+    aacc  share of all counted pixels that are right, the pixel accuracy
     """
 
     iou: np.ndarray
@@ -22,32 +22,40 @@ class Scores:
     macc: float
     aacc: float
 
+    @property
+    def absent(self) -> tuple[int, ...]:
+        """The classes that neither truth nor prediction has."""
+        return tuple(np.flatnonzero(np.isnan(self.iou)).tolist())
 
-def confusion_matrix(truth: np.ndarray, prediction: np.ndarray, classes: int) -> np.ndarray:
-    """(H, W) uint8 labels -> (K, K) int64 counts: rows are the truth, columns the prediction; pixels with truth 255 are left out."""
+
+def confusion_matrix(truth: np.ndarray, prediction: np.ndarray, class_count: int) -> np.ndarray:
+    """(H, W) uint8 labels -> (K, K) int64 counts, rows the truth, columns the prediction.
+
+    Pixels whose truth is 255 are left out. Raises ValueError for unequal sizes and labels beyond the classes.
+    """
     if truth.shape != prediction.shape:
         raise ValueError(f"truth is {truth.shape}, prediction {prediction.shape}")
-    pairs = np.bincount((truth.astype(np.uint16) << 8 | prediction).ravel(), minlength=1 << 16).reshape(256, 256)
-    counted = pairs[:IGNORED]
-    counts = counted[:classes, :classes]
+    pairs = np.bincount((truth.astype(np.uint16) << 8 | prediction).ravel(), minlength=1 << 16)
+    counted = pairs.reshape(256, 256)[:IGNORED]
+    counts = counted[:class_count, :class_count].astype(np.int64)
     if counts.sum() != counted.sum():
-        raise ValueError(f"a label is not among the {classes} classes")
-    return counts.astype(np.int64)
+        raise ValueError(f"a label is not among the {class_count} classes")
+    return counts
 
 
 def scores(counts: np.ndarray) -> Scores:
     """Scores of a (K, K) confusion matrix.
 
-    A class that neither truth nor prediction has is left out of the mIoU; one that the truth does not have, of the accuracy.
-    Nothing counted at all gives NaN means.
+    A class that neither truth nor prediction has is left out of miou; one that only the prediction has is 0
+    there and left out of macc. With nothing counted at all every mean is NaN.
     """
-    hit, truth, predicted = np.diag(counts).astype(np.float64), counts.sum(1), counts.sum(0)
-    iou, accuracy = _ratio(hit, truth + predicted - hit), _ratio(hit, truth)
-    return Scores(iou, accuracy, _mean(iou), _mean(accuracy), float(_ratio(hit.sum(), counts.sum())))
+    right, truth, predicted = np.diag(counts), counts.sum(1), counts.sum(0)
+    iou, accuracy = _ratio(right, truth + predicted - right), _ratio(right, truth)
+    return Scores(iou, accuracy, _mean(iou), _mean(accuracy), _ratio(right.sum(), truth.sum()).item())
 
 
 def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
-    return np.divide(part, whole, out=np.full(np.shape(part), np.nan), where=np.asarray(whole) > 0)
+    return np.divide(part, whole, out=np.full(whole.shape, np.nan), where=whole > 0)
 
 
 def _mean(values: np.ndarray) -> float:

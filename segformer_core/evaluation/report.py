@@ -2,24 +2,26 @@
 
 from collections.abc import Sequence
 
-import numpy as np
-
 from segformer_core.evaluation.metrics import Scores
 
 TITLE = " Evaluation Result "
 WIDTH = 63
 
 
-def evaluation_table(scores: Scores, class_names: Sequence[str], checkpoint: str) -> str:
-    """IoU by class, then the means and the checkpoint's name."""
+def evaluation_table(scores: Scores, class_names: Sequence[str], checkpoint_name: str) -> str:
+    """IoU by class, accuracies and, as the last three lines, the mIoU with the checkpoint's name."""
     lines = [TITLE.center(WIDTH, "=")]
-    for name, iou in zip(class_names, scores.iou, strict=True):
-        shown = "absent, left out of the mean" if np.isnan(iou) else repr(float(iou))
-        lines.append(f"===> class: {name}, IoU: {shown}")
+    for index, (name, iou) in enumerate(zip(class_names, scores.iou.tolist(), strict=True)):
+        lines.append(f"===> class: {name}, IoU: {'absent' if index in scores.absent else iou}")
+    if len(scores.absent) == len(class_names):
+        lines.append("===> nothing to score: every pixel of the truth is ignored")
+    elif scores.absent:
+        lines.append(f"===> {len(scores.absent)} of {len(class_names)} classes absent, left out of the means")
     lines += [
+        f"===> mAcc (mean class accuracy): {scores.macc}",
+        f"===> aAcc (pixel accuracy): {scores.aacc}",
         "=" * WIDTH,
-        f"===> mIoU: {scores.miou}, ckpt: {checkpoint}",
-        f"===> mAcc: {scores.macc}, aAcc: {scores.aacc}",
+        f"===> mIoU: {scores.miou}, ckpt: {checkpoint_name}",
         "=" * WIDTH,
     ]
     return "\n".join(lines)

@@ -1,0 +1,138 @@
+"""The configuration: order of sources, types, and one clear sentence for every mistake."""
+
+from dataclasses import fields
+
+import pytest
+
+from segformer_core.config import GROUPS, KEYS, Config, find_config, flat, help_text, load_config
+from segformer_core.errors import ConfigError
+
+RECIPES = sorted(path.name for path in (find_config("configs/segformer.base.yaml").parent).glob("segformer.b?.*.yaml"))
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write(text: str, name: str = "recipe.yaml") -> str:
+        (tmp_path / name).write_text(text)
+        return str(tmp_path / name)
+
+    return write
+
+
+def test_order_is_defaults_base_file_command_line(write):
+    write("lr: 1e-3\nbatch_size: 3\nseed: 7\n", "base.yaml")
+    path = write("__BASE__: base.yaml\nbatch_size: 4\nseed: 8\n")
+    config = load_config(["--config_path", path, "--seed=9"])
+    assert (config.optimizer.lr, config.training.batch_size, config.training.seed) == (1e-3, 4, 9)
+    assert config.optimizer.momentum == 0.9, "a default where nothing is said"
+    assert load_config(["--config_path", path, "--momentum", "0.8"]).training.seed == 8, "a default never overrides a file"
+
+
+@pytest.mark.parametrize(
+    ("text", "group", "key", "value"),
+    [
+        ("lr: 6e-5", "optimizer", "lr", 6e-5),
+        ("lr: 1", "optimizer", "lr", 1.0),
+        ("crop_size: [64, 96]", "data", "crop_size", (64, 96)),
+        ("run_eval: False", "evaluation", "run_eval", False),
+        ("device_target: ascend", "runtime", "device_target", "ascend"),
+        ("pretrained_ckpt_path:", "training", "pretrained_ckpt_path", ""),
+    ],
+)
+def test_values_from_a_file(write, text, group, key, value):
+    found = getattr(getattr(load_config(["--config_path", write(text)]), group), key)
+    assert found == value and type(found) is type(value)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "group", "key", "value"),
+    [
+        (["--lr", "6e-5"], "optimizer", "lr", 6e-5),
+        (["--lr=6e-5"], "optimizer", "lr", 6e-5),
+        (["--crop_size", "[64,96]"], "data", "crop_size", (64, 96)),
+        (["--run_eval", "True"], "evaluation", "run_eval", True),
+        (["--data_path", "2024"], "data", "data_path", "2024"),
+    ],
+)
+def test_values_from_the_command_line(arguments, group, key, value):
+    assert getattr(getattr(load_config(arguments), group), key) == value
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("learning_rate: 1", "unknown key 'learning_rate' in .*recipe.yaml"),
+        ("bacth_size: 1", "unknown key 'bacth_size' .*did you mean batch_size"),
+        ("batch_size: 1.5", "batch_size in .*recipe.yaml is 1.5; expected a whole number"),
+        ("batch_size: True", "expected a whole number"),
+        ("batch_size: 0", "expected at least 1"),
+        ("batch_size:", "batch_size in .* is None; expected a whole number"),
+        ("lr: fast", "lr in .* is 'fast'; expected a number"),
+        ("lr: .nan", "lr in .* is nan; expected at least 0"),
+        ("run_eval: 1", "expected True or False"),
+        ("crop_size: 512", "crop_size in .* is 512; expected a list of 2"),
+        ("crop_size: [512]", "expected a list of 2"),
+        ("crop_size: [512, 16]", "expected at least 32"),
+        ("class_num: 256", "expected 1 to 255"),
+        ("precision: fp8", "expected one of fp32"),
+        ("execution_mode: eager", "expected one of graph, pynative"),
+        ("scale_range: [2.0, 0.5]", "scale_range.*smaller scale first"),
+        ("seed: 1\nseed: 2", "line 2: key 'seed' is given twice"),
+        ("seed: [1", "recipe.yaml, line"),
+        ("- seed", "expected lines of `key: value`"),
+        ("__BASE__: none.yaml", "__BASE__ names none.yaml"),
+        ("__BASE__: recipe.yaml", "goes in a circle"),
+    ],
+)
+def test_mistakes_in_a_file(write, text, message):
+    with pytest.raises(ConfigError, match=message):
+        load_config(["--config_path", write(text)])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--lrr", "1"], "unknown key 'lrr' in the command line; did you mean lr"),
+        (["--config", "x"], "did you mean config_path"),
+        (["--lr"], "--lr has no value"),
+        (["--lr", "--seed", "1"], "--lr has no value"),
+        (["--seed", "1", "--seed", "2"], "--seed is given twice"),
+        (["train"], "unexpected argument 'train'"),
+        (["--config_path", "none.yaml"], "no such configuration file: none.yaml; the recipes are"),
+    ],
+)
+def test_mistakes_on_the_command_line(arguments, message):
+    with pytest.raises(ConfigError, match=message):
+        load_config(arguments)
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_recipes_load_and_name_themselves(recipe):
+    path = find_config(f"configs/{recipe}")
+    config = load_config(["--config_path", str(path)])
+    variant = recipe.split(".")[1]
+    assert config.model.backbone == f"mit_{variant}"
+    header = [line for line in path.read_text().splitlines() if line.startswith("#")]
+    assert any(recipe in line or "make demo" in line for line in header), "the header says the command"
+    if ".city." in recipe:
+        assert f"crop_size: [{recipe.split('.')[2].replace('x', ', ')}]" in path.read_text()
+        assert config.training.batch_size * (2975 // 8) * config.training.epoch_size // 8 == pytest.approx(160_000, rel=0.01)
+
+
+def test_the_seven_recipes_of_the_seed_are_there():
+    seven = {"segformer.b0.512x1024.city.yaml"} | {f"segformer.b{v}.1024x1024.city.yaml" for v in range(6)}
+    assert seven <= set(RECIPES)
+
+
+def test_keys_are_unique_and_all_explained():
+    names = [item.name for group in GROUPS.values() for item in fields(group)]
+    assert len(names) == len(set(names)) == len(KEYS)
+    text = help_text("backend_torch.train")
+    assert all(f"--{name} " in text for name in names)
+
+
+def test_flat_is_what_a_file_would_say():
+    values = flat(Config())
+    arguments = [word for name, value in values.items() for word in (f"--{name}", str(list(value) if isinstance(value, tuple) else value))]
+    assert values.keys() == KEYS.keys()
+    assert load_config([word or "" for word in arguments]) == Config()

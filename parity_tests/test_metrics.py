@@ -1,0 +1,102 @@
+"""Confusion matrices against a plain loop, scores against numbers worked out by hand."""
+
+import numpy as np
+import pytest
+
+from segformer_core.evaluation.metrics import confusion_matrix, scores
+
+
+def counted_by_loop(truth: np.ndarray, prediction: np.ndarray, class_count: int) -> np.ndarray:
+    counts = np.zeros((class_count, class_count), np.int64)
+    for row in range(truth.shape[0]):
+        for column in range(truth.shape[1]):
+            if truth[row, column] != 255:
+                counts[truth[row, column], prediction[row, column]] += 1
+    return counts
+
+
+def scored_by_loop(counts: np.ndarray) -> tuple[list[float], list[float]]:
+    iou, accuracy = [], []
+    for k in range(len(counts)):
+        union = sum(counts[k]) + sum(row[k] for row in counts) - counts[k][k]
+        iou.append(counts[k][k] / union if union else np.nan)
+        accuracy.append(counts[k][k] / sum(counts[k]) if sum(counts[k]) else np.nan)
+    return iou, accuracy
+
+
+def random_labels(class_count: int, seed: int, missing: tuple[int, ...] = ()) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    present = np.array([k for k in range(class_count) if k not in missing], np.uint8)
+    truth, prediction = rng.choice(present, (2, 23, 37))
+    truth[rng.random(truth.shape) < 0.2] = 255
+    return truth, prediction
+
+
+@pytest.mark.parametrize(("class_count", "missing"), [(1, ()), (2, ()), (19, ()), (19, (0, 7, 18)), (255, ())])
+def test_counts_and_scores_equal_a_plain_loop(class_count: int, missing: tuple[int, ...]) -> None:
+    truth, prediction = random_labels(class_count, class_count, missing)
+    counts = confusion_matrix(truth, prediction, class_count)
+    assert counts.dtype == np.int64
+    np.testing.assert_array_equal(counts, counted_by_loop(truth, prediction, class_count))
+    iou, accuracy = scored_by_loop(counts)
+    found = scores(counts)
+    np.testing.assert_allclose(found.iou, iou, rtol=1e-15)
+    np.testing.assert_allclose(found.accuracy, accuracy, rtol=1e-15)
+    assert found.miou == pytest.approx(np.nanmean(iou), rel=1e-15)
+    assert found.macc == pytest.approx(np.nanmean(accuracy), rel=1e-15)
+    assert found.aacc == pytest.approx((prediction == truth)[truth != 255].mean(), rel=1e-15)
+    if class_count == 19:
+        assert found.absent == missing
+
+
+def test_scores_worked_out_by_hand() -> None:
+    truth = np.array([[0, 0, 0, 0, 1], [1, 1, 255, 255, 3]], np.uint8)
+    prediction = np.array([[0, 0, 0, 1, 1], [1, 2, 0, 2, 3]], np.uint8)
+    counts = confusion_matrix(truth, prediction, 5)
+    assert counts.tolist() == [[3, 1, 0, 0, 0], [0, 2, 1, 0, 0], [0, 0, 0, 0, 0], [0, 0, 0, 1, 0], [0] * 5]
+    found = scores(counts)
+    np.testing.assert_allclose(found.iou, [3 / 4, 2 / 4, 0, 1, np.nan])  # class 2 is only predicted: 0
+    np.testing.assert_allclose(found.accuracy, [3 / 4, 2 / 3, np.nan, 1, np.nan])
+    assert found.miou == pytest.approx((3 / 4 + 2 / 4 + 0 + 1) / 4)
+    assert found.macc == pytest.approx((3 / 4 + 2 / 3 + 1) / 3)
+    assert found.aacc == pytest.approx(6 / 8)
+    assert found.absent == (4,)
+
+
+def test_counts_of_parts_sum_to_the_whole() -> None:
+    truth, prediction = random_labels(19, 3)
+    parts = [confusion_matrix(truth[rows], prediction[rows], 19) for rows in (slice(5), slice(5, 6), slice(6, None))]
+    whole = confusion_matrix(truth, prediction, 19)
+    np.testing.assert_array_equal(sum(parts), whole)
+    assert scores(sum(parts)).miou == scores(whole).miou
+
+
+def test_counts_beyond_what_a_float_holds_are_exact() -> None:
+    counts = np.array([[2**53, 1], [1, 2**53]], np.int64)
+    assert scores(counts + counts).aacc == (2**54) / (2**54 + 2)
+
+
+def test_nothing_to_score_is_nan_and_never_the_best() -> None:
+    truth, prediction = np.full((3, 4), 255, np.uint8), np.zeros((3, 4), np.uint8)
+    found = scores(confusion_matrix(truth, prediction, 3))
+    assert np.isnan([found.miou, found.macc, found.aacc]).all()
+    assert found.absent == (0, 1, 2)
+    assert not found.miou > -np.inf
+
+
+def test_predictions_under_ignored_pixels_may_be_anything() -> None:
+    truth, prediction = np.array([[0, 255]], np.uint8), np.array([[0, 200]], np.uint8)
+    assert confusion_matrix(truth, prediction, 2).tolist() == [[1, 0], [0, 0]]
+
+
+@pytest.mark.parametrize(
+    ("truth", "prediction", "complaint"),
+    [
+        ([[0, 2]], [[0, 1]], "not among the 2 classes"),
+        ([[0, 1]], [[0, 2]], "not among the 2 classes"),
+        ([[0, 1]], [[0], [1]], r"truth is \(1, 2\), prediction \(2, 1\)"),
+    ],
+)
+def test_labels_that_cannot_be_scored_are_refused(truth: list, prediction: list, complaint: str) -> None:
+    with pytest.raises(ValueError, match=complaint):
+        confusion_matrix(np.array(truth, np.uint8), np.array(prediction, np.uint8), 2)
