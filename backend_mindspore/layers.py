@@ -26,9 +26,7 @@ def build(leaf: Leaf) -> nn.Cell:
 
 @build.register
 def _(leaf: Linear) -> nn.Cell:
-    return nn.Dense(
-        leaf.in_features, leaf.out_features, weight_init="zeros", bias_init="zeros", has_bias=True, activation=None
-    )
+    return nn.Dense(leaf.in_features, leaf.out_features, weight_init="zeros", bias_init="zeros", has_bias=True, activation=None)
 
 
 @build.register

@@ -24,7 +24,9 @@ class Learner:
         self.spec = spec
         self.model = SegFormer(spec)
         self.parameters = canonical_parameters(spec, self.model)
-        self.training = TrainingStep(self.model, AdamW(self.parameters, parameter_groups(spec, config.optimizer), config.optimizer))
+        self.training = TrainingStep(
+            self.model, AdamW(self.parameters, parameter_groups(spec, config.optimizer), config.optimizer)
+        )
         self.prediction = Prediction(self.model)
 
     def arrays(self) -> dict[str, np.ndarray]:

@@ -174,9 +174,7 @@ class SegFormer(nn.Cell):
             sizes.append(size)
         return features, sizes
 
-    def construct(
-        self, images: Tensor, keep_paths: Tensor | None = None, keep_channels: Tensor | None = None
-    ) -> Tensor:
+    def construct(self, images: Tensor, keep_paths: Tensor | None = None, keep_channels: Tensor | None = None) -> Tensor:
         """(B, 3, H, W) float32 RGB, normalised -> (B, K, H/4, W/4) logits.
 
         The keep masks of training (core's `draw_keep_masks`): paths (blocks, 2, B, 1, 1), channels (B, E, 1, 1).

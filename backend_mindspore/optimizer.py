@@ -16,9 +16,7 @@ class AdamW(nn.Cell):
     the difference. (`nn.AdamWeightDecay` has no bias correction at all.)
     """
 
-    def __init__(
-        self, parameters: Mapping[str, Parameter], groups: Sequence[ParameterGroup], config: OptimizerConfig
-    ):
+    def __init__(self, parameters: Mapping[str, Parameter], groups: Sequence[ParameterGroup], config: OptimizerConfig):
         super().__init__()
         names = [name for group in groups for name in group.names]
         self.parameters = ms.ParameterTuple([parameters[name] for name in names])

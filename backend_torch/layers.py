@@ -40,9 +40,7 @@ def _(leaf: LayerNorm) -> nn.Module:
 
 @build.register
 def _(leaf: BatchNorm2d) -> nn.Module:
-    layer = nn.BatchNorm2d(
-        leaf.features, eps=leaf.eps, momentum=leaf.momentum, affine=True, track_running_stats=True
-    )
+    layer = nn.BatchNorm2d(leaf.features, eps=leaf.eps, momentum=leaf.momentum, affine=True, track_running_stats=True)
     layer.num_batches_tracked = None  # a counter that nothing reads once momentum is set; the spec does not carry it
     return layer
 

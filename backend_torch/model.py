@@ -175,9 +175,7 @@ class SegFormer(nn.Module):
             sizes.append(size)
         return features, sizes
 
-    def forward(
-        self, images: Tensor, keep_paths: Tensor | None = None, keep_channels: Tensor | None = None
-    ) -> Tensor:
+    def forward(self, images: Tensor, keep_paths: Tensor | None = None, keep_channels: Tensor | None = None) -> Tensor:
         """(B, 3, H, W) float32 RGB, normalised -> (B, K, H/4, W/4) logits.
 
         The keep masks of training (core's `draw_keep_masks`): paths (blocks, 2, B, 1, 1), channels (B, E, 1, 1).

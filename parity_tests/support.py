@@ -150,5 +150,3 @@ def perturbed(arrays: dict[str, np.ndarray], name: str, amount: float) -> dict[s
     changed = arrays[name].copy()
     changed.flat[0] += amount
     return {**arrays, name: changed}
-
-

@@ -133,6 +133,8 @@ def test_keys_are_unique_and_all_explained():
 
 def test_flat_is_what_a_file_would_say():
     values = flat(Config())
-    arguments = [word for name, value in values.items() for word in (f"--{name}", str(list(value) if isinstance(value, tuple) else value))]
+    arguments = [
+        word for name, value in values.items() for word in (f"--{name}", str(list(value) if isinstance(value, tuple) else value))
+    ]
     assert values.keys() == KEYS.keys()
     assert load_config([word or "" for word in arguments]) == Config()

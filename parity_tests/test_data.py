@@ -101,14 +101,17 @@ MISTAKES = {
     "no folder": (lambda root: __import__("shutil").rmtree(root), "no such data path: .*set"),
     "no layout": (lambda root: (root / "dataset.yaml").unlink(), "is no dataset: expected Cityscapes"),
     "empty split": (lambda root: [path.unlink() for path in (root / "images/train").iterdir()], "no images in .*images/train"),
-    "no label": (lambda root: (root / "labels/train/train1.png").unlink(), "1 of 4 images of train have no label; .*train1.png"),
+    "no label": (
+        lambda root: (root / "labels/train/train1.png").unlink(),
+        "1 of 4 images of train have no label; first .*train1.png",
+    ),
     "stray label": (
         lambda root: repaint(root / "labels/train/train2.png", np.full((64, 96), 7, np.uint8)),
         r"train2.png has label 7 at row 0, column 0; expected a class index 0..2 or the ignore value 255",
     ),
     "other size": (
         lambda root: repaint(root / "labels/train/train2.png", np.zeros((64, 95), np.uint8)),
-        "train2.png is 64×95 pixels and its image .* 64×96",
+        "train2.png is 64×95 pixels and .* 64×96",
     ),
     "colour label": (lambda root: repaint(root / "labels/train/train2.png", np.zeros((64, 96, 3), np.uint8)), "with 3 channels"),
     "deep label": (lambda root: repaint(root / "labels/train/train2.png", np.zeros((64, 96), np.uint16)), "is uint16"),

@@ -115,7 +115,7 @@ def test_a_bad_label_stops_the_evaluation_with_its_name(dataset: Dataset) -> Non
 
 
 def test_the_table_is_the_seeds_with_accuracies_rightly_named() -> None:
-    table = evaluation_table(scores(np.array([[3, 1], [0, 4]])), ("road", "traffic light"), "segformer_mit_b1_12.ckpt")
+    table = evaluation_table(scores(np.array([[3, 1], [0, 4]])), ("road", "traffic light"), "mit_b1_12.ckpt")
     assert table.splitlines() == [
         "====================== Evaluation Result ======================",
         "===> class: road, IoU: 0.75",
@@ -123,7 +123,7 @@ def test_the_table_is_the_seeds_with_accuracies_rightly_named() -> None:
         "===> mAcc (mean class accuracy): 0.875",
         "===> aAcc (pixel accuracy): 0.875",
         "===============================================================",
-        "===> mIoU: 0.775, ckpt: segformer_mit_b1_12.ckpt",
+        "===> mIoU: 0.775, ckpt: mit_b1_12.ckpt",
         "===============================================================",
     ]
 

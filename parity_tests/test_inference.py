@@ -36,14 +36,16 @@ class Halves:
 def write_images(folder: Path, sizes: dict[str, tuple[int, int]]) -> list[Path]:
     folder.mkdir(parents=True, exist_ok=True)
     for index, (name, size) in enumerate(sizes.items()):
-        cv2.imwrite(str(folder / name), np.random.default_rng(index).integers(0, 256, (*size, 3)).astype(np.uint8))
+        pixels = np.random.default_rng(index).integers(0, 256, (*size, 3)).astype(np.uint8)
+        cv2.imwrite(str(folder / name), pixels)
     return [folder / name for name in sizes]
 
 
 def run(images: list[Path], output: Path, workers: int = 2, **switches: bool | int) -> tuple[Halves, list[str]]:
     learner, lines = Halves(), []
     data = DataConfig(base_size=(32, 64), dataset_num_parallel_workers=workers)
-    infer(learner, images, CLASSES, data, InferenceConfig(infer_output_path=str(output), **switches), lines.append)
+    settings = InferenceConfig(infer_output_path=str(output), **switches)
+    infer(learner, images, CLASSES, data, settings, lines.append)
     return learner, lines
 
 
@@ -52,7 +54,7 @@ def names(folder: Path) -> set[str]:
 
 
 @pytest.mark.parametrize("workers", [0, 3])
-def test_results_have_the_seeds_names_the_images_size_and_the_right_values(tmp_path: Path, workers: int) -> None:
+def test_results_have_the_seeds_names_the_images_size_and_its_labels(tmp_path: Path, workers: int) -> None:
     images = write_images(tmp_path / "in", SIZES)
     run(images, tmp_path / "out", workers)
     pictures = {f"{image.stem}{kind}.png" for image in images for kind in ("_gray", "_color", "_overlap")}
@@ -113,7 +115,9 @@ def test_results_beside_the_images_leave_the_images_alone(tmp_path: Path) -> Non
     ],
 )
 def test_results_that_would_overwrite_something_are_refused(tmp_path: Path, files: tuple[str, ...], complaint: str) -> None:
-    images = [image for file in files for image in write_images((tmp_path / file).parent, {Path(file).name: (32, 32)})]
+    images = [tmp_path / file for file in files]
+    for image in images:
+        write_images(image.parent, {image.name: (32, 32)})
     before = [image.read_bytes() for image in images]
     learner = Halves()
     settings = InferenceConfig(infer_output_path=str(tmp_path / "out"))
@@ -139,9 +143,7 @@ def test_an_undecodable_image_is_named(tmp_path: Path) -> None:
         run(images, tmp_path / "out")
 
 
-def test_a_failing_write_leaves_no_partial_file_and_keeps_the_old_one(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_failing_write_leaves_no_partial_file_and_keeps_the_old_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     images = write_images(tmp_path / "in", {"wide.png": (30, 70)})
     run(images, tmp_path / "out")
     before = {path: path.read_bytes() for path in (tmp_path / "out").iterdir()}

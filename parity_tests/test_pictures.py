@@ -17,6 +17,10 @@ ROOT = Path(__file__).resolve().parents[1]
 CLASSES = Classes(("red", "green", "blue"), ((250, 10, 20), (30, 240, 40), (50, 60, 230)))
 
 
+def colours_of(picture: np.ndarray) -> set[tuple[int, ...]]:
+    return {tuple(colour) for colour in np.unique(picture.reshape(-1, 3), axis=0).tolist()}
+
+
 def test_colours_are_rgb_and_black_where_ignored() -> None:
     colours = colourise(np.array([[0, 1, 2], [255, 3, 0]], np.uint8), CLASSES)
     assert colours.dtype == np.uint8
@@ -37,8 +41,7 @@ def test_overlay_mixes_by_opacity() -> None:
 def test_legend_shows_every_colour_whatever_its_width(width: int) -> None:
     picture = legend(CITYSCAPES, width)
     assert picture.shape[1] == width
-    seen = {tuple(colour) for colour in np.unique(picture.reshape(-1, 3), axis=0).tolist()}
-    assert {*CITYSCAPES.colours, (0, 0, 0)} <= seen
+    assert {*CITYSCAPES.colours, (0, 0, 0)} <= colours_of(picture)
 
 
 def test_contact_sheet_puts_image_truth_and_prediction_side_by_side() -> None:
@@ -56,10 +59,10 @@ def test_contact_sheet_puts_image_truth_and_prediction_side_by_side() -> None:
 
 
 def command(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    flags = ["--data_path", str(root), "--infer_output_path", str(root / "result"), "--output", str(root / "new" / "sheet.png")]
-    return subprocess.run(
-        [sys.executable, "tools/make_contact_sheet.py", *flags, *arguments], cwd=ROOT, capture_output=True, text=True, check=False
-    )
+    paths = {"data_path": root, "infer_output_path": root / "result", "output": root / "new" / "sheet.png"}
+    flags = [f"--{name}={path}" for name, path in paths.items()]
+    words = [sys.executable, "tools/make_contact_sheet.py", *flags, *arguments]
+    return subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False)
 
 
 @pytest.fixture
@@ -79,7 +82,7 @@ def test_command_writes_the_sheet_and_prints_its_path(predicted: Path) -> None:
     assert done.stdout == f"contact sheet: {predicted / 'new' / 'sheet.png'}\n"
     sheet = read_image(predicted / "new" / "sheet.png")
     assert sheet.shape[1] == 2 * MARGIN + 2 * GAP + 3 * 480
-    assert {(200, 40, 40), (30, 90, 200)} <= {tuple(colour) for colour in np.unique(sheet.reshape(-1, 3), axis=0).tolist()}
+    assert {(200, 40, 40), (30, 90, 200)} <= colours_of(sheet)
 
 
 def test_command_says_in_one_line_what_is_wrong(predicted: Path) -> None:

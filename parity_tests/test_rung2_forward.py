@@ -44,7 +44,9 @@ def test_twins_agree_stage_by_stage(mode, need_torch, need_mindspore):
         assert_close(f"logits at {height}×{width}", logits(mindspore_twin, images), logits(torch_twin, images), "logits")
 
 
-@pytest.mark.parametrize("options", [{"variant": "b1", "numerics": "zoo"}, {"variant": "b2", "in_channels": 5}], ids=["b1 zoo", "b2"])
+@pytest.mark.parametrize(
+    "options", [{"variant": "b1", "numerics": "zoo"}, {"variant": "b2", "in_channels": 5}], ids=["b1 zoo", "b2"]
+)
 def test_other_variants_agree(options, need_torch, need_mindspore):
     spec = segformer(class_count=4, **options)
     arrays, images = hot_arrays(spec), random_images(1, 64, 80, channels=spec.in_channels)

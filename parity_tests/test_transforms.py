@@ -22,7 +22,12 @@ def sample(height: int = 60, width: int = 80, seed: int = 0):
 
 @pytest.mark.parametrize(
     ("size", "bounds", "fitted"),
-    [((1024, 2048), (512, 1024), (512, 1024)), ((360, 480), (352, 480), (352, 469)), ((480, 360), (352, 480), (469, 352)), ((1, 1000), (50, 100), (1, 100))],
+    [
+        ((1024, 2048), (512, 1024), (512, 1024)),
+        ((360, 480), (352, 480), (352, 469)),
+        ((480, 360), (352, 480), (469, 352)),
+        ((1, 1000), (50, 100), (1, 100)),
+    ],
 )
 def test_fitted_size_keeps_the_ratio(size, bounds, fitted):
     assert t.fitted_size(size, bounds) == fitted
@@ -81,7 +86,9 @@ def reference_distortion(image: np.ndarray, rng: np.random.Generator) -> np.ndar
         return int(min(max(value, 0), 255))
 
     def affine(pixels, factor, offset):
-        return np.array([[[cut(np.float32(v) * np.float32(factor) + np.float32(offset)) for v in p] for p in row] for row in pixels])
+        return np.array(
+            [[[cut(np.float32(v) * np.float32(factor) + np.float32(offset)) for v in p] for p in row] for row in pixels]
+        )
 
     pixels = image.astype(int)
     if rng.random() < 0.5:

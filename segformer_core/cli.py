@@ -3,6 +3,7 @@
 import sys
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from segformer_core.config import Config, RuntimeConfig, help_text, load_config
@@ -64,16 +65,22 @@ def train_command(config: Config, connect: Connect) -> None:
     log = Log(checkpoints.folder / "metrics.jsonl")
     log(describe(spec, backend))
     log(source)
-    log(f"{len(dataset)} training images, {stream.epochs} epochs of {stream.steps_per_epoch} steps, results in {checkpoints.folder}")
+    log(
+        f"{len(dataset)} images, {stream.epochs} epochs of {stream.steps_per_epoch} steps, results in {checkpoints.folder}"
+    )
 
-    def evaluate_now(name: str) -> float:
-        return evaluate(learner, validation, config.data, config.evaluation, log, name).scores.miou
-
+    evaluate_now = None
+    if validation is not None:
+        evaluate_now = partial(_miou, learner, validation, config, log)
     batches = backend.batches(stream, config.data.dataset_num_parallel_workers, 0)
     try:
-        train(learner, spec, stream, batches, config, checkpoints, evaluate_now if validation else None, log)
+        train(learner, spec, stream, batches, config, checkpoints, evaluate_now, log)
     finally:
         log.close()
+
+
+def _miou(learner: Learner, dataset: Dataset, config: Config, log: Log, name: str) -> float:
+    return evaluate(learner, dataset, config.data, config.evaluation, log, name).scores.miou
 
 
 def evaluate_command(config: Config, connect: Connect) -> None:
@@ -138,7 +145,7 @@ def check_classes(classes: Classes, spec: SegFormer) -> None:
     """Raises DataError unless the data has as many classes as the network."""
     if len(classes) != spec.class_count:
         raise DataError(
-            f"the data has {len(classes)} classes ({', '.join(classes.names)}) and class_num is {spec.class_count}; set class_num "
+            f"the data has {len(classes)} classes ({', '.join(classes.names)}), class_num is {spec.class_count}; set class_num "
             f"to {len(classes)} or name another data_path"
         )
 

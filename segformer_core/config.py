@@ -129,10 +129,12 @@ def load_config(arguments: Sequence[str]) -> Config:
         values |= _read(find_config(path), ())
     values |= {name: (_parse(name, text), COMMAND_LINE) for name, text in flags.items()}
     checked = {name: _checked(name, value, source) for name, (value, source) in values.items()}
-    config = Config(**{
-        name: group(**{item.name: checked[item.name] for item in fields(group) if item.name in checked})
-        for name, group in GROUPS.items()
-    })
+    config = Config(
+        **{
+            name: group(**{item.name: checked[item.name] for item in fields(group) if item.name in checked})
+            for name, group in GROUPS.items()
+        }
+    )
     low, high = config.data.scale_range
     if low > high:
         raise ConfigError(f"scale_range is [{low}, {high}]; expected the smaller scale first")
@@ -260,7 +262,7 @@ def _checked(name: str, value: Any, source: str) -> Any:
     return _scalar(item, wanted, value, value, source)
 
 
-def _scalar(item: Field, wanted: type, value: Any, shown: Any, source: str) -> Any:
+def _scalar(item: Field, wanted: Any, value: Any, shown: Any, source: str) -> Any:
     complaint = f"{item.name} in {source} is {shown!r}; expected {_described(item.type)}"
     if wanted is float and isinstance(value, str):  # YAML 1.1 reads 6e-5 as text
         try:
@@ -277,7 +279,7 @@ def _scalar(item: Field, wanted: type, value: Any, shown: Any, source: str) -> A
     if low is not None and not value >= low or high is not None and not value <= high:
         limits = f"at least {low}" if high is None else f"{low} to {high}"
         raise ConfigError(f"{item.name} in {source} is {shown!r}; expected {limits}")
-    if choices and value.lower() not in (choice.lower() for choice in choices):
+    if choices and str(value).lower() not in (choice.lower() for choice in choices):
         raise ConfigError(f"{item.name} in {source} is {shown!r}; expected one of {', '.join(choices)}")
     return value
 

@@ -9,13 +9,13 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from segformer_core.data import open_dataset  # noqa: E402
-from segformer_core.data.dataset import Classes, Item, read_label, read_pair  # noqa: E402
-from segformer_core.errors import DataError, UserError  # noqa: E402
-from segformer_core.evaluation.metrics import confusion_matrix, scores  # noqa: E402
-from segformer_core.files import writable_directory  # noqa: E402
-from segformer_core.inference import GRAY, write_png  # noqa: E402
-from segformer_core.pictures import SheetRow, contact_sheet  # noqa: E402
+from segformer_core.data import open_dataset
+from segformer_core.data.dataset import Classes, Item, read_label, read_pair
+from segformer_core.errors import DataError, UserError
+from segformer_core.evaluation.metrics import confusion_matrix, scores
+from segformer_core.files import writable_directory
+from segformer_core.inference import GRAY, write_png
+from segformer_core.pictures import SheetRow, contact_sheet
 
 
 def main() -> int:
@@ -46,7 +46,7 @@ def main() -> int:
 
 
 def sheet_row(item: Item, classes: Classes, infer_output_path: Path) -> SheetRow:
-    """The item with its prediction, captioned with its name and pixel accuracy. Raises DataError."""
+    """An item with its prediction, captioned with its name and pixel accuracy. Raises DataError."""
     predicted = infer_output_path / f"{item.name}{GRAY}"
     if not predicted.is_file():
         raise DataError(f"no prediction {predicted}; run infer with that infer_output_path first")
@@ -54,9 +54,7 @@ def sheet_row(item: Item, classes: Classes, infer_output_path: Path) -> SheetRow
     prediction = read_label(predicted, classes)
     if prediction.shape != truth.shape:
         (height, width), (wanted_height, wanted_width) = prediction.shape, truth.shape
-        raise DataError(
-            f"{predicted} is {height}×{width} pixels; expected {wanted_height}×{wanted_width}, as {item.label}"
-        )
+        raise DataError(f"{predicted} is {height}×{width} pixels; expected {wanted_height}×{wanted_width}, as {item.label}")
     right = scores(confusion_matrix(truth, prediction, len(classes))).aacc
     return SheetRow(f"{item.name}   pixel accuracy {right:.1%}", image, truth, prediction)
 

@@ -40,7 +40,9 @@ def find_items(root: Path, split: str, with_labels: bool = True) -> tuple[Item, 
                 f"{len(missing)} of {len(images)} images of {split} have no {TRAIN_IDS_SUFFIX} file, the first is {missing[0]}; "
                 f"run python tools/convert_dataset.py {root}"
             )
-        raise DataError(f"{len(missing)} of {len(images)} images of {split} have no label; the first is {image}, expected {missing[0]}")
+        raise DataError(
+            f"{len(missing)} of {len(images)} images of {split} have no label; the first is {image}, expected {missing[0]}"
+        )
     return tuple(Item(image, label, image.stem) for image, label in zip(images, labels, strict=True))
 
 

@@ -86,7 +86,7 @@ def read_pair(item: Item, classes: Classes) -> tuple[np.ndarray, np.ndarray]:
     image, label = read_image(item.image), read_label(item.label, classes)
     if image.shape[:2] != label.shape:
         raise DataError(
-            f"{item.label} is {label.shape[0]}×{label.shape[1]} pixels and its image {item.image} {image.shape[0]}×{image.shape[1]}; "
+            f"{item.label} is {label.shape[0]}×{label.shape[1]} pixels and its {item.image} {image.shape[0]}×{image.shape[1]}; "
             "expected the same size"
         )
     return image, label

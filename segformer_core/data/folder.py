@@ -1,9 +1,9 @@
 """The folder layout: images/{train,val}/NAME.jpg, labels/{train,val}/NAME.png and a small YAML that names the classes.
 
-    classes:
-      - {name: sky, colour: [128, 128, 128]}     # label 0
-      - {name: road, colour: [128, 64, 128]}     # label 1
-    ignore_value: 255                            # optional
+classes:
+  - {name: sky, colour: [128, 128, 128]}     # label 0
+  - {name: road, colour: [128, 64, 128]}     # label 1
+ignore_value: 255                            # optional
 """
 
 from pathlib import Path
@@ -17,7 +17,7 @@ IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
 
 
 def find_description(root: Path, dataset_file: str) -> Path | None:
-    """The YAML named by `dataset_file`, else the one in the dataset's folder, if any. Raises ConfigError for a name that is not there."""
+    """The YAML named by `dataset_file`, else the one in the dataset's folder, if any. Raises ConfigError."""
     if dataset_file:
         return find_config(dataset_file)
     return root / DESCRIPTION if (root / DESCRIPTION).is_file() else None
@@ -60,13 +60,13 @@ def find_items(root: Path, split: str, with_labels: bool = True) -> tuple[Item, 
         raise DataError(f"no images in {folder}; expected files ending in {', '.join(IMAGE_SUFFIXES)}")
     if not with_labels:
         return tuple(Item(image, None, image.stem) for image in images)
-    items = tuple(Item(image, root / "labels" / split / f"{image.stem}.png", image.stem) for image in images)
-    missing = [item for item in items if not item.label.is_file()]
+    labels = [root / "labels" / split / f"{image.stem}.png" for image in images]
+    missing = [(image, label) for image, label in zip(images, labels, strict=True) if not label.is_file()]
     if missing:
         raise DataError(
-            f"{len(missing)} of {len(items)} images of {split} have no label; the first is {missing[0].image}, expected {missing[0].label}"
+            f"{len(missing)} of {len(images)} images of {split} have no label; first {missing[0][0]}, expected {missing[0][1]}"
         )
-    return items
+    return tuple(Item(image, label, image.stem) for image, label in zip(images, labels, strict=True))
 
 
 def find_images(folder: Path) -> list[Path]:

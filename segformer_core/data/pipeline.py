@@ -16,7 +16,8 @@ from segformer_core.errors import DataError, UserError
 if TYPE_CHECKING:
     from segformer_core.config import DataConfig
 
-T, R = TypeVar("T"), TypeVar("R")
+T = TypeVar("T")
+R = TypeVar("R")
 
 MESSAGE_BYTES = 1024
 

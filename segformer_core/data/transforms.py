@@ -4,6 +4,7 @@ An image is (H, W, 3) uint8 RGB until `normalise`, a label (H, W) uint8. The rec
 code: scale, crop, flip, distort, normalise, pad.
 """
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import cv2
@@ -33,7 +34,7 @@ def augment(image: np.ndarray, label: np.ndarray, rng: np.random.Generator, conf
     return pad(normalise(image, config.img_norm_mean, config.img_norm_std), label, config.crop_size)
 
 
-def fitted_size(size: tuple[int, int], bounds: tuple[float, float]) -> tuple[int, int]:
+def fitted_size(size: Sequence[int], bounds: tuple[float, float]) -> tuple[int, int]:
     """Height and width scaled, keeping their ratio, to the largest that fits: long side in long bound, short in short."""
     scale = min(max(bounds) / max(size), min(bounds) / min(size))
     return max(int(size[0] * scale + 0.5), 1), max(int(size[1] * scale + 0.5), 1)
@@ -58,7 +59,7 @@ def random_scale(
 def random_crop(
     image: np.ndarray, label: np.ndarray, rng: np.random.Generator, size: tuple[int, int], cat_max_ratio: float
 ) -> Sample:
-    """At most `size`; drawn again, up to ten times in all, while one class has more than `cat_max_ratio` of the counted pixels."""
+    """At most `size`; drawn up to ten times while one class has more than `cat_max_ratio` of the counted pixels."""
     height, width = label.shape
     for _ in range(CROP_TRIES):
         top = int(rng.integers(0, max(height - size[0], 0) + 1))
@@ -99,7 +100,7 @@ def distort(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 def normalise(image: np.ndarray, mean: tuple[float, float, float], std: tuple[float, float, float]) -> np.ndarray:
     """(H, W, 3) uint8 RGB -> (H, W, 3) float32: (value - mean) / std, both in 0..255."""
-    table = (np.arange(256, dtype=np.float32)[:, None] - np.float32(mean)) / np.float32(std)
+    table = (np.arange(256, dtype=np.float32)[:, None] - np.array(mean, np.float32)) / np.array(std, np.float32)
     return cv2.LUT(np.ascontiguousarray(image), table[None])
 
 

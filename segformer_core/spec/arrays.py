@@ -38,11 +38,7 @@ class ArraySpec:
 
 def array_specs(spec: SegFormer) -> tuple[ArraySpec, ...]:
     """Every array of the network, in the order of the tree."""
-    return tuple(
-        ArraySpec(f"{path}.{name}", shape, leaf)
-        for path, leaf in leaves(spec)
-        for name, shape in leaf.shapes().items()
-    )
+    return tuple(ArraySpec(f"{path}.{name}", shape, leaf) for path, leaf in leaves(spec) for name, shape in leaf.shapes().items())
 
 
 def parameter_count(spec: SegFormer) -> int:

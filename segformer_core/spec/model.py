@@ -221,9 +221,7 @@ def leaves(node: object, path: str = "") -> Iterator[tuple[str, Leaf]]:
         yield from leaves(child, f"{path}.{name}" if path else name)
 
 
-def _stage(
-    level: int, inputs: int, width: int, depth: int, drop_rates: Iterator[float], constants: Numerics
-) -> Stage:
+def _stage(level: int, inputs: int, width: int, depth: int, drop_rates: Iterator[float], constants: Numerics) -> Stage:
     kernel = PATCH_KERNELS[level]
     return Stage(
         patch_embed=PatchEmbed(

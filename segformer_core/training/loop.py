@@ -54,8 +54,10 @@ def train(
         name = f"epoch {epoch}"
         if checkpoints and training.save_checkpoint and epoch % training.save_checkpoint_epoch_interval == 0:
             name = checkpoints.save_epoch(learner, epoch).name
-        if evaluate and epoch >= evaluation.eval_start_epoch and (
-            epoch % evaluation.eval_interval == 0 or epoch == stream.epochs
+        if (
+            evaluate
+            and epoch >= evaluation.eval_start_epoch
+            and (epoch % evaluation.eval_interval == 0 or epoch == stream.epochs)
         ):
             miou = evaluate(name)
             log.metrics(step=step + 1, epoch=epoch, miou=miou)

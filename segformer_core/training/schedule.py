@@ -24,7 +24,7 @@ class ParameterGroup:
 
 
 def parameter_groups(spec: SegFormer, optimizer: "OptimizerConfig") -> tuple[ParameterGroup, ...]:
-    """Encoder, its LayerNorms (not decayed), and the head (faster; its BatchNorm is decayed like the rest, as in the paper's code)."""
+    """Encoder, its LayerNorms (not decayed), and the head (faster, and all of it decayed, as in the paper's code)."""
     members: dict[tuple[float, float], list[str]] = {}
     for array in array_specs(spec):
         if array.trainable:

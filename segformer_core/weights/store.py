@@ -77,5 +77,5 @@ def _check_numerics(path: str | Path, spec: SegFormer, metadata: Mapping[str, st
     numerics = metadata.get("numerics", spec.numerics)
     if numerics != spec.numerics:
         raise WeightsError(
-            f"{path} was trained with numerics {numerics!r} and the configuration says {spec.numerics!r}; set numerics: {numerics}"
+            f"{path} was trained with numerics {numerics!r} and numerics is {spec.numerics!r}; set numerics: {numerics}"
         )
