@@ -217,7 +217,10 @@ def test_devices(backend):
 
 
 def test_the_convolution_setting_is_for_the_cpu_and_yields_to_the_users():
-    program = "import os, sys; from backend_mindspore.device import prepare; prepare(sys.argv[1]); print(os.environ.get('ONEDNN_MAX_CPU_ISA'))"
+    program = (
+        "import os, sys; from backend_mindspore.device import prepare; "
+        "prepare(sys.argv[1]); print(os.environ.get('ONEDNN_MAX_CPU_ISA'))"
+    )
 
     def found(target: str, **variables: str) -> str:
         environment = {"PATH": "", **variables}

@@ -1,0 +1,189 @@
+"""Time whole networks beside each other: `python tools/benchmark.py --variant b0 --size 512 1024`.
+
+Each contestant has a process of its own (they would share oneDNN's settings otherwise); the runs are interleaved, so that a
+noisy machine disturbs all alike. Inference is image to label map at the image's size, a training step forward, backward and
+AdamW. Prints medians, ratios and peak memory; --json keeps every single time.
+"""
+
+import argparse
+import json
+import os
+import platform
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from segformer_core.config import Config, RuntimeConfig
+from segformer_core.errors import UserError
+from segformer_core.spec.arrays import init_arrays
+from segformer_core.spec.model import VARIANTS, segformer, variant_name
+from segformer_core.training.masks import draw_keep_masks
+from segformer_core.training.schedule import parameter_groups
+
+CONTESTANTS = ("torch", "mindspore", "transformers")
+TASKS = ("inference", "training")
+WARM_UPS = 2
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--variant", default="b0", help="b0 … b5")
+    parser.add_argument("--size", nargs=2, type=int, default=(512, 1024), metavar=("HEIGHT", "WIDTH"))
+    parser.add_argument("--batch", type=int, default=1, help="images in a training step")
+    parser.add_argument("--contestants", nargs="+", choices=CONTESTANTS, default=CONTESTANTS)
+    parser.add_argument("--tasks", nargs="+", choices=TASKS, default=TASKS)
+    parser.add_argument("--rounds", type=int, default=7, help="timed runs of each")
+    parser.add_argument("--device_target", default="CPU", help="CPU, CUDA or Ascend")
+    parser.add_argument("--json", type=Path, help="file for every single time")
+    parser.add_argument("--work", nargs=2, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    try:
+        variant_name(options.variant)
+        if options.work:
+            work(options, *options.work)
+        else:
+            race(options)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def race(options: argparse.Namespace) -> None:
+    """Start the contestants, run them in turns, print the table."""
+    results = []
+    for task in options.tasks:
+        racers = {name: Racer(name, task) for name in options.contestants}
+        times: dict[str, list[float]] = {name: [] for name in racers}
+        for _ in range(options.rounds):
+            for name, racer in racers.items():
+                times[name].append(racer.ask("run"))
+        for name, racer in racers.items():
+            row = {"task": task, "contestant": name, "seconds": times[name], "peak_gb": racer.ask("peak")}
+            results.append(row | {"median": statistics.median(times[name])})
+            racer.stop()
+    height, width = options.size
+    title = f"mit_{variant_name(options.variant)} {height}×{width}, batch {options.batch} in training, {options.device_target}"
+    print(f"{title}; {platform.machine()}, {os.cpu_count()} cores, {options.rounds} rounds\n")
+    print(f"{'task':<10} {'contestant':<13} {'median s':>9} {'min s':>7} {'max s':>7} {'× torch':>8} {'peak GB':>8}")
+    for row in results:
+        base = next((r["median"] for r in results if r["task"] == row["task"] and r["contestant"] == "torch"), float("nan"))
+        low, high = min(row["seconds"]), max(row["seconds"])
+        print(
+            f"{row['task']:<10} {row['contestant']:<13} {row['median']:>9.3f} {low:>7.3f} {high:>7.3f} "
+            f"{row['median'] / base:>8.2f} {row['peak_gb']:>8.2f}"
+        )
+    if options.json:
+        options.json.write_text(json.dumps({"title": title, "machine": platform.platform(), "results": results}, indent=1))
+
+
+class Racer:
+    """A contestant's process, which runs once whenever it is asked."""
+
+    def __init__(self, name: str, task: str):
+        command = [sys.executable, *sys.argv, "--work", name, task]
+        self.process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        )
+        self.name = name
+        for _ in range(WARM_UPS):
+            self.ask("run")
+
+    def ask(self, question: str) -> float:
+        assert self.process.stdin and self.process.stdout
+        print(question, file=self.process.stdin, flush=True)
+        for line in self.process.stdout:
+            if line.startswith("answer "):
+                return float(line.split()[1])
+        raise UserError(f"the contestant {self.name} stopped; is its framework installed?")
+
+    def stop(self) -> None:
+        assert self.process.stdin
+        self.process.stdin.close()
+        self.process.wait()
+
+
+def work(options: argparse.Namespace, name: str, task: str) -> None:
+    """Answer questions from standard input: seconds of one run, or the peak of resident memory in GB."""
+    make = transformers_runner if name == "transformers" else twin_runner
+    run = make(options, name, task)
+    for question in sys.stdin:
+        if question.strip() == "peak":
+            print("answer", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6, flush=True)
+        else:
+            start = time.perf_counter()
+            run()
+            print("answer", time.perf_counter() - start, flush=True)
+
+
+def twin_runner(options: argparse.Namespace, name: str, task: str) -> Callable[[], object]:
+    connect = __import__(f"backend_{name}.device", fromlist=["connect"]).connect
+    config = Config(runtime=RuntimeConfig(device_target=options.device_target))
+    spec = segformer(options.variant)
+    learner = connect(config.runtime).learner(spec, config)
+    learner.load_arrays(init_arrays(spec, 0))
+    images, labels = batch(options)
+    if task == "inference":
+        return lambda: learner.predict(images[0], *options.size)
+    masks = draw_keep_masks(spec, 0, 0, range(options.batch))
+    rates = [1e-6 * group.learning_rate_factor for group in parameter_groups(spec, config.optimizer)]
+    return lambda: float(learner.step((images, labels), masks, rates).loss)
+
+
+def transformers_runner(options: argparse.Namespace, name: str, task: str) -> Callable[[], object]:
+    import torch
+    from transformers import SegformerConfig, SegformerForSemanticSegmentation
+
+    variant = VARIANTS[variant_name(options.variant)]
+    config = SegformerConfig(
+        depths=list(variant.depths),
+        hidden_sizes=list(variant.widths),
+        decoder_hidden_size=variant.decoder_width,
+        num_labels=19,
+        drop_path_rate=0.1,
+    )
+    device = torch.device("cpu" if options.device_target == "CPU" else "cuda")
+    model = SegformerForSemanticSegmentation(config).to(device)
+    images, labels = (torch.from_numpy(array).to(device) for array in batch(options))
+
+    def predict() -> np.ndarray:
+        with torch.inference_mode():
+            logits = model(images[:1]).logits
+            logits = torch.nn.functional.interpolate(logits, tuple(options.size), mode="bilinear", align_corners=False)
+            return logits[0].argmax(0).to(torch.uint8).cpu().numpy()
+
+    def step() -> float:
+        loss = model(images, labels=labels.long()).loss
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
+        return float(loss.detach())
+
+    if task == "inference":
+        model.eval()
+        return predict
+    model.train()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-6, fused=True)
+    return step
+
+
+def batch(options: argparse.Namespace) -> tuple[np.ndarray, np.ndarray]:
+    """Random images (batch, 3, H, W) float32 and labels (batch, H, W) int32 of 19 classes."""
+    rng = np.random.default_rng(0)
+    shape = (options.batch, *options.size)
+    images = rng.standard_normal((options.batch, 3, *options.size)).astype(np.float32)
+    return images, rng.integers(0, 19, shape).astype(np.int32)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
