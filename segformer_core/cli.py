@@ -65,9 +65,7 @@ def train_command(config: Config, connect: Connect) -> None:
     log = Log(checkpoints.folder / "metrics.jsonl")
     log(describe(spec, backend))
     log(source)
-    log(
-        f"{len(dataset)} images, {stream.epochs} epochs of {stream.steps_per_epoch} steps, results in {checkpoints.folder}"
-    )
+    log(f"{len(dataset)} images, {stream.epochs} epochs of {stream.steps_per_epoch} steps, results in {checkpoints.folder}")
 
     evaluate_now = None
     if validation is not None:
@@ -146,7 +144,7 @@ def check_classes(classes: Classes, spec: SegFormer) -> None:
     if len(classes) != spec.class_count:
         raise DataError(
             f"the data has {len(classes)} classes ({', '.join(classes.names)}), class_num is {spec.class_count}; set class_num "
-            f"to {len(classes)} or name another data_path"
+            f"to {len(classes)}, or name the data's classes with dataset_file"
         )
 
 

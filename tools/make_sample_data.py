@@ -6,8 +6,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from segformer_core.data.sample_city import Recipe, make_sample_city
 from segformer_core.errors import UserError
+from segformer_core.sample_city.files import Recipe, make_sample_city
 
 
 def main() -> int:

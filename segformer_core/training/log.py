@@ -26,9 +26,10 @@ class Log:
             self._bar.update()
 
     def metrics(self, **values: object) -> None:
-        """One line of metrics.jsonl, written through so that a reader sees it at once."""
+        """One line of metrics.jsonl, written through so that a reader sees it at once; a NaN is null."""
         if self._metrics:
-            self._metrics.write(json.dumps(values) + "\n")
+            known = {name: None if value != value else value for name, value in values.items()}
+            self._metrics.write(json.dumps(known) + "\n")
             self._metrics.flush()
 
     def close(self) -> None:

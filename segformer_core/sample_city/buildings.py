@@ -4,9 +4,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from segformer_core.data.scene_pose import Pose, prism
-from segformer_core.data.scene_shapes import Colour, box, corners, pick, shaded
-from segformer_core.data.scene_view import Part, fill
+from segformer_core.sample_city.pose import Pose, prism
+from segformer_core.sample_city.shapes import Colour, box, corners, pick, shaded
+from segformer_core.sample_city.view import Part, fill
 
 FACADES: tuple[Colour, ...] = (
     (222, 196, 156),

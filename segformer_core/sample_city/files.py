@@ -8,9 +8,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from segformer_core.data.scenes import Scene, scene
 from segformer_core.errors import DataError
 from segformer_core.files import atomic_write, writable_directory
+from segformer_core.sample_city.scenes import Scene, scene
 
 CITIES = {"train": ("larkenau", "quellmoor", "varnheim"), "val": ("belvinde", "ostrela")}
 IMAGES, LABELS = ("leftImg8bit", "_leftImg8bit.png"), ("gtFine", "_gtFine_polygons.json")

@@ -9,13 +9,10 @@ from functools import partial
 
 import numpy as np
 
-from segformer_core.data import scene_buildings as buildings
-from segformer_core.data import scene_furniture as furniture
-from segformer_core.data import scene_people as people
-from segformer_core.data import scene_vehicles as vehicles
-from segformer_core.data.scene_ground import Plot, Street, ground, image_frame, plots, sky
-from segformer_core.data.scene_pose import Pose
-from segformer_core.data.scene_view import Light, Object, View
+from segformer_core.sample_city import buildings, furniture, people, vehicles
+from segformer_core.sample_city.ground import Plot, Street, ground, image_frame, plots, sky
+from segformer_core.sample_city.pose import Pose
+from segformer_core.sample_city.view import Light, Object, View
 
 AWAY, TOWARDS, RIGHT, LEFT = np.pi / 2, -np.pi / 2, 0.0, np.pi
 LANE = 1.45  # metres from the centre line

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from segformer_core.data.scene_pose import Pose, prism
-from segformer_core.data.scene_shapes import Colour, box, disc, limb, pick, ragged, shaded
-from segformer_core.data.scene_view import fill
+from segformer_core.sample_city.pose import Pose, prism
+from segformer_core.sample_city.shapes import Colour, box, disc, limb, pick, ragged, shaded
+from segformer_core.sample_city.view import fill
 
 LEAVES: tuple[Colour, ...] = ((62, 106, 44), (48, 92, 48), (78, 112, 42), (58, 98, 34))
 STEEL: tuple[Colour, ...] = ((112, 118, 122),)

@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from segformer_core.data.scene_pose import Pose
-from segformer_core.data.scene_shapes import Colour, disc, limb, pick, ring, shaded
-from segformer_core.data.scene_vehicles import CHROME, HEADLAMP, TYRE
-from segformer_core.data.scene_view import Part, fill
+from segformer_core.sample_city.pose import Pose
+from segformer_core.sample_city.shapes import Colour, disc, limb, pick, ring, shaded
+from segformer_core.sample_city.vehicles import CHROME, HEADLAMP, TYRE
+from segformer_core.sample_city.view import Part, fill
 
 SKINS: tuple[Colour, ...] = ((236, 196, 166), (206, 158, 122), (150, 104, 74), (98, 66, 48))
 SHIRTS: tuple[Colour, ...] = (

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from segformer_core.data.scene_pose import Pose, prism
-from segformer_core.data.scene_shapes import Colour, box, disc, limb, pick, shaded
-from segformer_core.data.scene_view import Part, fill
+from segformer_core.sample_city.pose import Pose, prism
+from segformer_core.sample_city.shapes import Colour, box, disc, limb, pick, shaded
+from segformer_core.sample_city.view import Part, fill
 
 TYRE: Colour = (26, 26, 28)
 GLASS: Colour = (62, 80, 96)

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from segformer_core.data.scene_shapes import Colour, Point, Scalars, corners, shaded
-from segformer_core.data.scene_view import Part, View, fill
+from segformer_core.sample_city.shapes import Colour, Point, Scalars, corners, shaded
+from segformer_core.sample_city.view import Part, View, fill
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from segformer_core.data.scene_pose import Pose
-from segformer_core.data.scene_shapes import Colour, pick, shaded
-from segformer_core.data.scene_view import SUPERSAMPLING, View, fill
+from segformer_core.sample_city.pose import Pose
+from segformer_core.sample_city.shapes import Colour, pick, shaded
+from segformer_core.sample_city.view import SUPERSAMPLING, View, fill
 
 FAR = 400.0  # here the ground meets the horizon to within a pixel or two
 WIDE = 150.0  # out of every picture, to the left and to the right

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from segformer_core.data.scene_shapes import Colour
+from segformer_core.sample_city.shapes import Colour
 
 SUPERSAMPLING = 2
 SUBPIXEL_BITS = 4

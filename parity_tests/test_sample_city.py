@@ -12,10 +12,10 @@ import pytest
 from cityscapesscripts.helpers.labels import name2label, trainId2label
 from cityscapesscripts.preparation.json2labelImg import json2labelImg
 
-from segformer_core.data.sample_city import CITIES, Recipe, make_sample_city
-from segformer_core.data.scene_view import Light, Part, View, fill
-from segformer_core.data.scenes import scene
 from segformer_core.errors import UserError
+from segformer_core.sample_city.files import CITIES, Recipe, make_sample_city
+from segformer_core.sample_city.scenes import scene
+from segformer_core.sample_city.view import Light, Part, View, fill
 
 COMMAND = Path(__file__).resolve().parents[1] / "tools" / "make_sample_data.py"
 SMALL = Recipe(train=4, val=2, height=64, width=128, seed=5)
