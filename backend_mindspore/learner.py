@@ -1,6 +1,7 @@
 """The verbs of `segformer_core.learner.Learner` in MindSpore; `backend_torch/learner.py` is its twin."""
 
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 
 import mindspore as ms
 import numpy as np
@@ -24,10 +25,14 @@ class Learner:
         self.spec = spec
         self.model = SegFormer(spec)
         self.parameters = canonical_parameters(spec, self.model)
-        self.training = TrainingStep(
-            self.model, AdamW(self.parameters, parameter_groups(spec, config.optimizer), config.optimizer)
-        )
+        self.optimizer_config = config.optimizer
         self.prediction = Prediction(self.model)
+
+    @cached_property
+    def training(self) -> "TrainingStep":
+        """Made when the first step is asked for: AdamW's moments take twice the network's memory."""
+        groups = parameter_groups(self.spec, self.optimizer_config)
+        return TrainingStep(self.model, AdamW(self.parameters, groups, self.optimizer_config))
 
     def arrays(self) -> dict[str, np.ndarray]:
         return {name: parameter.asnumpy().copy() for name, parameter in self.parameters.items()}

@@ -28,7 +28,8 @@ class Framework:
             import backend_torch.kernels as kernels
             import backend_torch.layers as layers
 
-            self.tensor = torch.from_numpy
+            device = "cpu" if DEVICE == "CPU" else "cuda"
+            self.tensor = lambda array: torch.from_numpy(array).to(device)
         else:
             import mindspore
             from mindspore import Tensor
@@ -48,7 +49,7 @@ class Framework:
             with torch.no_grad():
                 for name, value in arrays.items():
                     getattr(layer, name).copy_(torch.from_numpy(value))
-            return layer
+            return layer if DEVICE == "CPU" else layer.cuda()
         names = self.layers.LEAF_NAMES.get(type(leaf), {})
         for name, value in arrays.items():
             getattr(layer, names.get(name, name)).set_data(self.tensor(value))
@@ -58,7 +59,7 @@ class Framework:
         return layer.train(training) if self.name == "torch" else layer.set_train(training)
 
     def numpy(self, tensor) -> np.ndarray:
-        return tensor.detach().numpy() if self.name == "torch" else tensor.asnumpy()
+        return tensor.detach().cpu().numpy() if self.name == "torch" else tensor.asnumpy()
 
     def array(self, layer, leaf, name: str) -> np.ndarray:
         if self.name == "mindspore":
