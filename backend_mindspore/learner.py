@@ -89,7 +89,8 @@ class Prediction(nn.Cell):
         self.upsample = Upsample()
 
     def construct(self, image: Tensor, height: int, width: int) -> Tensor:
-        return ops.argmax(self.upsample(self.model(image), (height, width))[0], 0)
+        logits = self.upsample(self.model(image), (height, width))
+        return ops.Argmax(axis=1, output_type=ms.int32)(logits)[0]
 
 
 def canonical_parameters(spec: spec.SegFormer, model: SegFormer) -> dict[str, Parameter]:

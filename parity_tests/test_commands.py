@@ -28,7 +28,7 @@ SMALL = {
     "base_size": [64, 96],
     "crop_size": [64, 96],
     "device_target": "CPU",
-    "dataset_num_parallel_workers": 1,
+    "dataset_num_parallel_workers": 64,  # more than there are cores
 }
 TRAIN = SMALL | {"load_ckpt": False, "epoch_size": 2, "batch_size": 2, "lr": 1e-3, "warmup_steps": 1, "train_log_interval": 1}
 

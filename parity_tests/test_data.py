@@ -2,6 +2,8 @@
 
 import json
 import pickle
+import struct
+import zlib
 from pathlib import Path
 
 import cv2
@@ -73,8 +75,10 @@ def test_conversion_skips_finishes_and_redoes(city):
     assert convert(polygons[0]).converted and first.exists()
     assert [result.converted for result in convert_all(polygons, 1)] == [False, True], "finishes what is left"
     before = second.read_bytes()
-    second.write_bytes(b"")
-    assert not convert(polygons[1]).converted, "newer than its polygons"
+    for part in (b"", before[:-20]):
+        second.write_bytes(part)
+        assert convert(polygons[1]).converted and second.read_bytes() == before, "newer than its polygons, but not whole"
+    assert not convert(polygons[1]).converted, "up to date"
     assert convert(polygons[1], force=True).converted and second.read_bytes() == before
     polygons[0].touch()
     assert [result.converted for result in convert_all(polygons, 2)].count(True) == 1, "polygons changed"
@@ -87,6 +91,50 @@ def test_conversion_names_a_broken_file_and_goes_on(city):
     results = {result.polygons: result for result in convert_all(polygons, 1)}
     assert str(polygons[0]) in results[polygons[0]].error and results[polygons[1]].converted
     assert len(list(polygons[0].parent.glob("*.png"))) == 1
+
+
+def test_conversion_says_which_label_is_unknown(city, capsys):
+    polygons = find_polygons(city)[0]
+    polygons.write_text(polygons.read_text().replace('"car"', '"dragon"'))
+    assert "(ERROR: Label 'dragon' not known.)" in convert(polygons).error
+    assert capsys.readouterr() == ("", ""), "cityscapesscripts prints its usage"
+
+
+def gray_png(values: list[list[int]], bits: int) -> bytes:
+    """A PNG of 1, 2 or 4 bits a pixel, which cv2 can read but not write; a row fills whole bytes."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    text = ["".join(f"{value:0{bits}b}" for value in row) for row in values]
+    rows = b"".join(b"\0" + int(row, 2).to_bytes(len(row) // 8, "big") for row in text)
+    header = struct.pack(">IIBBBBB", len(values[0]), len(values), bits, 0, 0, 0, 0)
+    chunks = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + chunks
+
+
+@pytest.mark.parametrize("bits", [1, 2, 4])
+def test_labels_of_fewer_bits_are_refused(tmp_path, bits):
+    """cv2 makes 255, ignored, of 1 in 1 bit, and 17, a class of Cityscapes, of 1 in 4 bits."""
+    (tmp_path / "label.png").write_bytes(gray_png([[0, 1] * 4], bits))
+    assert cv2.imread(str(tmp_path / "label.png"), cv2.IMREAD_UNCHANGED).tolist() == [[0, 255 // (2**bits - 1)] * 4]
+    with pytest.raises(DataError, match=f"label.png has {bits} bits a pixel; .*save it as 8-bit gray"):
+        read_label(tmp_path / "label.png", cityscapes.CLASSES)
+
+
+def test_a_jpeg_is_whole_when_its_scan_ends(tmp_path):
+    """Cameras append data to a JPEG and put a thumbnail, with an end of its own, before the scan; a name may be wrong."""
+    path = tmp_path / "photo.png"
+    jpeg = cv2.imencode(".jpg", np.random.default_rng(0).integers(0, 256, (40, 60, 3), dtype=np.uint8))[1].tobytes()
+    thumbnail = cv2.imencode(".jpg", np.zeros((8, 8, 3), np.uint8))[1].tobytes()
+    photo = jpeg[:2] + b"\xff\xe1" + struct.pack(">H", len(thumbnail) + 2) + thumbnail + jpeg[2:]
+    for whole in (jpeg, photo, photo + bytes(500)):
+        path.write_bytes(whole)
+        assert read_image(path).shape == (40, 60, 3)
+    for share in (0.3, 0.6, 0.99):
+        path.write_bytes(photo[: int(share * len(photo))])
+        with pytest.raises(DataError, match="photo.png is empty or truncated"):
+            read_image(path)
 
 
 def truncate(path: Path) -> None:
@@ -104,6 +152,10 @@ MISTAKES = {
     "no label": (
         lambda root: (root / "labels/train/train1.png").unlink(),
         "1 of 4 images of train have no label; first .*train1.png",
+    ),
+    "same name": (
+        lambda root: (root / "images/train/train1.jpg").write_bytes((root / "images/train/train1.png").read_bytes()),
+        "train1.png has the name of another image",
     ),
     "stray label": (
         lambda root: repaint(root / "labels/train/train2.png", np.full((64, 96), 7, np.uint8)),
@@ -187,6 +239,21 @@ def test_an_epoch_takes_every_sample_at_most_once(folder):
     stream = TrainingStream(open_dataset(str(folder), "train"), DATA, seed=0, batch_size=2, epochs=50)
     orders = [tuple(stream._order(epoch)) for epoch in range(50)]
     assert all(sorted(order) == [0, 1, 2, 3] for order in orders) and len(set(orders)) > 10
+
+
+def test_threads_share_a_stream(folder):
+    """One thread may begin the next epoch between another's looks at the order of this one."""
+
+    class Forgetful(dict):
+        def __contains__(self, epoch: object) -> bool:
+            found = super().__contains__(epoch)
+            self.clear()
+            return found
+
+    stream = TrainingStream(open_dataset(str(folder), "train"), DATA, seed=0, batch_size=2, epochs=2)
+    order = stream._order(0).tolist()
+    stream.__dict__["_orders"] = Forgetful({0: stream._order(0)})
+    assert stream._order(0).tolist() == order
 
 
 def test_too_few_images_for_a_batch(folder):

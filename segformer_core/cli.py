@@ -1,5 +1,6 @@
 """The commands, written once for both backends: `python -m backend_torch.train` and its siblings end up here."""
 
+import os
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -70,7 +71,8 @@ def train_command(config: Config, connect: Connect) -> None:
     evaluate_now = None
     if validation is not None:
         evaluate_now = partial(_miou, learner, validation, config, log)
-    batches = backend.batches(stream, config.data.dataset_num_parallel_workers, 0)
+    workers = min(config.data.dataset_num_parallel_workers, os.cpu_count() or 1)  # MindSpore refuses more than there are cores
+    batches = backend.batches(stream, workers, 0)
     try:
         train(learner, spec, stream, batches, config, checkpoints, evaluate_now, log)
     finally:

@@ -1,12 +1,15 @@
 """Cityscapes' polygons to label images: *_gtFine_polygons.json -> *_gtFine_labelTrainIds.png, by cityscapesscripts."""
 
+import io
 import multiprocessing
 from collections.abc import Iterator
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from segformer_core.data.cityscapes import LABELS, POLYGONS_SUFFIX, TRAIN_IDS_SUFFIX
+from segformer_core.data.dataset import is_complete
 from segformer_core.errors import DataError, UserError
 from segformer_core.files import atomic_write
 
@@ -41,16 +44,26 @@ def convert_all(polygons: list[Path], processes: int, force: bool = False) -> It
 
 
 def convert(polygons: Path, force: bool = False) -> Conversion:
-    """Write the label image beside its polygons unless it is there and newer."""
+    """Write the label image beside its polygons unless it is there, newer and whole."""
+    labels = polygons.with_name(polygons.name.removesuffix(POLYGONS_SUFFIX) + TRAIN_IDS_SUFFIX)
+    if not force and polygons.exists() and _up_to_date(labels, polygons):
+        return Conversion(polygons)
     from cityscapesscripts.preparation.json2labelImg import json2labelImg  # slow to import: only where work is done
 
-    labels = polygons.with_name(polygons.name.removesuffix(POLYGONS_SUFFIX) + TRAIN_IDS_SUFFIX)
-    if not force and labels.exists() and labels.stat().st_mtime >= polygons.stat().st_mtime:
-        return Conversion(polygons)
+    said = io.StringIO()
     try:
-        atomic_write(labels, lambda temporary: json2labelImg(str(polygons), str(temporary), "trainIds"))
+        with redirect_stdout(said), redirect_stderr(said):
+            atomic_write(labels, lambda temporary: json2labelImg(str(polygons), str(temporary), "trainIds"))
     except UserError as error:
         return Conversion(polygons, error=str(error))
     except (Exception, SystemExit) as error:  # cityscapesscripts exits on a label that it does not know
-        return Conversion(polygons, error=f"{polygons} cannot be converted ({type(error).__name__}: {error}); download it again")
+        why = (said.getvalue().strip() or f"{type(error).__name__}: {error}").splitlines()[0]
+        return Conversion(polygons, error=f"{polygons} cannot be converted ({why}); download it again")
     return Conversion(polygons, converted=True)
+
+
+def _up_to_date(labels: Path, polygons: Path) -> bool:
+    """cityscapesscripts' own tool, interrupted, leaves half an image: newer alone is not enough."""
+    if not labels.exists() or labels.stat().st_mtime < polygons.stat().st_mtime:
+        return False
+    return is_complete(labels.read_bytes())

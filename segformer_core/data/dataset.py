@@ -11,8 +11,10 @@ from segformer_core.errors import DataError
 IGNORED = 255
 """The label, everywhere in the project, of a pixel that counts neither in the loss nor in a score."""
 
-TRAILERS = {".png": b"IEND\xaeB`\x82", ".jpg": b"\xff\xd9", ".jpeg": b"\xff\xd9"}
-"""How a complete file ends; cv2 decodes a truncated one without a word."""
+PNG, PNG_END = b"\x89PNG\r\n\x1a\n", b"IEND\xaeB`\x82"
+JPEG, JPEG_SCAN, JPEG_END = b"\xff\xd8\xff", b"\xff\xda", b"\xff\xd9"
+PNG_DEPTH = slice(24, 25)
+"""Where a PNG's header holds its bits a channel."""
 
 
 @dataclass(frozen=True)
@@ -55,12 +57,15 @@ class Dataset:
 
 def read_image(path: Path) -> np.ndarray:
     """(H, W, 3) uint8 RGB. Raises DataError for a missing, truncated or undecodable file."""
-    return cv2.cvtColor(_decode(path, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
+    return cv2.cvtColor(_decode(path, _read(path), cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
 
 
 def read_label(path: Path, classes: Classes) -> np.ndarray:
     """(H, W) uint8: class indices, 255 where ignored. Raises DataError for any other value, or if it is not 8-bit gray."""
-    label = _decode(path, cv2.IMREAD_UNCHANGED)
+    data = _read(path)
+    if data.startswith(PNG) and data[PNG_DEPTH] in (b"\1", b"\2", b"\4"):  # cv2 stretches these to 0..255: 1 of 1 bit becomes 255
+        raise DataError(f"{path} has {data[PNG_DEPTH][0]} bits a pixel; a label image holds 8: save it as 8-bit gray")
+    label = _decode(path, data, cv2.IMREAD_UNCHANGED)
     if label.ndim != 2 or label.dtype != np.uint8:
         raise DataError(
             f"{path} is {label.dtype} with {1 if label.ndim == 2 else label.shape[2]} channels; a label image holds one class "
@@ -92,15 +97,30 @@ def read_pair(item: Item, classes: Classes) -> tuple[np.ndarray, np.ndarray]:
     return image, label
 
 
-def _decode(path: Path, flags: int) -> np.ndarray:
+def is_complete(data: bytes) -> bool:
+    """Whether the bytes of an image file reach its end; cv2 decodes a truncated PNG or JPEG without a word.
+
+    A JPEG may go on after its end (cameras append data), and holds another end in a thumbnail before its own scan.
+    """
+    if data.startswith(PNG):
+        return PNG_END in data[-64:]
+    if data.startswith(JPEG):
+        return data.rfind(JPEG_END) > data.rfind(JPEG_SCAN)
+    return bool(data)
+
+
+def _read(path: Path) -> bytes:
     try:
         data = path.read_bytes()
     except OSError as error:
         raise DataError(f"cannot read {path}: {error.strerror}") from error
-    trailer = TRAILERS.get(path.suffix.lower(), b"")
-    if trailer not in data[-64:] if trailer else not data:
+    if not is_complete(data):
         raise DataError(f"{path} is empty or truncated ({len(data)} bytes); copy it again")
+    return data
+
+
+def _decode(path: Path, data: bytes, flags: int) -> np.ndarray:
     image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     if image is None:
-        raise DataError(f"{path} cannot be decoded as an image; replace it")
+        raise DataError(f"{path} is empty or truncated, or no image that can be decoded; replace it")
     return image

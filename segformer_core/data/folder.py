@@ -60,6 +60,9 @@ def find_items(root: Path, split: str, with_labels: bool = True) -> tuple[Item, 
         raise DataError(f"no images in {folder}; expected files ending in {', '.join(IMAGE_SUFFIXES)}")
     if not with_labels:
         return tuple(Item(image, None, image.stem) for image in images)
+    twins = [path for before, path in zip(images, images[1:], strict=False) if before.stem == path.stem]
+    if twins:
+        raise DataError(f"{twins[0]} has the name of another image but for its ending; one label cannot serve both: rename one")
     labels = [root / "labels" / split / f"{image.stem}.png" for image in images]
     missing = [(image, label) for image, label in zip(images, labels, strict=True) if not label.is_file()]
     if missing:

@@ -12,6 +12,7 @@ import numpy as np
 from segformer_core.data.dataset import Dataset, read_pair
 from segformer_core.data.transforms import augment, fitted_size, normalise, resize_image
 from segformer_core.errors import DataError, UserError
+from segformer_core.seeds import generator
 from segformer_core.spec.model import SMALLEST_INPUT
 
 if TYPE_CHECKING:
@@ -56,13 +57,15 @@ class TrainingStream:
         epoch, place = divmod(int(position), self.steps_per_epoch * self.batch_size)
         index = int(self._order(epoch)[place])
         image, label = read_pair(self.dataset.items[index], self.dataset.classes)
-        return augment(image, label, np.random.default_rng((self.seed, epoch, index)), self.config)
+        return augment(image, label, generator("augmentation", self.seed, epoch, index), self.config)
 
     def _order(self, epoch: int) -> np.ndarray:
-        if epoch not in self._orders:
+        order = self._orders.get(epoch)
+        if order is None:  # threads share the stream: another may forget this epoch at any moment
+            order = generator("order", self.seed, epoch).permutation(len(self.dataset))
             self._orders.clear()
-            self._orders[epoch] = np.random.default_rng((self.seed, epoch)).permutation(len(self.dataset))
-        return self._orders[epoch]
+            self._orders[epoch] = order
+        return order
 
     @cached_property
     def _orders(self) -> dict[int, np.ndarray]:

@@ -77,7 +77,10 @@ def random_flip(image: np.ndarray, label: np.ndarray, rng: np.random.Generator) 
 
 
 def distort(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Brightness, contrast (before or after the colours), saturation and hue, each half the time; uint8 after every step."""
+    """Brightness, contrast (before or after the colours), saturation and hue, each half the time.
+
+    uint8 after every step, but that saturation and hue share one way to HSV and back.
+    """
     table = np.arange(256, dtype=np.float32)
     before = _brightness(table, rng)
     contrast_last = rng.random() < 0.5

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from segformer_core.errors import WeightsError
+from segformer_core.seeds import generator
 from segformer_core.spec.layers import (
     RUNNING_STATISTICS,
     BatchNorm2d,
@@ -78,7 +79,7 @@ def _first_value(array: ArraySpec, seed: int) -> np.ndarray:
     if isinstance(owner, LayerNorm | BatchNorm2d):
         one = array.leaf_name in ("weight", "running_var")
         return np.full(shape, float(one), np.float32)
-    rng = np.random.default_rng((seed, zlib.crc32(array.name.encode())))
+    rng = generator("first weights", seed, zlib.crc32(array.name.encode()))
     if owner.init == "fan_in_uniform":
         bound = owner.fan_in**-0.5
         return rng.uniform(-bound, bound, shape).astype(np.float32)

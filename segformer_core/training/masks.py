@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from segformer_core.seeds import generator
 from segformer_core.spec.model import SegFormer
 
 
@@ -27,7 +28,7 @@ def draw_keep_masks(spec: SegFormer, seed: int, step: int, samples: Sequence[int
     of devices changes what is drawn, and resuming needs no generator state.
     """
     path_rates = np.repeat([block.drop_path for block in spec.blocks], 2)
-    draws = [np.random.default_rng((seed, step, sample)) for sample in samples]
+    draws = [generator("masks", seed, step, sample) for sample in samples]
     paths = np.stack([_keep(rng, path_rates) for rng in draws], axis=1)
     channels = np.stack([_keep(rng, np.full(spec.decoder_width, spec.decode_head.dropout)) for rng in draws])
     return KeepMasks(
