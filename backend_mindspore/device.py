@@ -22,10 +22,10 @@ def connect(runtime: RuntimeConfig) -> Backend:
     from backend_mindspore.loader import batches
 
     ms.set_context(mode=ms.GRAPH_MODE if runtime.execution_mode == "graph" else ms.PYNATIVE_MODE)
-    if target == "CPU":
-        ms.set_device(target)
-    else:
+    if target == "Ascend":
         ms.set_device(target, runtime.device_id)
+    elif ms.get_context("device_target") != target:  # once a kernel has run, MindSpore 2.7 refuses even the same device
+        ms.set_device(target)
     return Backend("mindspore", target, Learner, batches)
 
 

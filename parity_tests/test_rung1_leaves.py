@@ -191,8 +191,8 @@ def test_gelu_flavours(framework):
     tanh = 0.5 * x64 * (1 + np.tanh(math.sqrt(2 / math.pi) * (x64 + 0.044715 * x64**3)))
     exact = framework.numpy(framework.kernels.Gelu("erf")(framework.tensor(x)))
     assert_close("erf", exact, erf, "leaf")
-    assert_close("tanh", framework.numpy(framework.kernels.Gelu("tanh")(framework.tensor(x))), tanh, "tanh GELU")
-    assert difference(exact, tanh) > 2 * tolerance("tanh GELU", DEVICE)
+    assert_close("tanh", framework.numpy(framework.kernels.Gelu("tanh")(framework.tensor(x))), tanh, "leaf")
+    assert difference(exact, tanh) > 50 * tolerance("leaf", DEVICE)
 
 
 def attention(q, k, v):
