@@ -14,10 +14,17 @@ from parity_tests.conftest import need
 from parity_tests.folder_dataset import write_folder_dataset
 from parity_tests.support import hot_arrays
 from segformer_core.cli import DONE, USERS_MISTAKE, main
+from segformer_core.config import load_config
+from segformer_core.data import open_dataset
+from segformer_core.data.pipeline import TrainingStream
 from segformer_core.errors import BackendError
 from segformer_core.evaluation.metrics import confusion_matrix, scores
+from segformer_core.learner import Step
 from segformer_core.spec.arrays import init_arrays
 from segformer_core.spec.model import segformer
+from segformer_core.training.checkpoint import Checkpoints
+from segformer_core.training.log import Log
+from segformer_core.training.loop import train
 from segformer_core.weights.store import load_weights, read_weights, save_weights
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -235,3 +242,40 @@ def test_the_convolution_setting_is_for_the_cpu_and_yields_to_the_users():
 def test_help_lists_the_keys(capsys):
     assert main("train", refuse, ["--help"]) == DONE
     assert "--save_checkpoint_epoch_interval" in capsys.readouterr().out
+
+
+class FakeLearner:
+    """Counts what the loop asks of it."""
+
+    def __init__(self):
+        self.steps: list[tuple[int, tuple[float, ...]]] = []
+
+    def arrays(self):
+        return init_arrays(SPEC, 0)
+
+    def step(self, batch, keep, learning_rates):
+        self.steps.append((batch, tuple(learning_rates)))
+        return Step(loss=1.0)
+
+
+def test_what_the_loop_saves_and_evaluates_and_when(folder, tmp_path):
+    config = load_config(
+        flags(TRAIN | {"epoch_size": 5, "save_checkpoint_epoch_interval": 3, "eval_start_epoch": 2, "eval_interval": 2})
+    )
+    stream = TrainingStream(open_dataset(str(folder), "train"), config.data, 0, 2, 5)
+    learner, evaluated, mious = FakeLearner(), [], iter([0.2, float("nan"), 0.1])
+
+    def evaluate(name: str) -> float:
+        evaluated.append(name)
+        return next(mious)
+
+    checkpoints = Checkpoints(str(tmp_path / "run"), SPEC)
+    train(learner, SPEC, stream, range(10), config, checkpoints, evaluate, Log())
+    assert len(learner.steps) == 10
+    assert all(rates[1] == rates[0] and rates[2] == pytest.approx(10 * rates[0]) for _, rates in learner.steps)
+    assert learner.steps[1][1][0] == pytest.approx(1e-3 * 0.9), "poly decay over all ten steps"
+    assert evaluated == ["epoch 2", "epoch 4", "segformer_mit_b0_5.safetensors"]
+    names = {path.name for path in (tmp_path / "run").iterdir()}
+    assert names == {f"segformer_mit_b0_{label}.safetensors" for label in (3, 5, "best")}
+    best = read_weights(tmp_path / "run/segformer_mit_b0_best.safetensors")[1]
+    assert (best["epoch"], best["miou"]) == ("2", "0.2"), "neither a NaN nor a lower mIoU is best"

@@ -71,7 +71,7 @@ class TrainingConfig:
     load_ckpt: bool = key(True, "start from pretrained_ckpt_path")
     pretrained_ckpt_path: str = key("", "weight file to start from")
     save_checkpoint: bool = key(True, "save the weights")
-    save_checkpoint_epoch_interval: int = key(1, "epochs between saved weights", low=1)
+    save_checkpoint_epoch_interval: int = key(1, "epochs between saved weights; the last epoch is always saved", low=1)
     save_best_ckpt: bool = key(True, "also keep the weights with the best mIoU")
     checkpoint_path: str = key("./checkpoint/", "folder for weights and metrics")
     train_log_interval: int = key(100, "steps between log lines", low=1)

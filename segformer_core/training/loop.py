@@ -22,7 +22,7 @@ def train(
     stream: TrainingStream,
     batches: Iterable[Batch],
     config: Config,
-    checkpoints: Checkpoints | None,
+    checkpoints: Checkpoints,
     evaluate: Evaluate | None,
     log: Log,
 ) -> None:
@@ -52,17 +52,13 @@ def train(
         if step_of_epoch < stream.steps_per_epoch:
             continue
         name = f"epoch {epoch}"
-        if checkpoints and training.save_checkpoint and epoch % training.save_checkpoint_epoch_interval == 0:
+        last = epoch == stream.epochs
+        if training.save_checkpoint and (last or epoch % training.save_checkpoint_epoch_interval == 0):
             name = checkpoints.save_epoch(learner, epoch).name
-        if (
-            evaluate
-            and epoch >= evaluation.eval_start_epoch
-            and (epoch % evaluation.eval_interval == 0 or epoch == stream.epochs)
-        ):
+        if evaluate and epoch >= evaluation.eval_start_epoch and (last or epoch % evaluation.eval_interval == 0):
             miou = evaluate(name)
             log.metrics(step=step + 1, epoch=epoch, miou=miou)
-            if checkpoints and training.save_best_ckpt:
-                best = checkpoints.save_if_best(learner, epoch, miou)
-                if best:
-                    log(f"best so far, saved as {best}")
+            best = checkpoints.save_if_best(learner, epoch, miou) if training.save_best_ckpt else None
+            if best:
+                log(f"best so far, saved as {best}")
         since, logged = time.perf_counter(), step + 1
