@@ -3,6 +3,7 @@
 from dataclasses import fields
 
 import pytest
+import yaml
 
 from segformer_core.config import GROUPS, KEYS, Config, find_config, flat, help_text, load_config
 from segformer_core.errors import ConfigError
@@ -35,7 +36,8 @@ def test_order_is_defaults_base_file_command_line(write):
         ("lr: 1", "optimizer", "lr", 1.0),
         ("crop_size: [64, 96]", "data", "crop_size", (64, 96)),
         ("run_eval: False", "evaluation", "run_eval", False),
-        ("device_target: ascend", "runtime", "device_target", "ascend"),
+        ("device_target: ascend", "runtime", "device_target", "Ascend"),
+        ("execution_mode: GRAPH", "runtime", "execution_mode", "graph"),
         ("pretrained_ckpt_path:", "training", "pretrained_ckpt_path", ""),
     ],
 )
@@ -69,6 +71,8 @@ def test_values_from_the_command_line(arguments, group, key, value):
         ("batch_size:", "batch_size in .* is None; expected a whole number"),
         ("lr: fast", "lr in .* is 'fast'; expected a number"),
         ("lr: .nan", "lr in .* is nan; expected at least 0"),
+        ("lr: .inf", "lr in .* is inf; expected a number"),
+        ("lr: 1" + "0" * 400, "lr in .* is 10+; expected a number"),
         ("run_eval: 1", "expected True or False"),
         ("crop_size: 512", "crop_size in .* is 512; expected a list of 2"),
         ("crop_size: [512]", "expected a list of 2"),
@@ -77,9 +81,14 @@ def test_values_from_the_command_line(arguments, group, key, value):
         ("precision: fp8", "expected one of fp32"),
         ("execution_mode: eager", "expected one of graph, pynative"),
         ("scale_range: [2.0, 0.5]", "scale_range.*smaller scale first"),
+        ("run_distribute: True", "several devices is not possible yet"),
         ("seed: 1\nseed: 2", "line 2: key 'seed' is given twice"),
         ("seed: [1", "recipe.yaml, line"),
         ("- seed", "expected lines of `key: value`"),
+        ("? [seed, lr]\n: 1", "recipe.yaml, line 1: found unhashable key"),
+        ("__BASE__: 3", "__BASE__ is 3; expected a file's name or a list"),
+        ("__BASE__:", "__BASE__ is None; expected a file's name or a list"),
+        ("__BASE__: [3]", r"__BASE__ is \[3\]; expected a file's name or a list"),
         ("__BASE__: none.yaml", "__BASE__ names none.yaml"),
         ("__BASE__: recipe.yaml", "goes in a circle"),
     ],
@@ -122,6 +131,51 @@ def test_recipes_load_and_name_themselves(recipe):
 def test_the_seven_recipes_of_the_seed_are_there():
     seven = {"segformer.b0.512x1024.city.yaml"} | {f"segformer.b{v}.1024x1024.city.yaml" for v in range(6)}
     assert seven <= set(RECIPES)
+
+
+SEED = """
+run_distribute: False
+data_path: "./data/cityscapes/"
+load_ckpt: True
+pretrained_ckpt_path: "./pretrained/ms_pretrained_b0.ckpt"
+save_checkpoint: True
+save_checkpoint_epoch_interval: 1
+save_best_ckpt: True
+checkpoint_path: "./checkpoint/"
+train_log_interval: 100
+epoch_size: 200
+batch_size: 2
+backbone: "mit_b0"
+class_num: 19
+dataset_num_parallel_workers: 4
+momentum: 0.9
+lr: 0.0001
+weight_decay: 0.01
+base_size: [512, 1024]
+crop_size: [512, 1024]
+img_norm_mean: [123.675, 116.28, 103.53]
+img_norm_std: [58.395, 57.12, 57.375]
+run_eval: True
+eval_start_epoch: 0
+eval_interval: 1
+eval_ckpt_path: ""
+eval_log_interval: 100
+infer_copy_original_img: True
+infer_save_gray_img: True
+infer_save_color_img: True
+infer_save_overlap_img: True
+infer_log_interval: 100
+infer_ckpt_path: ""
+infer_output_path: "./infer_result/"
+"""
+
+
+def test_a_file_of_the_seed_loads(write):
+    values = flat(load_config(["--config_path", write(SEED)]))
+    for line in SEED.strip().splitlines():
+        key, _, text = line.partition(": ")
+        value = values[key]
+        assert (list(value) if isinstance(value, tuple) else value) == yaml.safe_load(text), key
 
 
 def test_keys_are_unique_and_all_explained():

@@ -5,6 +5,7 @@ Order: defaults < `__BASE__` files < the file < the command line.
 """
 
 import difflib
+import math
 import typing
 from collections.abc import Sequence
 from dataclasses import Field, asdict, dataclass, field, fields
@@ -101,6 +102,7 @@ class InferenceConfig:
 class RuntimeConfig:
     device_target: str = key("auto", "device", choices=("auto", "CPU", "GPU", "CUDA", "Ascend"))
     device_id: int = key(0, "which of several devices", low=0)
+    run_distribute: bool = key(False, "train on several devices: not possible yet")
     precision: str = key("fp32", "arithmetic", choices=("fp32",))
     execution_mode: str = key("graph", "how MindSpore runs", choices=("graph", "pynative"))
 
@@ -135,6 +137,8 @@ def load_config(arguments: Sequence[str]) -> Config:
             for name, group in GROUPS.items()
         }
     )
+    if config.runtime.run_distribute:
+        raise ConfigError("run_distribute is True, but training on several devices is not possible yet; set it to False")
     low, high = config.data.scale_range
     if low > high:
         raise ConfigError(f"scale_range is [{low}, {high}]; expected the smaller scale first")
@@ -174,6 +178,8 @@ class _UniqueKeyLoader(yaml.SafeLoader):
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
         seen = set()
         for key_node, _ in node.value:
+            if not isinstance(key_node, yaml.ScalarNode):
+                continue  # a list or mapping as a key: SafeLoader refuses it, with its line
             if key_node.value in seen:
                 raise yaml.constructor.ConstructorError(None, None, f"key {key_node.value!r} is given twice", key_node.start_mark)
             seen.add(key_node.value)
@@ -205,10 +211,14 @@ def _read(path: Path, above: tuple[Path, ...]) -> dict[str, tuple[Any, str]]:
     content = read_yaml(path)
     bases = content.pop(BASE_KEY, [])
     values: dict[str, tuple[Any, str]] = {}
-    for base in [bases] if isinstance(bases, str) else bases:
-        if not (path.parent / str(base)).is_file():
-            raise ConfigError(f"{path}: {BASE_KEY} names {base}, but there is no {path.parent / str(base)}")
-        values |= _read(path.parent / str(base), (*above, path))
+    if isinstance(bases, str):
+        bases = [bases]
+    if not isinstance(bases, list) or not all(isinstance(base, str) for base in bases):
+        raise ConfigError(f"{path}: {BASE_KEY} is {bases!r}; expected a file's name or a list of them, relative to this file")
+    for base in bases:
+        if not (path.parent / base).is_file():
+            raise ConfigError(f"{path}: {BASE_KEY} names {base}, but there is no {path.parent / base}")
+        values |= _read(path.parent / base, (*above, path))
     return values | {str(name): (value, str(path)) for name, value in content.items()}
 
 
@@ -264,13 +274,11 @@ def _checked(name: str, value: Any, source: str) -> Any:
 
 def _scalar(item: Field, wanted: Any, value: Any, shown: Any, source: str) -> Any:
     complaint = f"{item.name} in {source} is {shown!r}; expected {_described(item.type)}"
-    if wanted is float and isinstance(value, str):  # YAML 1.1 reads 6e-5 as text
+    if wanted is float and type(value) in (str, int):  # YAML 1.1 reads 6e-5 as text
         try:
             value = float(value)
-        except ValueError:
+        except (ValueError, OverflowError):
             raise ConfigError(complaint) from None
-    if wanted is float and type(value) is int:
-        value = float(value)
     if wanted is str and value is None:
         value = ""
     if type(value) is not wanted:
@@ -279,8 +287,13 @@ def _scalar(item: Field, wanted: Any, value: Any, shown: Any, source: str) -> An
     if low is not None and not value >= low or high is not None and not value <= high:
         limits = f"at least {low}" if high is None else f"{low} to {high}"
         raise ConfigError(f"{item.name} in {source} is {shown!r}; expected {limits}")
-    if choices and str(value).lower() not in (choice.lower() for choice in choices):
-        raise ConfigError(f"{item.name} in {source} is {shown!r}; expected one of {', '.join(choices)}")
+    if wanted is float and not math.isfinite(value):
+        raise ConfigError(complaint)
+    if choices:
+        spelled = {choice.lower(): choice for choice in choices}
+        if value.lower() not in spelled:
+            raise ConfigError(f"{item.name} in {source} is {shown!r}; expected one of {', '.join(choices)}")
+        return spelled[value.lower()]  # so that code may compare it as it stands in `choices`
     return value
 
 
