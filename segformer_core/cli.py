@@ -21,7 +21,7 @@ from segformer_core.spec.model import SegFormer, segformer
 from segformer_core.training.checkpoint import Checkpoints
 from segformer_core.training.log import Log
 from segformer_core.training.loop import train
-from segformer_core.weights.store import load_pretrained, load_weights
+from segformer_core.weights.loading import load_pretrained, load_weights
 
 Connect = Callable[[RuntimeConfig], Backend]
 
@@ -125,12 +125,13 @@ def network(config: Config) -> SegFormer:
 
 def loaded(path: str, spec: SegFormer, config: Config, connect: Connect) -> tuple[Learner, Log]:
     """A learner that holds the weights of `path`, announced."""
-    arrays = load_weights(path, spec)
+    arrays, source = load_weights(path, spec)
     backend = connect(config.runtime)
     learner = backend.learner(spec, config)
     learner.load_arrays(arrays)
     log = Log()
-    log(f"{describe(spec, backend)}, weights from {path}")
+    log(describe(spec, backend))
+    log(source)
     return learner, log
 
 

@@ -17,6 +17,12 @@ class Variant:
     depths: tuple[int, int, int, int]
     decoder_width: int
 
+    @property
+    def name(self) -> str:
+        """b0..b5, or "custom" if the encoder is none of the paper's."""
+        encoders = {name: (known.widths, known.depths) for name, known in VARIANTS.items()}
+        return next((name for name, encoder in encoders.items() if encoder == (self.widths, self.depths)), "custom")
+
 
 VARIANTS = {
     "b0": Variant((32, 64, 160, 256), (2, 2, 2, 2), 256),
@@ -52,6 +58,8 @@ NUMERICS = {
     "nvlabs": Numerics(1e-5, 1e-6, 1e-5, 1e-6, "erf"),  # the paper's code
     "hf": Numerics(1e-5, 1e-5, 1e-5, 1e-5, "erf"),  # transformers
     "zoo": Numerics(1e-5, 1e-6, 1e-5, 1e-6, "tanh", wide_decoder=512),  # the MindSpore model zoo
+    "mmseg": Numerics(1e-6, 1e-6, 1e-6, 1e-6, "erf"),  # mmsegmentation's encoder
+    "keras": Numerics(1e-5, 1e-6, 1e-5, 1e-5, "tanh"),  # keras-hub
 }
 
 
@@ -159,7 +167,7 @@ class SegFormer:
 
 
 def segformer(
-    variant: str = "b0",
+    variant: str | Variant = "b0",
     class_count: int = 19,
     in_channels: int = 3,
     decoder_width: int = 0,
@@ -167,19 +175,18 @@ def segformer(
     drop_path_rate: float = 0.1,
     head_dropout_rate: float = 0.1,
 ) -> SegFormer:
-    """The network as a tree. `variant` is b0..b5 or mit_b0..mit_b5; decoder_width 0 is the variant's own.
+    """The network as a tree. `variant` is b0..b5, mit_b0..mit_b5 or a shape of its own; decoder_width 0 is the variant's own.
 
     Drop path rises linearly from 0 at the first block to `drop_path_rate` at the last. Raises ConfigError for an unknown
     variant or numerics profile.
     """
-    variant = variant_name(variant)
-    shape = VARIANTS[variant]
+    shape = variant if isinstance(variant, Variant) else VARIANTS[variant_name(variant)]
     if numerics not in NUMERICS:
         raise ConfigError(f"unknown numerics profile {numerics!r}; known profiles: {', '.join(NUMERICS)}")
     constants = NUMERICS[numerics]
     if not decoder_width:
         wide = constants.wide_decoder
-        decoder_width = wide if wide is not None and variant != "b0" else shape.decoder_width
+        decoder_width = wide if wide is not None and shape.name != "b0" else shape.decoder_width
     rates = iter(np.linspace(0.0, drop_path_rate, sum(shape.depths)).tolist())
     inputs = (in_channels, *shape.widths[:-1])
     stages = tuple(
@@ -195,7 +202,7 @@ def segformer(
         linear_pred=Conv2d(decoder_width, class_count, kernel=1, init="fan_in_uniform"),
         dropout=head_dropout_rate,
     )
-    return SegFormer(stages, head, variant, numerics)
+    return SegFormer(stages, head, shape.name, numerics)
 
 
 def variant_name(name: str) -> str:

@@ -1,0 +1,79 @@
+"""Files that hold arrays, whatever the names: recognised by their first bytes, read lazily, written from numpy."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+
+from segformer_core.errors import WeightsError
+from segformer_core.weights.containers import (
+    directory,
+    hdf5_file,
+    mindspore_file,
+    paddle_file,
+    safetensors_file,
+    torch_file,
+)
+from segformer_core.weights.containers.stored import Content
+
+HDF5_MAGIC = b"\x89HDF"
+PICKLE_MAGIC = b"\x80"
+FIRST_BYTES = 16
+
+TORCH_SUFFIXES = (".pth", ".pt", ".bin")
+WRITTEN_SUFFIXES = (*TORCH_SUFFIXES, ".safetensors", ".ckpt", ".pdparams", ".h5")
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[Content]:
+    """The arrays of a file or directory, readable while it is open. Raises WeightsError if it is missing, damaged or unknown."""
+    if not path.exists():
+        raise WeightsError(f"no such weight file: {path}")
+    try:
+        with _reader(path) as content:
+            yield content
+    except OSError as error:
+        raise WeightsError(f"{path} cannot be read: {error.strerror or error}") from error
+
+
+def write(path: Path, arrays: Mapping[str, np.ndarray], type_name: str, metadata: Mapping[str, str]) -> None:
+    """Write one file in the form that its suffix says, floats as `type_name`. Only safetensors keeps the metadata."""
+    if path.suffix in TORCH_SUFFIXES:
+        torch_file.write(path, arrays, type_name)
+    elif path.suffix == ".safetensors":
+        safetensors_file.write(path, arrays, type_name, metadata)
+    elif path.suffix == ".ckpt":
+        mindspore_file.write(path, arrays, type_name)
+    elif path.suffix == ".pdparams":
+        paddle_file.write(path, arrays, type_name)
+    elif path.suffix == ".h5":
+        hdf5_file.write(path, arrays, type_name)
+    else:
+        raise WeightsError(f"cannot tell what form {path} should have; end it in one of {', '.join(WRITTEN_SUFFIXES)}")
+
+
+def _reader(path: Path):  # type: ignore[no-untyped-def]
+    if path.is_dir():
+        return directory.opened(path, opened)
+    if path.name.endswith(directory.INDEX_SUFFIX):
+        return directory.opened_index(path, opened)
+    with path.open("rb") as file:
+        first = file.read(FIRST_BYTES)
+    if not first:
+        raise WeightsError(f"{path} is empty; fetch or write it again")
+    if first.startswith(torch_file.ZIP_MAGIC):
+        return torch_file.opened_zip(path)
+    if first.startswith(torch_file.LEGACY_MAGIC):
+        return torch_file.opened_legacy(path)
+    if first.startswith(HDF5_MAGIC):
+        return hdf5_file.opened(path)
+    if first.startswith(PICKLE_MAGIC):
+        return paddle_file.opened(path)
+    if path.suffix == ".safetensors" or first[safetensors_file.HEADER_LENGTH : safetensors_file.HEADER_LENGTH + 1] == b"{":
+        return safetensors_file.opened(path)
+    if path.suffix == ".tlt":
+        raise WeightsError(f"{path} is an encrypted TAO file; decrypt it with TAO and its key, then convert the .pth")
+    if path.suffix in (".ckpt", ""):
+        return mindspore_file.opened(path)
+    raise WeightsError(f"{path} is damaged, or a weight file of no known kind; expected one of {', '.join(WRITTEN_SUFFIXES)}")

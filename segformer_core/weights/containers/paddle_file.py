@@ -1,0 +1,38 @@
+"""PaddlePaddle's .pdparams: a pickled dictionary of numpy arrays."""
+
+import pickle
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+
+from segformer_core.errors import WeightsError
+from segformer_core.weights.containers.pickles import PickledArray, SafeUnpickler, unpickle
+from segformer_core.weights.containers.stored import BFLOAT16, Content, Stored
+
+STRUCTURED_NAMES = "StructuredToParameterName@@"
+"""Paddle's table from our names to its own variables' names; not a weight."""
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[Content]:
+    with path.open("rb") as file:
+        tree = unpickle(SafeUnpickler(file, str(path), {}))
+    if not isinstance(tree, Mapping):
+        raise WeightsError(f"{path} is a pickled {type(tree).__name__}, not a dictionary of arrays")
+    arrays = {name: _stored(value) for name, value in tree.items() if name != STRUCTURED_NAMES}
+    yield Content("PaddlePaddle", arrays, {}, (path,))
+
+
+def write(path: Path, arrays: Mapping[str, np.ndarray], type_name: str) -> None:
+    """As paddle.save(model.state_dict()) writes it. Raises WeightsError for bfloat16, which numpy lacks."""
+    if type_name == BFLOAT16:
+        raise WeightsError("a .pdparams file holds numpy arrays, which cannot be bf16; choose --dtype fp32 or fp16")
+    plain = {name: value.astype(type_name, copy=False) if value.dtype.kind == "f" else value for name, value in arrays.items()}
+    with path.open("wb") as file:
+        pickle.dump({**plain, STRUCTURED_NAMES: {name: name for name in arrays}}, file, protocol=4)
+
+
+def _stored(value: object) -> object:
+    return Stored.of(value.array) if isinstance(value, PickledArray) else value

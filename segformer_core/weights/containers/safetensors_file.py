@@ -1,0 +1,64 @@
+"""safetensors files, alone or as the shards of an index."""
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors
+
+from segformer_core.errors import WeightsError
+from segformer_core.weights.containers.stored import BFLOAT16, STORED_TYPES, Content, Stored, encoded, from_bytes, raw_bytes
+
+TYPES = {
+    **{"F16": "float16", "BF16": BFLOAT16, "F32": "float32", "F64": "float64", "BOOL": "bool"},
+    **{f"{sign}{bits}": f"{name}{bits}" for sign, name in (("I", "int"), ("U", "uint")) for bits in (8, 16, 32, 64)},
+}
+NAME_OF_TYPE = {type_name: name for name, type_name in TYPES.items()}
+HEADER_LENGTH = ALIGNMENT = 8
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[Content]:
+    try:
+        with safetensors.safe_open(path, framework="numpy") as file:
+            tree = {name: _stored(path, file, name) for name in file.keys()}
+            metadata = dict(file.metadata() or {})
+            yield Content("safetensors", tree, metadata, (path,))
+    except (safetensors.SafetensorError, OSError) as error:
+        raise WeightsError(f"{path} is damaged or not a safetensors file ({error}); fetch or write it again") from error
+
+
+def write(path: Path, arrays: Mapping[str, np.ndarray], type_name: str, metadata: Mapping[str, str]) -> None:
+    """Array by array: the library's writer copies them all first, and knows no bfloat16 in numpy."""
+    header: dict[str, Any] = {"__metadata__": dict(metadata)}
+    end = 0
+    for name, array in arrays.items():
+        kind = type_name if array.dtype.kind == "f" else array.dtype.name
+        start, end = end, end + array.size * STORED_TYPES[kind].itemsize
+        header[name] = {"dtype": NAME_OF_TYPE[kind], "shape": list(array.shape), "data_offsets": [start, end]}
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % ALIGNMENT)
+    with path.open("wb") as file:
+        file.write(len(text).to_bytes(HEADER_LENGTH, "little") + text)
+        for array in arrays.values():
+            file.write(raw_bytes(encoded(array, type_name)[0]))
+
+
+def _stored(path: Path, file: Any, name: str) -> Stored:
+    piece = file.get_slice(name)
+    shape, kind = tuple(piece.get_shape()), piece.get_dtype()
+    if kind == "BF16":  # numpy has no such type
+        return Stored(shape, BFLOAT16, lambda: _bfloat16(path, name, shape))
+    return Stored(shape, TYPES.get(kind, kind), lambda: np.asarray(file.get_tensor(name)))
+
+
+def _bfloat16(path: Path, name: str, shape: tuple[int, ...]) -> np.ndarray:
+    """The header, which safetensors has checked, says where the array lies."""
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(HEADER_LENGTH), "little")
+        start, end = json.loads(file.read(length))[name]["data_offsets"]
+        file.seek(HEADER_LENGTH + length + start)
+        return from_bytes(file.read(end - start), BFLOAT16, shape)

@@ -1,0 +1,74 @@
+"""Arrays as they lie in a file: name, shape and type are known before the numbers are read."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+BFLOAT16 = "bfloat16"
+STORED_TYPES = {
+    **{name: np.dtype(name) for name in ("float16", "float32", "float64", "bool")},
+    **{f"{kind}{bits}": np.dtype(f"{kind}{bits}") for kind in ("int", "uint") for bits in (8, 16, 32, 64)},
+    BFLOAT16: np.dtype("uint16"),
+}
+"""How the bytes of each type are read; numpy has no bfloat16, which is the upper half of a float32."""
+
+WRITTEN_TYPES = {"fp32": "float32", "fp16": "float16", "bf16": BFLOAT16}
+"""What --dtype can say."""
+
+
+@dataclass(frozen=True)
+class Stored:
+    """One array of a file. `type_name` is a key of STORED_TYPES; `load` reads it, bfloat16 widened to float32."""
+
+    shape: tuple[int, ...]
+    type_name: str
+    load: Callable[[], np.ndarray]
+
+    @staticmethod
+    def of(array: np.ndarray) -> "Stored":
+        return Stored(array.shape, array.dtype.name, lambda: array)
+
+
+@dataclass(frozen=True)
+class Content:
+    """What a file holds: a tree of dictionaries with Stored leaves, and whatever else the file carries.
+
+    `files` are those that were read.
+    """
+
+    container: str
+    tree: Mapping[str, Any]
+    metadata: Mapping[str, str]
+    files: tuple[Path, ...]
+
+
+def from_bytes(buffer: Any, type_name: str, shape: tuple[int, ...]) -> np.ndarray:
+    """Little-endian bytes -> array; a view, except that bfloat16 is widened to float32, which keeps its values."""
+    raw = np.frombuffer(buffer, STORED_TYPES[type_name].newbyteorder("<")).reshape(shape)
+    return (raw.astype(np.uint32) << 16).view(np.float32) if type_name == BFLOAT16 else raw
+
+
+def encoded(array: np.ndarray, type_name: str) -> tuple[np.ndarray, str]:
+    """A contiguous array whose bytes are `array` as `type_name`, and the type's name; integers stay as they are.
+
+    bfloat16 is rounded to nearest, ties to even.
+    """
+    if array.dtype.kind != "f":
+        return _contiguous(array), array.dtype.name
+    if type_name != BFLOAT16:
+        return _contiguous(array.astype(type_name, copy=False)), type_name
+    bits = _contiguous(array.astype(np.float32, copy=False)).view(np.uint32)
+    rounded = ((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16).astype(np.uint16)
+    return np.where(np.isnan(array), np.uint16(0x7FC0), rounded), BFLOAT16
+
+
+def raw_bytes(array: np.ndarray) -> memoryview:
+    """The bytes of a contiguous array, without a copy."""
+    return memoryview(array.reshape(-1).view(np.uint8))  # type: ignore[arg-type]
+
+
+def _contiguous(array: np.ndarray) -> np.ndarray:
+    return np.ascontiguousarray(array).reshape(array.shape)  # ascontiguousarray makes 0-d arrays 1-d

@@ -1,0 +1,80 @@
+"""The arrays for a network, from any recognised weight file."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from segformer_core.errors import WeightsError
+from segformer_core.spec.arrays import check_arrays
+from segformer_core.spec.model import SegFormer
+from segformer_core.weights.architecture import HEAD
+from segformer_core.weights.dialect import Arrays
+from segformer_core.weights.hub import local_path, stated_numerics
+from segformer_core.weights.reading import Weights, network_arrays, read
+
+
+def load_weights(path: str, spec: SegFormer) -> tuple[Arrays, str]:
+    """The arrays of a file that holds exactly `spec`, and a sentence that says what was loaded. Raises WeightsError."""
+    weights = _read(path)
+    if weights.architecture.class_count is None:
+        raise WeightsError(f"{path} holds {weights.architecture}: without a decode head there are no labels; train it first")
+    _check_network(weights, spec, path, with_head=True)
+    return _checked(weights, spec, path), _sentence(weights, spec, path, "all arrays")
+
+
+def load_pretrained(path: str, spec: SegFormer, fresh: Mapping[str, np.ndarray]) -> tuple[Arrays, str]:
+    """The arrays to start training from, and a sentence that says what was loaded.
+
+    The one allowed partial load: if the file has no decode head, or one of another number of classes, its encoder is taken
+    and the head stays as in `fresh`. Anything else that differs raises WeightsError.
+    """
+    weights = _read(path)
+    found = weights.architecture.class_count
+    whole = found == spec.class_count
+    _check_network(weights, spec, path, whole)
+    if whole:
+        return _checked(weights, spec, path), _sentence(weights, spec, path, "all arrays")
+    head = {name: array for name, array in fresh.items() if name.startswith(HEAD)}
+    encoder = {name: array for name, array in network_arrays(weights).items() if not name.startswith(HEAD)}
+    check_arrays(spec, encoder | head, path)
+    why = "it has no decode head" if found is None else f"its head has {found} classes and class_num is {spec.class_count}"
+    return encoder | head, _sentence(weights, spec, path, f"the encoder ({len(encoder)} arrays)") + (
+        f"; {why}, so the head starts fresh ({len(head)} arrays)"
+    )
+
+
+def _read(path: str) -> Weights:
+    return read(local_path(path), numerics=stated_numerics(path))
+
+
+def _checked(weights: Weights, spec: SegFormer, path: str) -> Arrays:
+    arrays = network_arrays(weights)
+    check_arrays(spec, arrays, path)
+    return arrays
+
+
+def _check_network(weights: Weights, spec: SegFormer, path: str, with_head: bool) -> None:
+    """Raise one WeightsError that lists the keys to set if the file is of another network than the configuration."""
+    held = weights.architecture
+    pairs: dict[str, tuple[object, object]] = {
+        "backbone": (f"mit_{held.variant}", f"mit_{spec.variant}"),
+        "in_channels": (held.in_channels, spec.in_channels),
+    }
+    if with_head:
+        pairs |= {"class_num": (held.class_count, spec.class_count), "decoder_width": (held.decoder_width, spec.decoder_width)}
+    if weights.numerics_stated:
+        pairs["numerics"] = (weights.numerics, spec.numerics)
+    wrong = {key: pair for key, pair in pairs.items() if pair[0] != pair[1]}
+    if wrong:
+        found = ", ".join(f"{key} {theirs}" for key, (theirs, _) in wrong.items())
+        wanted = ", ".join(f"{key} {ours}" for key, (_, ours) in wrong.items())
+        flags = " ".join(f"--{key} {theirs}" for key, (theirs, _) in wrong.items())
+        raise WeightsError(f"{path} has {found}; the configuration has {wanted}; set {flags}, or choose another file")
+
+
+def _sentence(weights: Weights, spec: SegFormer, path: str, what: str) -> str:
+    sentence = f"loaded {what} of {path}: {weights.dialect.title}, {weights.architecture}"
+    notes = list(weights.warnings)
+    if weights.numerics != spec.numerics:
+        notes.append(f"that code computes with numerics {weights.numerics!r}, this run with {spec.numerics!r}")
+    return ". ".join([sentence, *(f"WARNING: {note}" for note in notes)])

@@ -1,0 +1,188 @@
+"""Weights to any dialect and any form of file."""
+
+import json
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from segformer_core.errors import ConfigError, UserError, WeightsError
+from segformer_core.spec.model import HEADS, MLP_RATIO, PATCH_KERNELS, PATCH_STRIDES, SR_RATIOS
+from segformer_core.weights import containers
+from segformer_core.weights.architecture import CLASSIFIER, HEAD, Architecture
+from segformer_core.weights.containers.directory import PRESET_MODEL, PRESET_TASK
+from segformer_core.weights.containers.stored import WRITTEN_TYPES
+from segformer_core.weights.dialect import Arrays, Dialect, entries, put, without_place
+from segformer_core.weights.dialects import CANONICAL, DIALECTS, TASK
+from segformer_core.weights.reading import FUSE_CONV_BIAS, Weights, folded
+from segformer_core.weights.store import description
+
+FAMILIES = tuple(dict.fromkeys(dialect.name for dialect in DIALECTS))
+FAMILY_OF_SUFFIX = {
+    **dict.fromkeys(containers.TORCH_SUFFIXES, "nvlabs"),
+    **{".safetensors": "canonical", ".ckpt": "mindspore", ".pdparams": "paddle", ".h5": "keras", "": "hf"},
+}
+"""The dialect that a file is written in if nothing else is said; no suffix is a folder."""
+FOLDERS = ("hf", "hf5", "keras_preset")
+"""Dialects that can be written as a folder."""
+ONLY_SUFFIX = {"keras": ".h5", "tf": ".h5", "keras_preset": "", "paddle": ".pdparams"}
+"""Dialects that nobody reads from another form of file."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What will be written where. `dropped` says in sentences what the target has no place for, or what was folded."""
+
+    dialect: Dialect
+    architecture: Architecture
+    files: tuple[Path, ...]
+    dropped: tuple[str, ...]
+
+
+def plan(weights: Weights, path: Path, family: str = "", drop_head: bool = False) -> Plan:
+    """How `weights` would be written to `path`. Raises WeightsError if the dialect has no place for the decode head."""
+    family = family or FAMILY_OF_SUFFIX.get(path.suffix, "")
+    if path.suffix not in FAMILY_OF_SUFFIX:
+        raise WeightsError(
+            f"cannot tell what form {path} should have; end it in one of {', '.join(containers.WRITTEN_SUFFIXES)}, or in no "
+            "suffix for a folder"
+        )
+    suffix = ONLY_SUFFIX.get(family, path.suffix)
+    if suffix != path.suffix or (not suffix and family not in FOLDERS):
+        wanted = "a file" if family not in ONLY_SUFFIX else f"a {suffix} file" if suffix else "a folder"
+        raise WeightsError(f"{family} weights cannot be written as {path}; expected {wanted}")
+    architecture = weights.architecture.encoder_only() if drop_head else weights.architecture
+    dialect = _narrowest(family, architecture)
+    lost = {atom.name for atom in without_place(dialect, architecture) if not atom.optional}
+    dropped = []
+    if drop_head and weights.architecture != architecture:
+        dropped.append("the head, as asked")
+    if any(name.startswith(HEAD) for name in lost):
+        raise WeightsError(f"{dialect.title} has no place for the decode head; --drop_head writes the encoder alone")
+    if any(name.startswith(CLASSIFIER) for name in lost):
+        dropped.append(f"the ImageNet classifier: {dialect.title} has no place for it")
+        architecture = replace(architecture, image_classes=None)
+    unnamed = {atom.name for atom in without_place(dialect, architecture)} & weights.atoms.keys()
+    if FUSE_CONV_BIAS in unnamed:
+        dropped.append("the fusion's bias is folded into BatchNorm's mean")
+    dropped += [f"{name}: {dialect.title} does not count batches" for name in sorted(unnamed - {FUSE_CONV_BIAS})]
+    return Plan(dialect, architecture, tuple(_files(path, family, architecture)), tuple(dropped))
+
+
+def write(weights: Weights, path: Path, plan: Plan, dtype: str = "fp32", force: bool = False) -> None:
+    """Write the files of `plan`: all of them or none. Raises UserError, also if one exists and `force` is not given."""
+    if dtype not in WRITTEN_TYPES:
+        raise ConfigError(f"unknown dtype {dtype!r}; expected one of {', '.join(WRITTEN_TYPES)}")
+    existing = [file for file in plan.files if file.exists()]
+    if existing and not force:
+        raise UserError(f"{existing[0]} exists and is kept; choose another name, or --force to replace it")
+    arrays = exported(weights, plan)
+    if dtype == "fp16":
+        _refuse_overflow(arrays)
+    metadata = {"format": "pt"}
+    if plan.dialect is CANONICAL:
+        metadata = description(plan.architecture, weights.numerics) | weights.provenance
+    folder = path.parent if path.suffix else path
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder, prefix=".converting-") as temporary:
+            for file in plan.files:
+                _write_file(Path(temporary) / file.name, arrays, WRITTEN_TYPES[dtype], metadata, plan, dtype)
+            for file in plan.files:
+                shutil.move(Path(temporary) / file.name, file)
+    except OSError as error:
+        why = error.strerror or error
+        raise UserError(f"cannot write {path}: {why}; free some space or choose another folder") from error
+
+
+def exported(weights: Weights, plan: Plan) -> Arrays:
+    """The arrays by the names, and in the layout, of the plan's dialect."""
+    dialect = plan.dialect
+    names = entries(dialect, plan.architecture)
+    kept = {atom.name for entry in names.values() for atom in entry.atoms}
+    atoms = dict(weights.atoms) if FUSE_CONV_BIAS in kept else folded(weights.atoms)
+    arrays = {}
+    for name, entry in names.items():
+        if entry.atoms[0].name in atoms:
+            arrays[name] = put(dialect, entry, atoms)
+        elif not dialect.keeps_optional_absent:
+            arrays[name] = np.zeros(entry.shape, np.float32 if entry.shape else np.int64)
+    if plan.architecture.class_count is not None:
+        for name, shape in dialect.unused.items():
+            arrays[name] = np.zeros((plan.architecture.class_count, *shape), np.float32)
+    return arrays
+
+
+def transformers_config(architecture: Architecture) -> dict[str, Any]:
+    """config.json of a transformers model: SegformerConfig's keys."""
+    head, classifier = architecture.class_count is not None, architecture.image_classes is not None
+    model = "SegformerForSemanticSegmentation" if head else "SegformerForImageClassification" if classifier else "SegformerModel"
+    labels = architecture.class_count or architecture.image_classes
+    return {
+        "architectures": [model],
+        "model_type": "segformer",
+        "num_channels": architecture.in_channels,
+        "num_encoder_blocks": len(architecture.widths),
+        "depths": list(architecture.depths),
+        "hidden_sizes": list(architecture.widths),
+        "num_attention_heads": list(HEADS),
+        "sr_ratios": list(SR_RATIOS),
+        "patch_sizes": list(PATCH_KERNELS),
+        "strides": list(PATCH_STRIDES),
+        "mlp_ratios": [MLP_RATIO] * len(architecture.widths),
+        "hidden_act": "gelu",
+        "drop_path_rate": 0.1,
+        "classifier_dropout_prob": 0.1,
+        "reshape_last_stage": not classifier,
+        "semantic_loss_ignore_index": 255,
+        **({"decoder_hidden_size": architecture.decoder_width} if head else {}),
+        **({"id2label": {str(label): f"LABEL_{label}" for label in range(labels)}} if labels else {}),
+        **({"label2id": {f"LABEL_{label}": label for label in range(labels)}} if labels else {}),
+    }
+
+
+def _narrowest(family: str, architecture: Architecture) -> Dialect:
+    """Of the dialects of this name the one that loses least and, among those, has the fewest names too many."""
+    candidates = [dialect for dialect in DIALECTS if dialect.name == family]
+    if not candidates:
+        raise ConfigError(f"unknown weight format {family!r}; known formats: {', '.join(FAMILIES)}")
+
+    def cost(dialect: Dialect) -> tuple[int, int]:
+        lost = sum(not atom.optional for atom in without_place(dialect, architecture))
+        return lost, len(dialect.names) - len({entry.atoms[0].slot for entry in entries(dialect, architecture).values()})
+
+    return min(candidates, key=cost)
+
+
+def _files(path: Path, family: str, architecture: Architecture) -> list[Path]:
+    if path.suffix:
+        return [path]
+    if family == "keras_preset":
+        has_task = architecture.class_count is not None or architecture.image_classes is not None
+        return [path / PRESET_MODEL] + ([path / PRESET_TASK] if has_task else [])
+    return [path / "config.json", path / "model.safetensors"]
+
+
+def _write_file(
+    path: Path, arrays: Mapping[str, np.ndarray], type_name: str, metadata: Mapping[str, str], plan: Plan, dtype: str
+) -> None:
+    if path.name == "config.json":
+        config = transformers_config(plan.architecture) | {"torch_dtype": type_name}
+        path.write_text(json.dumps(config, indent=2) + "\n")
+        return
+    if path.name == PRESET_TASK:
+        arrays = {name.removeprefix(TASK): array for name, array in arrays.items() if name.startswith(TASK)}
+    elif plan.dialect.name == "keras_preset":
+        arrays = {name: array for name, array in arrays.items() if not name.startswith(TASK)}
+    containers.write(path, arrays, type_name, metadata)
+
+
+def _refuse_overflow(arrays: Mapping[str, np.ndarray]) -> None:
+    largest = float(np.finfo(np.float16).max)
+    for name, array in arrays.items():
+        if array.dtype.kind == "f" and array.size and np.abs(array[np.isfinite(array)]).max(initial=0) > largest:
+            raise WeightsError(f"{name} holds values beyond {largest:.0f}, the largest of fp16; choose --dtype bf16 or fp32")
