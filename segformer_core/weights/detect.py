@@ -47,7 +47,7 @@ class Mismatch:
             for what, names in kinds.items()
             if names
         ]
-        return f"nearest is {self.dialect.title}: " + ", ".join(parts)
+        return ", ".join(parts)
 
 
 def detect(shapes: Shapes, source: str, family: str = "auto", drop_head: bool = False) -> Match:
@@ -75,10 +75,10 @@ def detect(shapes: Shapes, source: str, family: str = "auto", drop_head: bool = 
         wanted = "any known SegFormer" if family == "auto" else f"{family}'s SegFormer"
         raise WeightsError(f"{source} does not hold the weights of {wanted}; its first names are: {first}")
     if nearest.encoder is None:
-        raise WeightsError(f"{source} is not recognised; {nearest}")
+        raise WeightsError(f"{source} is not recognised; nearest is {nearest.dialect.title}: {nearest}")
     if drop_head:
         return nearest.encoder
-    why = nearest.dialect.refused_head or f"its head is not SegFormer's; {nearest}"
+    why = nearest.dialect.refused_head or f"its decode head is incomplete or another function ({nearest})"
     raise WeightsError(
         f"{source} holds {nearest.encoder.architecture.encoder_only()}, by {nearest.dialect.title}, but {why}; "
         "--drop_head takes the encoder alone"

@@ -127,6 +127,7 @@ class Missing(Exception):
 
 
 KINDS = {atom.slot: atom.kind for atom in atoms(Architecture((32, 64, 160, 256), (1, 1, 1, 1), 3, 256, 19, 1000))}
+BLOCK = list(dict.fromkeys(atom.slot for atom in atoms(Architecture((1, 2, 3, 4), (1, 1, 1, 1), 1)) if ".blocks." in atom.name))
 STAGES = range(4)
 
 
@@ -150,8 +151,8 @@ def architecture_of(dialect: Dialect, shapes: Shapes) -> Architecture:
     depths: list[int] = []
     for stage in STAGES:
         depth = 0
-        while (norm := name("norm1", stage, depth, sum(depths))) in shapes:
-            if counts_over_stages and shapes[norm] != (widths[stage],):  # the next stage's first block
+        while block := [found for slot in BLOCK if (found := name(slot, stage, depth, sum(depths))) in shapes]:
+            if counts_over_stages and (widths[stage],) not in (shapes[found] for found in block):  # the next stage's first
                 break
             depth += 1
         depths.append(depth)

@@ -350,8 +350,8 @@ DIALECTS = (
     TRANSFORMERS_5,
     TRANSFORMERS_5_BASE,
     SMP,
+    MMSEG_BACKBONE,  # first: files of the encoder alone have no prefix there
     MMSEG,
-    MMSEG_BACKBONE,
     ZOO,
     PADDLE,
     PADDLE_BACKBONE,

@@ -68,10 +68,10 @@ def _reader(path: Path):  # type: ignore[no-untyped-def]
         return torch_file.opened_legacy(path)
     if first.startswith(HDF5_MAGIC):
         return hdf5_file.opened(path)
+    if path.suffix == ".safetensors" or safetensors_file.starts_like_one(first):  # its first byte may be that of a pickle
+        return safetensors_file.opened(path)
     if first.startswith(PICKLE_MAGIC):
         return paddle_file.opened(path)
-    if path.suffix == ".safetensors" or first[safetensors_file.HEADER_LENGTH : safetensors_file.HEADER_LENGTH + 1] == b"{":
-        return safetensors_file.opened(path)
     if path.suffix == ".tlt":
         raise WeightsError(f"{path} is an encrypted TAO file; decrypt it with TAO and its key, then convert the .pth")
     if path.suffix in (".ckpt", ""):

@@ -20,6 +20,10 @@ NAME_OF_TYPE = {type_name: name for name, type_name in TYPES.items()}
 HEADER_LENGTH = ALIGNMENT = 8
 
 
+def starts_like_one(first: bytes) -> bool:
+    return first[HEADER_LENGTH : HEADER_LENGTH + 1] == b"{"
+
+
 @contextmanager
 def opened(path: Path) -> Iterator[Content]:
     try:
