@@ -15,6 +15,8 @@ PREFIXES = (
 )
 """What wrappers put before every name. Of several copies of a network in one file the first in this order is taken."""
 
+LEFT_OVER = "left by a training run or another head"
+
 NAMES_SHOWN = 3
 
 
@@ -96,10 +98,16 @@ def _groups(shapes: Shapes, prefix: str = "", copies: Mapping[str, str] | None =
         if not below:
             continue
         beside = {name for name in shapes if not name.startswith(found)}
-        others = {name: other for name in beside for other in PREFIXES if name.startswith(other)}
-        if len(others) == len(beside):
-            why = {prefix + name: f"another copy, below {prefix}{other}" for name, other in others.items()}
+        why = {prefix + name: reason for name in beside if (reason := _beside(name, prefix))}
+        if len(why) == len(beside):
             yield from _groups(below, prefix + found, {**copies, **why})
+
+
+def _beside(name: str, prefix: str) -> str:
+    """Why a name outside a wrapper is no part of the network in it; empty if it may be one."""
+    if any(fnmatchcase(name, pattern) for dialect in DIALECTS for pattern in dialect.leftovers):
+        return LEFT_OVER
+    return next((f"another copy, below {prefix}{other}" for other in PREFIXES if name.startswith(other)), "")
 
 
 def _fit(dialect: Dialect, shapes: Shapes, prefix: str, copies: Mapping[str, str]) -> Match | Mismatch | None:
@@ -115,7 +123,7 @@ def _fit(dialect: Dialect, shapes: Shapes, prefix: str, copies: Mapping[str, str
         if name in dialect.unused:
             dropped[prefix + name] = dialect.unused_why
         elif any(fnmatchcase(name, pattern) for pattern in dialect.leftovers):
-            dropped[prefix + name] = "left by a training run or another head"
+            dropped[prefix + name] = LEFT_OVER
     missing = tuple(name for name, entry in expected.items() if name not in shapes and not entry.optional)
     unknown = tuple(name for name in shapes if name not in expected and prefix + name not in dropped)
     misshapen = tuple(

@@ -11,6 +11,9 @@ import numpy as np
 from segformer_core.errors import WeightsError
 from segformer_core.weights.containers.stored import BFLOAT16, Content, Stored
 
+DAMAGE = (OSError, RuntimeError, KeyError, ValueError, TypeError)
+"""What h5py raises for a damaged file, depending on where it is."""
+
 
 @contextmanager
 def opened(path: Path) -> Iterator[Content]:
@@ -27,7 +30,10 @@ def opened(path: Path) -> Iterator[Content]:
                 kind = node.dtype.name if node.dtype.kind in "fiub" else "object"
                 tree[name] = Stored(node.shape, kind, lambda: _load(node, path))
 
-        file.visititems(visit)
+        try:
+            file.visititems(visit)
+        except DAMAGE as error:
+            raise WeightsError(f"{path} is damaged ({error}); fetch or write it again") from error
         yield Content("HDF5", tree, {}, (path,))
 
 
@@ -52,7 +58,7 @@ def write(path: Path, arrays: Mapping[str, np.ndarray], type_name: str) -> None:
 def _load(dataset: Any, path: Path) -> np.ndarray:
     try:
         return dataset[()] if dataset.shape else np.asarray(dataset[()])
-    except OSError as error:
+    except DAMAGE as error:
         raise WeightsError(f"{path} is truncated or damaged in {dataset.name} ({error}); fetch or write it again") from error
 
 

@@ -71,6 +71,13 @@ class PickledArray:
         self.array = np.frombuffer(raw, kind.dtype).reshape(shape, order="F" if fortran else "C")
 
 
+def _array_of_buffer(raw: bytes | bytearray, kind: PickledDtype, shape: tuple[int, ...], order: str) -> PickledArray:
+    """As protocol 5 spells it."""
+    array = PickledArray()
+    array.__setstate__((1, shape, kind, order == "F", bytes(raw)))
+    return array
+
+
 def _bytes_of_text(text: str, encoding: str = "latin1") -> bytes:
     if encoding != "latin1":
         raise WeightsError(f"an array's bytes are encoded as {encoding!r}; expected latin1")
@@ -89,6 +96,8 @@ ARRAYS: Known = {
     ("numpy", "ndarray"): PickledArray,
     ("numpy.core.multiarray", "_reconstruct"): PickledArray,
     ("numpy._core.multiarray", "_reconstruct"): PickledArray,
+    ("numpy.core.numeric", "_frombuffer"): _array_of_buffer,
+    ("numpy._core.numeric", "_frombuffer"): _array_of_buffer,
 }
 """What numpy's own pickles are built from."""
 

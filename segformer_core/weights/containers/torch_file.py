@@ -5,6 +5,7 @@ import math
 import pickle
 import struct
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -85,14 +86,14 @@ def opened_zip(path: Path) -> Iterator[Content]:
     source = str(path)
     try:
         archive = zipfile.ZipFile(path)
-    except (zipfile.BadZipFile, OSError) as error:
+    except (zipfile.BadZipFile, OSError, NotImplementedError, UnicodeDecodeError) as error:
         raise WeightsError(f"{path} is truncated or damaged ({error}); fetch or write it again") from error
     with archive:
         pickles = [name for name in archive.namelist() if name.endswith("/data.pkl")]
         if len(pickles) != 1:
             raise WeightsError(f"{path} is a zip archive but not one that torch.save wrote; unpack it and name the weight file")
         root = pickles[0].removesuffix("data.pkl")
-        if f"{root}byteorder" in archive.namelist() and archive.read(f"{root}byteorder") != b"little":
+        if f"{root}byteorder" in archive.namelist() and _read(archive, f"{root}byteorder", source) != b"little":
             raise WeightsError(f"{path} was written on a big-endian machine; save it on a little-endian one")
 
         @lru_cache(maxsize=1)  # tensors that share a storage follow each other
@@ -208,5 +209,5 @@ def _dictionary(tree: Any, source: str) -> Mapping[str, Any]:
 def _read(archive: zipfile.ZipFile, name: str, source: str) -> bytes:
     try:
         return archive.read(name)
-    except (zipfile.BadZipFile, EOFError, OSError) as error:
+    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError) as error:
         raise WeightsError(f"{source} is damaged in {name} ({error}); fetch or write it again") from error
