@@ -47,7 +47,7 @@ class ModelConfig:
     class_num: int = key(19, "classes of the dataset", low=1, high=255)
     in_channels: int = key(3, "channels of an image", low=1)
     decoder_width: int = key(0, "channels of the decode head; 0: the variant's own", low=0)
-    numerics: str = key("nvlabs", "whose constants (LayerNorm eps, GELU): nvlabs, hf or zoo")
+    numerics: str = key("nvlabs", "whose constants (LayerNorm eps, GELU): nvlabs, hf, mmseg, zoo or keras")
     drop_path_rate: float = key(0.1, "stochastic depth of the last block, rising linearly from 0", low=0, high=0.99)
     head_dropout_rate: float = key(0.1, "dropout of whole channels before the classifier", low=0, high=0.99)
 
