@@ -2,10 +2,12 @@
 
 import glob
 import os
+from pathlib import Path
 
 from segformer_core.config import RuntimeConfig
 from segformer_core.errors import BackendError
-from segformer_core.learner import Backend
+from segformer_core.files import writable_directory
+from segformer_core.learner import ALONE, Backend, Precision
 
 ASCEND_DEVICES = "/dev/davinci[0-9]*"
 
@@ -13,20 +15,41 @@ ASCEND_DEVICES = "/dev/davinci[0-9]*"
 def connect(runtime: RuntimeConfig) -> Backend:
     """The MindSpore backend on the device and in the mode that `runtime` names. Raises BackendError."""
     target = device_target(runtime, has_ascend=bool(glob.glob(ASCEND_DEVICES)))
-    prepare(target)
+    precision = precisions(runtime, target)
+    prepare(target, runtime.compile_cache)
     try:
         import mindspore as ms
     except ModuleNotFoundError as error:
         raise BackendError("MindSpore is not installed: run pip install '.[mindspore]' in the project's folder") from error
+    from backend_mindspore.distributed import join, launched, local_rank
     from backend_mindspore.learner import Learner
     from backend_mindspore.loader import batches
 
+    if runtime.run_distribute and not launched():
+        raise BackendError("run_distribute is True but this process is alone; start it with msrun --worker_num=N -m …")
     ms.set_context(mode=ms.GRAPH_MODE if runtime.execution_mode == "graph" else ms.PYNATIVE_MODE)
     if target == "Ascend":
-        ms.set_device(target, runtime.device_id)
+        ms.set_device(target, local_rank() if launched() else runtime.device_id)
     elif ms.get_context("device_target") != target:  # once a kernel has run, MindSpore 2.7 refuses even the same device
         ms.set_device(target)
-    return Backend("mindspore", target, Learner, batches)
+    processes = join() if launched() else ALONE
+    return Backend(
+        "mindspore",
+        target,
+        precision,
+        lambda spec, config, class_weights, say: Learner(spec, config, class_weights, precision, say),
+        batches,
+        processes,
+    )
+
+
+def precisions(runtime: RuntimeConfig, target: str) -> Precision:
+    """In training fp16 on an Ascend, fp32 on a CPU; inference in fp32 unless told otherwise. Raises BackendError."""
+    if runtime.precision == "bf16" and target == "CPU":
+        raise BackendError("MindSpore has no bf16 kernels for a CPU; use precision fp32 or fp16, or backend_torch")
+    if runtime.precision != "auto":
+        return Precision(runtime.precision, runtime.precision)
+    return Precision("fp32", "fp16" if target == "Ascend" else "fp32")
 
 
 def device_target(runtime: RuntimeConfig, has_ascend: bool) -> str:
@@ -39,10 +62,13 @@ def device_target(runtime: RuntimeConfig, has_ascend: bool) -> str:
     return "CPU" if target == "cpu" or not has_ascend else "Ascend"
 
 
-def prepare(target: str) -> None:
+def prepare(target: str, compile_cache: str = "") -> None:
     """Set what MindSpore reads from the environment when it loads; what the user has set stays.
 
     On a machine with AVX-512 MindSpore's oneDNN falls into its reference convolution, over ten times slower than the AVX2 one.
     """
     if target == "CPU":
         os.environ.setdefault("ONEDNN_MAX_CPU_ISA", "AVX2")
+    if compile_cache:
+        os.environ.setdefault("MS_COMPILER_CACHE_ENABLE", "1")
+        os.environ.setdefault("MS_COMPILER_CACHE_PATH", str(writable_directory(Path(compile_cache)).resolve()))

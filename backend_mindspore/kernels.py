@@ -53,7 +53,8 @@ class PlainAttend(nn.Cell):
 
     def _probabilities(self, q: Tensor, k: Tensor) -> Tensor:
         """(B, heads, N, M)."""
-        return ops.Softmax(axis=-1)(ops.BatchMatMul(transpose_b=True)(q * q.shape[-1] ** -0.5, k))
+        scores = ops.BatchMatMul(transpose_b=True)(q * q.shape[-1] ** -0.5, k)
+        return ops.Softmax(axis=-1)(scores.to(ms.float32)).to(q.dtype)
 
 
 class Gelu(nn.Cell):
@@ -91,7 +92,7 @@ class Upsample(nn.Cell):
         if not self.on_cpu:
             return ops.interpolate(x, size=size, mode="bilinear", align_corners=False)
         B, C, h, w = x.shape
-        rows, columns = interpolation_matrix(h, size[0]), interpolation_matrix(w, size[1])
+        rows, columns = interpolation_matrix(h, size[0]).to(x.dtype), interpolation_matrix(w, size[1]).to(x.dtype)
         x = ops.MatMul(transpose_b=True)(ops.reshape(x, (B * C * h, w)), columns)
         rows = ops.broadcast_to(ops.expand_dims(rows, 0), (B * C, size[0], h))
         return ops.reshape(ops.BatchMatMul()(rows, ops.reshape(x, (B * C, h, size[1]))), (B, C, *size))

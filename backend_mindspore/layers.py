@@ -2,8 +2,10 @@
 
 from functools import singledispatch
 
+import mindspore as ms
 from mindspore import Tensor, nn, ops
 
+from backend_mindspore.distributed import sum_over_processes, world_size
 from segformer_core.spec.layers import BatchNorm2d, Conv2d, LayerNorm, Leaf, Linear
 
 LEAF_NAMES = {
@@ -16,6 +18,11 @@ LEAF_NAMES = {
     },
 }
 """What MindSpore calls a layer's arrays, where that is not what the spec calls them."""
+
+
+DTYPES = {"fp32": ms.float32, "fp16": ms.float16, "bf16": ms.bfloat16}
+Dtypes = tuple[ms.dtype.Type, ms.dtype.Type]
+"""What products and convolutions are computed in: at inference, in training."""
 
 
 @singledispatch
@@ -31,7 +38,7 @@ def _(leaf: Linear) -> nn.Cell:
 
 @build.register
 def _(leaf: Conv2d) -> nn.Cell:
-    return nn.Conv2d(
+    return Convolution(
         leaf.in_channels,
         leaf.out_channels,
         leaf.kernel,
@@ -61,7 +68,7 @@ def _(leaf: LayerNorm) -> nn.Cell:
 
 @build.register
 def _(leaf: BatchNorm2d) -> nn.Cell:
-    return nn.BatchNorm2d(
+    return BatchNorm(
         leaf.features,
         eps=leaf.eps,
         momentum=1.0 - leaf.momentum,  # MindSpore's is the share of the old statistics
@@ -73,6 +80,48 @@ def _(leaf: BatchNorm2d) -> nn.Cell:
         use_batch_statistics=None,
         data_format="NCHW",
     )
+
+
+class Convolution(nn.Conv2d):
+    """Computes in its input's type; the weights are float32."""
+
+    def construct(self, x: Tensor) -> Tensor:
+        x = self.conv2d(x, self.weight.to(x.dtype))
+        return x if self.bias is None else ops.BiasAdd()(x, self.bias.to(x.dtype))
+
+
+class BatchNorm(nn.BatchNorm2d):
+    """In training the moments are those of the batch over all processes."""
+
+    def construct(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) float32, in and out."""
+        if not self.training or world_size() == 1:
+            return super().construct(x)
+        B, C, H, W = x.shape
+        mean = sum_over_processes(ops.mean(x, (0, 2, 3))) / world_size()
+        centred = x - ops.reshape(mean, (1, C, 1, 1))
+        variance = sum_over_processes(ops.mean(ops.square(centred), (0, 2, 3))) / world_size()
+        count = B * H * W * world_size()
+        new_mean = self.moving_mean * self.momentum + ops.stop_gradient(mean) * (1.0 - self.momentum)
+        new_variance = ops.stop_gradient(variance) * (count / (count - 1))
+        new_variance = self.moving_variance * self.momentum + new_variance * (1.0 - self.momentum)
+        x = centred * ops.reshape(self.gamma * ops.rsqrt(variance + self.eps), (1, C, 1, 1)) + ops.reshape(
+            self.beta, (1, C, 1, 1)
+        )
+        x = ops.depend(x, ops.assign(self.moving_mean, new_mean))
+        return ops.depend(x, ops.assign(self.moving_variance, new_variance))
+
+
+class Mixed(nn.Cell):
+    """A cell whose products can run in lower precision."""
+
+    def __init__(self, dtypes: Dtypes):
+        super().__init__()
+        self.inference_dtype, self.training_dtype = dtypes
+
+    def low(self, x: Tensor) -> Tensor:
+        """`x` in the precision of products; weights follow their input."""
+        return x.to(self.training_dtype if self.training else self.inference_dtype)
 
 
 def to_map(tokens: Tensor, size: tuple[int, int]) -> Tensor:
@@ -90,30 +139,30 @@ def to_tokens(x: Tensor) -> Tensor:
 def linear(tokens: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     """(B, N, C) -> (B, N, O)."""
     B, N, C = tokens.shape
-    x = ops.MatMul(transpose_b=True)(ops.reshape(tokens, (B * N, C)), weight)
-    return ops.reshape(ops.BiasAdd()(x, bias), (B, N, -1))
+    x = ops.MatMul(transpose_b=True)(ops.reshape(tokens, (B * N, C)), weight.to(tokens.dtype))
+    return ops.reshape(ops.BiasAdd()(x, bias.to(x.dtype)), (B, N, -1))
 
 
 def linear_to_map(tokens: Tensor, weight: Tensor, bias: Tensor | None, size: tuple[int, int]) -> Tensor:
     """(B, H·W, C) -> (B, O, H, W): `linear` and `to_map` in one matrix product, which transposes for free."""
     B, O = tokens.shape[0], weight.shape[0]
-    x = ops.BatchMatMul(transpose_b=True)(_batched(weight, B), tokens)
+    x = ops.BatchMatMul(transpose_b=True)(_batched(weight.to(tokens.dtype), B), tokens)
     x = ops.reshape(x, (B, O, *size))
-    return x if bias is None else ops.BiasAdd()(x, bias)
+    return x if bias is None else ops.BiasAdd()(x, bias.to(x.dtype))
 
 
 def linear_from_map(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     """(B, C, H, W) -> (B, H·W, O): `to_tokens` and `linear` in one matrix product."""
     B, C, H, W = x.shape
-    x = ops.BatchMatMul(transpose_a=True, transpose_b=True)(ops.reshape(x, (B, C, H * W)), _batched(weight, B))
-    return ops.reshape(ops.BiasAdd()(ops.reshape(x, (B * H * W, -1)), bias), (B, H * W, -1))
+    x = ops.BatchMatMul(transpose_a=True, transpose_b=True)(ops.reshape(x, (B, C, H * W)), _batched(weight.to(x.dtype), B))
+    return ops.reshape(ops.BiasAdd()(ops.reshape(x, (B * H * W, -1)), bias.to(x.dtype)), (B, H * W, -1))
 
 
 def pointwise(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     """(B, C, H, W) -> (B, O, H, W): a 1×1 convolution; `weight` is (O, C)."""
     B, C, H, W = x.shape
-    x = ops.BatchMatMul()(_batched(weight, B), ops.reshape(x, (B, C, H * W)))
-    return ops.BiasAdd()(ops.reshape(x, (B, -1, H, W)), bias)
+    x = ops.BatchMatMul()(_batched(weight.to(x.dtype), B), ops.reshape(x, (B, C, H * W)))
+    return ops.BiasAdd()(ops.reshape(x, (B, -1, H, W)), bias.to(x.dtype))
 
 
 def reduce_tokens(sr: nn.Conv2d, tokens: Tensor, size: tuple[int, int]) -> Tensor:

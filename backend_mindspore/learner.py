@@ -1,83 +1,216 @@
 """The verbs of `segformer_core.learner.Learner` in MindSpore; `backend_torch/learner.py` is its twin."""
 
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 
 import mindspore as ms
 import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
 
+from backend_mindspore.distributed import sum_over_processes, world_size
 from backend_mindspore.kernels import Upsample
-from backend_mindspore.layers import LEAF_NAMES
+from backend_mindspore.layers import DTYPES, LEAF_NAMES
 from backend_mindspore.loss import CrossEntropy
 from backend_mindspore.model import SegFormer
-from backend_mindspore.optimizer import AdamW
+from backend_mindspore.optimizer import AdamW, LossScale
 from segformer_core.config import Config
-from segformer_core.learner import Batch, Step
+from segformer_core.learner import Batch, Precision, Step
 from segformer_core.spec import model as spec
 from segformer_core.spec.arrays import array_specs, check_arrays
+from segformer_core.training.loss_scale import SMALLEST
 from segformer_core.training.masks import KeepMasks
-from segformer_core.training.schedule import parameter_groups
+from segformer_core.training.schedule import CLIP_EPS, SMALLEST_WEIGHT, parameter_groups
 
 
 class Learner:
-    def __init__(self, spec: spec.SegFormer, config: Config):
-        self.spec = spec
-        self.model = SegFormer(spec)
+    def __init__(
+        self,
+        spec: spec.SegFormer,
+        config: Config,
+        class_weights: tuple[float, ...] | None,
+        precision: Precision,
+        say: Callable[[str], object],
+    ):
+        self.spec, self.config, self.class_weights, self.precision = spec, config, class_weights, precision
+        self.compiling = Compiling(spec, say if config.runtime.execution_mode == "graph" else lambda _: None)
+        self.model = SegFormer(spec, (DTYPES[precision.inference], DTYPES[precision.training]))
         self.parameters = canonical_parameters(spec, self.model)
-        self.optimizer_config = config.optimizer
         self.prediction = Prediction(self.model)
 
     @cached_property
     def training(self) -> "TrainingStep":
         """Made when the first step is asked for: AdamW's moments take twice the network's memory."""
-        groups = parameter_groups(self.spec, self.optimizer_config)
-        return TrainingStep(self.model, AdamW(self.parameters, groups, self.optimizer_config))
+        optimizer = AdamW(self.parameters, parameter_groups(self.spec, self.config.optimizer), self.config.optimizer)
+        loss = Loss(self.model, CrossEntropy(self.config.loss, self.class_weights))
+        options = self.config.optimizer.clip_norm, self.config.training.accumulation_steps
+        return TrainingStep(loss, optimizer, LossScale(self.precision.training), *options)
 
     def arrays(self) -> dict[str, np.ndarray]:
-        return {name: parameter.asnumpy().copy() for name, parameter in self.parameters.items()}
+        return _numpy(self.parameters)
 
     def load_arrays(self, arrays: Mapping[str, np.ndarray]) -> None:
         check_arrays(self.spec, arrays, "the given set of arrays")
         for name, parameter in self.parameters.items():
             parameter.set_data(Tensor(arrays[name]))
+        if "training" in self.__dict__:
+            self.training.remember_statistics()
+
+    def optimizer_arrays(self) -> dict[str, np.ndarray]:
+        return _numpy(self.training.optimizer.arrays() | self.training.scale.arrays())
+
+    def load_optimizer_arrays(self, arrays: Mapping[str, np.ndarray]) -> None:
+        parameters = self.training.optimizer.arrays() | self.training.scale.arrays()
+        if not self.training.scale.dynamic or arrays["loss_scale"] <= SMALLEST:  # another precision starts its own scale
+            del parameters["loss_scale"]
+        for name, parameter in parameters.items():
+            parameter.set_data(Tensor(np.array(arrays[name], np.float32)))
 
     def step(self, batch: Batch, keep: KeepMasks, learning_rates: Sequence[float]) -> Step:
         self.model.set_train(True)
         rates = Tensor(np.array(learning_rates, np.float32))
-        inputs = (Tensor(batch[0]), Tensor(batch[1]), Tensor(keep.paths), Tensor(keep.channels))
-        return Step(self.training(*inputs, rates))
+        parts = [self._part(batch, keep, part) for part in range(self.training.accumulation_steps)]
+        for inputs in parts[:-1]:
+            self.training.accumulate(*inputs)
+        with self.compiling("training", batch[0].shape):
+            return Step(*self.training(*parts[-1], rates))
+
+    def _part(self, batch: Batch, keep: KeepMasks, part: int) -> tuple[Tensor, ...]:
+        """One of the accumulated batches: images, labels and keep masks on the device."""
+        size = len(batch[0]) // self.training.accumulation_steps
+        samples = slice(part * size, (part + 1) * size)
+        arrays = (batch[0][samples], batch[1][samples], keep.paths[:, :, samples], keep.channels[samples])
+        return tuple(Tensor(np.ascontiguousarray(array)) for array in arrays)
 
     def predict(self, image: np.ndarray, height: int, width: int) -> np.ndarray:
         self.model.set_train(False)
-        return self.prediction(Tensor(image[None]), height, width).asnumpy().astype(np.uint8)
+        with self.compiling("inference", image.shape):
+            return self.prediction(Tensor(image[None]), height, width).asnumpy().astype(np.uint8)
+
+
+class Compiling:
+    """Says that a graph is being compiled, the first time that something is asked for, and how long it took."""
+
+    def __init__(self, spec: spec.SegFormer, say: Callable[[str], object]):
+        self.variant, self.say = spec.variant, say
+        self.known: set[str] = set()
+
+    @contextmanager
+    def __call__(self, what: str, shape: tuple[int, ...]) -> Iterator[None]:
+        if what in self.known:
+            yield
+            return
+        self.known.add(what)
+        size = "×".join(map(str, shape))
+        self.say(f"compiling the {what} graph of mit_{self.variant} for {size} (seconds for B0, a minute or two for B5) …")
+        start = time.perf_counter()
+        yield
+        self.say(f"compiled and run once in {time.perf_counter() - start:.1f} s")
 
 
 class Loss(nn.Cell):
-    """Cross-entropy of the logits at the labels' resolution: a scalar."""
+    """Loss and weight (`CrossEntropy`'s) of the logits at the labels' resolution; the loss is scaled."""
 
-    def __init__(self, model: SegFormer):
+    def __init__(self, model: SegFormer, cross_entropy: CrossEntropy):
         super().__init__()
         self.model = model
-        self.loss = CrossEntropy()
+        self.cross_entropy = cross_entropy
         self.upsample = Upsample()
 
+    def construct(self, images: Tensor, labels: Tensor, paths: Tensor, channels: Tensor, scale: Tensor) -> tuple[Tensor, Tensor]:
+        logits = self.model(images, paths, channels).to(ms.float32)
+        total, weight = self.cross_entropy(self.upsample(logits, labels.shape[1:]), labels)
+        return total * scale, weight
+
+
+class Accumulate(nn.Cell):
+    """Loss, weight and gradients of one part of a batch, added to those of the parts before."""
+
+    def __init__(self, loss: Loss, parameters: ms.ParameterTuple, scale: LossScale):
+        super().__init__()
+        self.loss_and_gradients = ms.value_and_grad(loss, None, parameters, has_aux=True)
+        self.scale = scale
+        self.gradients = parameters.clone(prefix="accumulated", init="zeros")
+        self.total = Parameter(Tensor(0, ms.float32), name="accumulated_loss", requires_grad=False)
+        self.weight = Parameter(Tensor(0, ms.float32), name="accumulated_weight", requires_grad=False)
+        self.map = ops.HyperMap()
+
     def construct(self, images: Tensor, labels: Tensor, paths: Tensor, channels: Tensor) -> Tensor:
-        logits = self.model(images, paths, channels)
-        return self.loss(self.upsample(logits, labels.shape[1:]), labels)
+        (total, weight), gradients = self.loss_and_gradients(images, labels, paths, channels, self.scale.value)
+        done = self.map(add, self.gradients, gradients)
+        return ops.depend(ops.assign_add(self.total, total), (ops.assign_add(self.weight, weight), done))
+
+    def taken(self, total: Tensor, weight: Tensor, gradients: tuple[Tensor, ...]) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
+        """The sums with the last part's; the next batch starts from zero."""
+        return take(self.total, total), take(self.weight, weight), self.map(take, self.gradients, gradients)
 
 
 class TrainingStep(nn.Cell):
-    """Forward, backward and update as one graph."""
+    """Forward, backward and update as one graph; of a batch in several parts, `accumulate` takes all but the last."""
 
-    def __init__(self, model: SegFormer, optimizer: AdamW):
+    def __init__(self, loss: Loss, optimizer: AdamW, scale: LossScale, clip_norm: float, accumulation_steps: int):
         super().__init__()
-        self.optimizer = optimizer
-        self.loss_and_gradients = ms.value_and_grad(Loss(model), None, optimizer.parameters)
+        self.optimizer, self.scale = optimizer, scale
+        self.clip_norm, self.accumulation_steps = clip_norm, accumulation_steps
+        self.loss_and_gradients = ms.value_and_grad(loss, None, optimizer.parameters, has_aux=True)
+        self.accumulate = Accumulate(loss, optimizer.parameters, scale) if accumulation_steps > 1 else None
+        self.reduce = nn.DistributedGradReducer(optimizer.parameters) if world_size() > 1 else None
+        bn = loss.model.decode_head.linear_fuse.bn
+        self.statistics = ms.ParameterTuple([bn.moving_mean, bn.moving_variance])
+        self.sound_statistics = self.statistics.clone(prefix="sound", init="same")
+        self.map = ops.HyperMap()
 
-    def construct(self, images: Tensor, labels: Tensor, paths: Tensor, channels: Tensor, rates: Tensor) -> Tensor:
-        loss, gradients = self.loss_and_gradients(images, labels, paths, channels)
-        return ops.depend(loss, self.optimizer(gradients, rates))
+    def remember_statistics(self) -> None:
+        for sound, statistic in zip(self.sound_statistics, self.statistics, strict=True):
+            sound.set_data(Tensor(statistic.asnumpy()))
+
+    def construct(self, images: Tensor, labels: Tensor, paths: Tensor, channels: Tensor, rates: Tensor) -> tuple[Tensor, ...]:
+        """-> loss, whether the step overflowed, the loss scale it was computed with, steps skipped in a row."""
+        scale = self.scale.value + 0.0
+        (total, weight), gradients = self.loss_and_gradients(images, labels, paths, channels, scale)
+        if self.accumulate is not None:
+            total, weight, gradients = self.accumulate.taken(total, weight, gradients)
+        if self.reduce is not None:
+            gradients = self.reduce(gradients)
+            total, weight = sum_over_processes(total) / world_size(), sum_over_processes(weight) / world_size()
+        total, weight = total / scale, ops.maximum(weight, SMALLEST_WEIGHT)
+        factor = 1.0 / (scale * weight)
+        norm = factor * ops.sqrt(ops.addn(self.map(squared_norm, gradients)))
+        finite = ops.logical_and(ops.isfinite(norm), ops.isfinite(total))
+        if self.clip_norm:
+            factor = factor * ops.minimum(self.clip_norm / (norm + CLIP_EPS), 1.0)
+        done = self.optimizer(gradients, rates, factor, finite)
+        done = ops.depend(done, self.map(ops.partial(keep_sound, finite), self.statistics, self.sound_statistics))
+        skipped = ops.depend(self.scale(finite), done)
+        return total / weight, ops.logical_not(finite), scale, skipped
+
+
+add, take = ops.MultitypeFuncGraph("add"), ops.MultitypeFuncGraph("take")
+squared_norm, keep_sound = ops.MultitypeFuncGraph("squared_norm"), ops.MultitypeFuncGraph("keep_sound")
+
+
+@add.register("Tensor", "Tensor")
+def _(accumulated, value):
+    return ops.assign_add(accumulated, value)
+
+
+@take.register("Tensor", "Tensor")
+def _(accumulated, value):
+    value = value + accumulated
+    return ops.depend(value, ops.assign(accumulated, ops.zeros_like(value)))
+
+
+@squared_norm.register("Tensor")
+def _(gradient):
+    return ops.sum(ops.square(gradient))
+
+
+@keep_sound.register("Tensor", "Tensor", "Tensor")
+def _(finite, statistic, sound):
+    """What an overflow has spoilt is put back; what is sound is remembered."""
+    value = ops.where(finite, statistic, sound)
+    return ops.depend(ops.assign(statistic, value), ops.assign(sound, value))
 
 
 class Prediction(nn.Cell):
@@ -89,7 +222,7 @@ class Prediction(nn.Cell):
         self.upsample = Upsample()
 
     def construct(self, image: Tensor, height: int, width: int) -> Tensor:
-        logits = self.upsample(self.model(image), (height, width))
+        logits = self.upsample(self.model(image).to(ms.float32), (height, width))
         return ops.Argmax(axis=1, output_type=ms.int32)(logits)[0]
 
 
@@ -103,3 +236,7 @@ def canonical_parameters(spec: spec.SegFormer, model: SegFormer) -> dict[str, Pa
             found[array.name] = own.pop(native)
     check_arrays(spec, found | own, "backend_mindspore's model")
     return found
+
+
+def _numpy(parameters: Mapping[str, Parameter]) -> dict[str, np.ndarray]:
+    return {name: parameter.asnumpy().copy() for name, parameter in parameters.items()}

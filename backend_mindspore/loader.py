@@ -10,7 +10,7 @@ from segformer_core.learner import Batch
 
 def batches(stream: TrainingStream, workers: int, first_step: int) -> Iterator[Batch]:
     """The run's batches from `first_step` on, read ahead by `workers` threads. Raises DataError."""
-    size = stream.batch_size
+    size = len(stream.share)
     samples = dataset.GeneratorDataset(
         GuardedStream(stream),
         column_names=["image", "label", "message"],

@@ -1,4 +1,4 @@
-"""AdamW in MindSpore; `backend_torch/optimizer.py` is its twin."""
+"""AdamW and the loss scale in MindSpore; `backend_torch/optimizer.py` is its twin."""
 
 from collections.abc import Mapping, Sequence
 
@@ -6,22 +6,22 @@ import mindspore as ms
 from mindspore import Parameter, Tensor, nn, ops
 
 from segformer_core.config import OptimizerConfig
+from segformer_core.training import loss_scale
 from segformer_core.training.schedule import ADAM_EPS, ParameterGroup
 
 update = ops.MultitypeFuncGraph("update")
 
 
-@update.register(
-    "Function", "Number", "Number", "Tensor", "Tensor", "Tensor", "Tensor", "Tensor", "Tensor", "Tensor", "Tensor", "Tensor"
-)
-def update_one(adam, beta1, beta2, power1, power2, eps, rate, shrink, parameter, moment1, moment2, gradient):
+@update.register(*("Function", *("Tensor",) * 13))
+def update_one(adam, beta1, beta2, power1, power2, eps, rate, shrink, factor, finite, parameter, moment1, moment2, gradient):
     """Decay, then Adam, in place. (HyperMap applies it: a loop over a thousand arrays is too deep for the graph parser.)"""
+    gradient = ops.where(finite, gradient * factor, ops.zeros_like(gradient))
     ops.assign(parameter, parameter * shrink)
     return adam(parameter, moment1, moment2, power1, power2, rate, beta1, beta2, eps, gradient)[0]
 
 
 class AdamW(nn.Cell):
-    """Adam with bias correction and decoupled weight decay (arXiv 1711.05101), equal to PyTorch's.
+    """Adam with bias correction and decoupled weight decay (arXiv 1711.05101), equal to PyTorch's; skips without a branch.
 
     MindSpore's fused Adam kernel adds eps before the second moment's bias correction; scaling eps by √(1 - beta2^t) undoes
     the difference. (`nn.AdamWeightDecay` has no bias correction at all.)
@@ -29,7 +29,8 @@ class AdamW(nn.Cell):
 
     def __init__(self, parameters: Mapping[str, Parameter], groups: Sequence[ParameterGroup], config: OptimizerConfig):
         super().__init__()
-        self.parameters = ms.ParameterTuple([parameters[name] for group in groups for name in group.names])
+        self.names = [name for group in groups for name in group.names]
+        self.parameters = ms.ParameterTuple([parameters[name] for name in self.names])
         self.moments1 = self.parameters.clone(prefix="moment1", init="zeros")
         self.moments2 = self.parameters.clone(prefix="moment2", init="zeros")
         ends = [sum(len(group.names) for group in groups[: index + 1]) for index in range(len(groups))]
@@ -40,16 +41,57 @@ class AdamW(nn.Cell):
         self.adam = ops.Adam(use_locking=False, use_nesterov=False)
         self.map = ops.HyperMap()
 
-    def construct(self, gradients: tuple[Tensor, ...], learning_rates: Tensor) -> Tensor:
-        """Gradients in the order of `parameters`; (groups,) float32 learning rates -> the number of steps taken."""
-        steps = self.steps + 1.0
-        power1, power2 = ops.pow(self.beta1, steps), ops.pow(self.beta2, steps)
+    def construct(self, gradients: tuple[Tensor, ...], learning_rates: Tensor, factor: Tensor, finite: Tensor) -> Tensor:
+        """One step along the gradients times `factor`, in the order of `parameters`, or none at all if not `finite`.
+
+        (groups,) float32 learning rates -> the number of steps taken. A skipped step is one of rate 0 that forgets nothing.
+        """
+        taken = ops.cast(finite, ms.float32)
+        steps = self.steps + taken
+        beta1, beta2 = 1.0 - taken * (1.0 - self.beta1), 1.0 - taken * (1.0 - self.beta2)
+        counted = ops.maximum(steps, 1.0)
+        power1, power2 = ops.pow(self.beta1, counted), ops.pow(self.beta2, counted)
         eps = ADAM_EPS * ops.sqrt(1.0 - power2)
         done = ops.assign(self.steps, steps)
         for group, (start, end) in enumerate(self.bounds):
-            rate = learning_rates[group]
+            rate = learning_rates[group] * taken
             shrink = 1.0 - rate * self.decays[group]
-            apply = ops.partial(update, self.adam, self.beta1, self.beta2, power1, power2, eps, rate, shrink)
+            apply = ops.partial(update, self.adam, beta1, beta2, power1, power2, eps, rate, shrink, factor, finite)
             arrays = self.parameters[start:end], self.moments1[start:end], self.moments2[start:end], gradients[start:end]
             done = ops.depend(done, self.map(apply, *arrays))
         return done
+
+    def arrays(self) -> dict[str, Parameter]:
+        """moment1.NAME and moment2.NAME of every parameter, and the number of steps taken."""
+        moments = {"moment1": self.moments1, "moment2": self.moments2}
+        found = {
+            f"{kind}.{name}": moment for kind, values in moments.items() for name, moment in zip(self.names, values, strict=True)
+        }
+        return {**found, "steps": self.steps}
+
+
+class LossScale(nn.Cell):
+    """What a loss is multiplied by before its gradient is taken, kept on the device."""
+
+    def __init__(self, precision: str):
+        super().__init__()
+        self.dynamic = precision == "fp16"
+        self.value = Parameter(Tensor(loss_scale.first_scale(precision), ms.float32), name="loss_scale", requires_grad=False)
+        self.clean_steps = Parameter(Tensor(0, ms.float32), name="clean_steps", requires_grad=False)
+        self.skipped_steps = Parameter(Tensor(0, ms.float32), name="skipped_steps", requires_grad=False)
+
+    def construct(self, finite: Tensor) -> Tensor:
+        """After a step: was every gradient finite? -> the steps skipped in a row."""
+        skipped = ops.where(finite, ops.zeros_like(self.skipped_steps), self.skipped_steps + 1.0)
+        skipped = ops.depend(skipped, ops.assign(self.skipped_steps, skipped))
+        if not self.dynamic:
+            return skipped
+        clean = ops.where(finite, self.clean_steps + 1.0, ops.zeros_like(self.clean_steps))
+        grows = clean >= loss_scale.CLEAN_STEPS
+        grown = ops.where(grows, self.value * loss_scale.FACTOR, self.value + 0.0)
+        value = ops.where(finite, grown, self.value / loss_scale.FACTOR)
+        skipped = ops.depend(skipped, ops.assign(self.value, ops.clamp(value, loss_scale.SMALLEST, loss_scale.LARGEST)))
+        return ops.depend(skipped, ops.assign(self.clean_steps, ops.where(grows, ops.zeros_like(clean), clean)))
+
+    def arrays(self) -> dict[str, Parameter]:
+        return {"loss_scale": self.value, "clean_steps": self.clean_steps, "skipped_steps": self.skipped_steps}

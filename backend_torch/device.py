@@ -2,7 +2,7 @@
 
 from segformer_core.config import RuntimeConfig
 from segformer_core.errors import BackendError
-from segformer_core.learner import Backend
+from segformer_core.learner import ALONE, Backend, Precision
 
 
 def connect(runtime: RuntimeConfig) -> Backend:
@@ -11,18 +11,44 @@ def connect(runtime: RuntimeConfig) -> Backend:
         import torch
     except ModuleNotFoundError as error:
         raise BackendError("PyTorch is not installed: run pip install '.[torch]' in the project's folder") from error
+    from backend_torch.distributed import join, launched, local_rank
     from backend_torch.learner import Learner
     from backend_torch.loader import batches
 
-    device = torch.device(device_name(runtime, torch.cuda.is_available()))
-    return Backend("torch", str(device), lambda spec, config: Learner(spec, config, device), batches)
+    if runtime.run_distribute and not launched():
+        raise BackendError("run_distribute is True but this process is alone; start it with torchrun --nproc_per_node N -m …")
+    id_ = local_rank() if launched() else runtime.device_id
+    device = torch.device(device_name(runtime, torch.cuda.device_count(), id_))
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+    precision = precisions(runtime, device.type == "cuda", device.type == "cuda" and torch.cuda.is_bf16_supported())
+    processes = join(device) if launched() else ALONE
+    return Backend(
+        "torch",
+        str(device),
+        precision,
+        lambda spec, config, class_weights, say: Learner(spec, config, class_weights, precision, device),
+        batches,
+        processes,
+    )
 
 
-def device_name(runtime: RuntimeConfig, has_cuda: bool) -> str:
-    """`cpu` or `cuda:N` for device_target auto, CPU, GPU or CUDA."""
+def device_name(runtime: RuntimeConfig, cuda_devices: int, device_id: int) -> str:
+    """`cpu` or `cuda:N` for device_target auto, CPU, GPU or CUDA. Raises BackendError."""
     target = runtime.device_target.lower()
     if target == "ascend":
         raise BackendError("device_target Ascend belongs to backend_mindspore; backend_torch runs on CPU or CUDA")
-    if target in ("gpu", "cuda") and not has_cuda:
+    if target in ("gpu", "cuda") and not cuda_devices:
         raise BackendError(f"device_target {runtime.device_target} but PyTorch sees no CUDA device; use device_target CPU")
-    return "cpu" if target == "cpu" or not has_cuda else f"cuda:{runtime.device_id}"
+    if target == "cpu" or not cuda_devices:
+        return "cpu"
+    if device_id >= cuda_devices:
+        raise BackendError(f"CUDA device {device_id} is asked for and there are {cuda_devices}; start as many processes or fewer")
+    return f"cuda:{device_id}"
+
+
+def precisions(runtime: RuntimeConfig, on_cuda: bool, has_bf16: bool) -> Precision:
+    """In training bf16 on CUDA where it has it, else fp16 there, fp32 on a CPU; inference in fp32 unless told otherwise."""
+    if runtime.precision != "auto":
+        return Precision(runtime.precision, runtime.precision)
+    return Precision("fp32", ("bf16" if has_bf16 else "fp16") if on_cuda else "fp32")

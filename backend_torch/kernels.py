@@ -22,7 +22,8 @@ class PlainAttend(nn.Module):
     """`Attend` written out."""
 
     def forward(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        return torch.softmax((q * q.shape[-1] ** -0.5) @ k.transpose(-2, -1), dim=-1) @ v
+        scores = (q * q.shape[-1] ** -0.5) @ k.transpose(-2, -1)
+        return torch.softmax(scores.float(), dim=-1).to(v.dtype) @ v
 
 
 class Gelu(nn.Module):

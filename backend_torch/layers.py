@@ -2,9 +2,15 @@
 
 from functools import singledispatch
 
+import torch
 from torch import Tensor, nn
 
+from backend_torch.distributed import sum_over_processes, world_size
 from segformer_core.spec.layers import BatchNorm2d, Conv2d, LayerNorm, Leaf, Linear
+
+DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
+Dtypes = tuple[torch.dtype, torch.dtype]
+"""What products and convolutions are computed in: at inference, in training."""
 
 
 @singledispatch
@@ -20,7 +26,7 @@ def _(leaf: Linear) -> nn.Module:
 
 @build.register
 def _(leaf: Conv2d) -> nn.Module:
-    return nn.Conv2d(
+    return Convolution(
         leaf.in_channels,
         leaf.out_channels,
         leaf.kernel,
@@ -40,9 +46,46 @@ def _(leaf: LayerNorm) -> nn.Module:
 
 @build.register
 def _(leaf: BatchNorm2d) -> nn.Module:
-    layer = nn.BatchNorm2d(leaf.features, eps=leaf.eps, momentum=leaf.momentum, affine=True, track_running_stats=True)
+    layer = BatchNorm(leaf.features, eps=leaf.eps, momentum=leaf.momentum, affine=True, track_running_stats=True)
     layer.num_batches_tracked = None  # a counter that nothing reads once momentum is set; the spec does not carry it
     return layer
+
+
+class Convolution(nn.Conv2d):
+    """Computes in its input's type; the weights are float32."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self._conv_forward(x, self.weight.to(x.dtype), None if self.bias is None else self.bias.to(x.dtype))
+
+
+class BatchNorm(nn.BatchNorm2d):
+    """In training the moments are those of the batch over all processes."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) float32, in and out."""
+        if not self.training or world_size() == 1:
+            return super().forward(x)
+        mean = sum_over_processes(x.mean((0, 2, 3))) / world_size()
+        centred = x - mean[:, None, None]
+        variance = sum_over_processes(centred.square().mean((0, 2, 3))) / world_size()
+        count = x.numel() // x.shape[1] * world_size()
+        with torch.no_grad():
+            self.running_mean.lerp_(mean, self.momentum)
+            self.running_var.lerp_(variance * (count / (count - 1)), self.momentum)
+        scale = self.weight * torch.rsqrt(variance + self.eps)
+        return centred * scale[:, None, None] + self.bias[:, None, None]
+
+
+class Mixed(nn.Module):
+    """A module whose products can run in lower precision."""
+
+    def __init__(self, dtypes: Dtypes):
+        super().__init__()
+        self.inference_dtype, self.training_dtype = dtypes
+
+    def low(self, x: Tensor) -> Tensor:
+        """`x` in the precision of products; weights follow their input."""
+        return x.to(self.training_dtype if self.training else self.inference_dtype)
 
 
 def to_map(tokens: Tensor, size: tuple[int, int]) -> Tensor:
@@ -57,24 +100,24 @@ def to_tokens(x: Tensor) -> Tensor:
     return x.permute(0, 2, 3, 1).reshape(B, -1, C)
 
 
-def linear(tokens: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+def linear(tokens: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """(B, N, C) -> (B, N, O)."""
-    return nn.functional.linear(tokens, weight, bias)
+    return nn.functional.linear(tokens, weight.to(tokens.dtype), None if bias is None else bias.to(tokens.dtype))
 
 
 def linear_to_map(tokens: Tensor, weight: Tensor, bias: Tensor | None, size: tuple[int, int]) -> Tensor:
     """(B, H·W, C) -> (B, O, H, W)."""
-    return to_map(nn.functional.linear(tokens, weight, bias), size)
+    return to_map(linear(tokens, weight, bias), size)
 
 
 def linear_from_map(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     """(B, C, H, W) -> (B, H·W, O)."""
-    return nn.functional.linear(to_tokens(x), weight, bias)
+    return linear(to_tokens(x), weight, bias)
 
 
 def pointwise(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     """(B, C, H, W) -> (B, O, H, W): a 1×1 convolution; `weight` is (O, C)."""
-    return to_map(nn.functional.linear(to_tokens(x), weight, bias), (x.shape[2], x.shape[3]))
+    return to_map(linear(to_tokens(x), weight, bias), (x.shape[2], x.shape[3]))
 
 
 def reduce_tokens(sr: nn.Conv2d, tokens: Tensor, size: tuple[int, int]) -> Tensor:

@@ -12,7 +12,7 @@ from segformer_core.learner import Batch
 
 def batches(stream: TrainingStream, workers: int, first_step: int) -> Iterator[Batch]:
     """The run's batches from `first_step` on, read ahead by `workers` processes. Raises DataError."""
-    size = stream.batch_size
+    size = len(stream.share)
     loader = DataLoader(
         GuardedStream(stream),
         batch_size=size,

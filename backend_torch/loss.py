@@ -1,14 +1,41 @@
 """Cross-entropy over pixels; `backend_mindspore/loss.py` is its twin."""
 
+import torch
 from torch import Tensor, nn
 
+from segformer_core.config import LossConfig
 from segformer_core.data.dataset import IGNORED
 
 
 class CrossEntropy(nn.Module):
-    """Mean over the pixels that are not ignored of -log softmax(logits)[label]; 0 when every pixel is ignored."""
+    """Σ w[label] · -log softmax(logits)[label] and Σ w[label] over the pixels that count, each over the number of pixels.
 
-    def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """(B, K, H, W) float32 logits, (B, H, W) integer labels with 255 ignored -> a scalar."""
-        total = nn.functional.cross_entropy(logits, labels.long(), ignore_index=IGNORED, reduction="sum")
-        return total / (labels != IGNORED).sum().clamp(min=1)
+    The first over the second is the weighted mean. `class_weights` are w, all 1 if None.
+    """
+
+    def __init__(self, config: LossConfig, class_weights: tuple[float, ...] | None = None):
+        super().__init__()
+        self.ohem_threshold, self.ohem_min_kept = config.ohem_threshold, config.ohem_min_kept
+        self.register_buffer("weights", None if class_weights is None else torch.tensor(class_weights), persistent=False)
+
+    def forward(self, logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, K, H, W) float32 logits, (B, H, W) integer labels with 255 ignored -> two scalars."""
+        labels = labels.long()
+        if self.ohem_threshold:
+            labels = self._hard(logits, labels)
+        total = nn.functional.cross_entropy(logits, labels, self.weights, ignore_index=IGNORED, reduction="sum")
+        counted = labels != IGNORED
+        weight = counted if self.weights is None else torch.where(counted, self.weights[labels * counted], 0.0)
+        return total / labels.numel(), weight.float().mean()
+
+    @torch.no_grad()
+    def _hard(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Labels with 255 where the true class is likely enough (arXiv 1604.03540, as mmsegmentation has it).
+
+        Those stay whose probability is below the threshold, or below that of the hardest `ohem_min_kept` pixels an image.
+        """
+        p = torch.exp(-nn.functional.cross_entropy(logits, labels, ignore_index=IGNORED, reduction="none"))
+        p = torch.where(labels == IGNORED, 2.0, p)
+        rank = torch.clamp((p < 2.0).sum() - 1, 0, self.ohem_min_kept * len(labels))
+        least = torch.sort(p.flatten()).values[rank]
+        return torch.where(p < torch.clamp(least, min=self.ohem_threshold), labels, IGNORED)

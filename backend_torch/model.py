@@ -5,6 +5,8 @@ from torch import Tensor, nn
 
 from backend_torch.kernels import Attend, Gelu, Upsample
 from backend_torch.layers import (
+    Dtypes,
+    Mixed,
     build,
     linear,
     linear_from_map,
@@ -19,21 +21,21 @@ from segformer_core.spec import model as spec
 Size = tuple[int, int]
 
 
-class PatchEmbed(nn.Module):
-    def __init__(self, spec: spec.PatchEmbed):
-        super().__init__()
+class PatchEmbed(Mixed):
+    def __init__(self, spec: spec.PatchEmbed, dtypes: Dtypes):
+        super().__init__(dtypes)
         self.proj = build(spec.proj)
         self.norm = build(spec.norm)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Size]:
-        """(B, C', H', W') map -> (B, H·W, C) tokens and (H, W)."""
-        x = self.proj(x)
-        return self.norm(to_tokens(x)), (x.shape[2], x.shape[3])
+        """(B, C', H', W') map -> (B, H·W, C) float32 tokens and (H, W)."""
+        x = self.proj(self.low(x))
+        return self.norm(to_tokens(x).to(torch.float32)), (x.shape[2], x.shape[3])
 
 
-class Attention(nn.Module):
-    def __init__(self, spec: spec.Attention):
-        super().__init__()
+class Attention(Mixed):
+    def __init__(self, spec: spec.Attention, dtypes: Dtypes):
+        super().__init__(dtypes)
         self.heads = spec.heads
         self.q = build(spec.q)
         self.kv = build(spec.kv)
@@ -46,10 +48,11 @@ class Attention(nn.Module):
         """(B, N, C) tokens of a map of `size` -> (B, N, C)."""
         B, N, C = x.shape
         heads, d = self.heads, C // self.heads
+        x = self.low(x)
         q = linear(x, self.q.weight, self.q.bias)
         q = q.reshape(B, N, heads, d).permute(0, 2, 1, 3)
         if self.sr is not None:
-            x = self.norm(reduce_tokens(self.sr, x, size))
+            x = self.low(self.norm(reduce_tokens(self.sr, x, size).to(torch.float32)))
         kv = linear(x, self.kv.weight, self.kv.bias)
         kv = kv.reshape(B, -1, 2, heads, d).permute(2, 0, 3, 1, 4)  # (2, B, heads, M, d): keys, values
         x = self.attend(q, kv[0], kv[1])
@@ -57,9 +60,9 @@ class Attention(nn.Module):
         return linear(x, self.proj.weight, self.proj.bias)
 
 
-class MixFFN(nn.Module):
-    def __init__(self, spec: spec.MixFFN):
-        super().__init__()
+class MixFFN(Mixed):
+    def __init__(self, spec: spec.MixFFN, dtypes: Dtypes):
+        super().__init__(dtypes)
         self.fc1 = build(spec.fc1)
         self.dwconv = build(spec.dwconv)
         self.fc2 = build(spec.fc2)
@@ -67,18 +70,18 @@ class MixFFN(nn.Module):
 
     def forward(self, x: Tensor, size: Size) -> Tensor:
         """(B, N, C) tokens of a map of `size` -> (B, N, C)."""
-        x = linear_to_map(x, self.fc1.weight, self.fc1.bias, size)
+        x = linear_to_map(self.low(x), self.fc1.weight, self.fc1.bias, size)
         x = self.gelu(self.dwconv(x))
         return linear_from_map(x, self.fc2.weight, self.fc2.bias)
 
 
 class Block(nn.Module):
-    def __init__(self, spec: spec.Block):
+    def __init__(self, spec: spec.Block, dtypes: Dtypes):
         super().__init__()
         self.norm1 = build(spec.norm1)
-        self.attn = Attention(spec.attn)
+        self.attn = Attention(spec.attn, dtypes)
         self.norm2 = build(spec.norm2)
-        self.mlp = MixFFN(spec.mlp)
+        self.mlp = MixFFN(spec.mlp, dtypes)
         self.drops = spec.drop_path > 0
 
     def forward(self, x: Tensor, size: Size, keep: Tensor | None) -> Tensor:
@@ -90,10 +93,10 @@ class Block(nn.Module):
 
 
 class Stage(nn.Module):
-    def __init__(self, spec: spec.Stage):
+    def __init__(self, spec: spec.Stage, dtypes: Dtypes):
         super().__init__()
-        self.patch_embed = PatchEmbed(spec.patch_embed)
-        self.blocks = nn.ModuleList(Block(block) for block in spec.blocks)
+        self.patch_embed = PatchEmbed(spec.patch_embed, dtypes)
+        self.blocks = nn.ModuleList(Block(block, dtypes) for block in spec.blocks)
         self.norm = build(spec.norm)
 
     def forward(self, x: Tensor, keep: Tensor | None) -> tuple[Tensor, Size]:
@@ -111,14 +114,14 @@ class Fuse(nn.Module):
         self.bn = build(spec.bn)
 
 
-class DecodeHead(nn.Module):
+class DecodeHead(Mixed):
     """The paper's head, folded: 1×1 convolutions and bilinear upsampling commute, so each level is mixed at its own size.
 
     fuse(concat(up(L4 c4), …, up(L1 c1))) = Σ_i up((F_i L_i) c_i + F_i b_i), where F = [F4 F3 F2 F1] is the fusion's weight.
     """
 
-    def __init__(self, spec: spec.DecodeHead):
-        super().__init__()
+    def __init__(self, spec: spec.DecodeHead, dtypes: Dtypes):
+        super().__init__(dtypes)
         self.linear_c = nn.ModuleList(build(linear) for linear in spec.linear_c)
         self.linear_fuse = Fuse(spec.linear_fuse)
         self.linear_pred = build(spec.linear_pred)
@@ -144,22 +147,24 @@ class DecodeHead(nn.Module):
             weight = mixes[i] @ linear_c.weight
             if scale is not None:
                 weight = weight * scale[:, None]
+            feature = self.low(features[i])
             if x is None:
-                x = linear_to_map(features[i], weight, bias, sizes[i])
+                x = linear_to_map(feature, weight, bias, sizes[i])
             else:
-                x = x + self.upsample(linear_to_map(features[i], weight, None, sizes[i]), sizes[0])
+                x = x + self.upsample(linear_to_map(feature, weight, None, sizes[i]), sizes[0])
+        x = x.to(torch.float32)
         x = torch.relu(bn(x) if self.training else x)
         if keep is not None:
             x = x * keep
         weight = self.linear_pred.weight
-        return pointwise(x, weight.reshape(weight.shape[:2]), self.linear_pred.bias)
+        return pointwise(self.low(x), weight.reshape(weight.shape[:2]), self.linear_pred.bias)
 
 
 class SegFormer(nn.Module):
-    def __init__(self, spec: spec.SegFormer):
+    def __init__(self, spec: spec.SegFormer, dtypes: Dtypes):
         super().__init__()
-        self.stages = nn.ModuleList(Stage(stage) for stage in spec.stages)
-        self.decode_head = DecodeHead(spec.decode_head)
+        self.stages = nn.ModuleList(Stage(stage, dtypes) for stage in spec.stages)
+        self.decode_head = DecodeHead(spec.decode_head, dtypes)
 
     def features(self, images: Tensor, keep_paths: Tensor | None = None) -> tuple[list[Tensor], list[Size]]:
         """(B, 3, H, W) float32 -> the tokens of c1..c4, each (B, H_i·W_i, C_i), and their sizes (H_i, W_i)."""

@@ -1,22 +1,82 @@
-"""AdamW in PyTorch; `backend_mindspore/optimizer.py` is its twin."""
+"""AdamW and the loss scale in PyTorch; `backend_mindspore/optimizer.py` is its twin."""
 
 from collections.abc import Mapping, Sequence
 
 import torch
+from torch import Tensor
 
 from segformer_core.config import OptimizerConfig
+from segformer_core.training import loss_scale
 from segformer_core.training.schedule import ADAM_EPS, ParameterGroup
 
 
-def adamw(
-    parameters: Mapping[str, torch.nn.Parameter], groups: Sequence[ParameterGroup], config: OptimizerConfig
-) -> torch.optim.AdamW:
-    """One param_group per group, in order; the learning rates are set before every step."""
-    return torch.optim.AdamW(
-        [{"params": [parameters[name] for name in group.names], "weight_decay": group.weight_decay} for group in groups],
-        lr=config.lr,
-        betas=(config.momentum, config.beta2),
-        eps=ADAM_EPS,
-        amsgrad=False,
-        fused=True,
-    )
+class AdamW:
+    """Adam with bias correction and decoupled weight decay (arXiv 1711.05101); skips a step without a look at the device."""
+
+    def __init__(self, parameters: Mapping[str, torch.nn.Parameter], groups: Sequence[ParameterGroup], config: OptimizerConfig):
+        self.parameters = {name: parameters[name] for group in groups for name in group.names}
+        self.adamw = torch.optim.AdamW(
+            [{"params": [parameters[name] for name in group.names], "weight_decay": group.weight_decay} for group in groups],
+            lr=config.lr,
+            betas=(config.momentum, config.beta2),
+            eps=ADAM_EPS,
+            amsgrad=False,
+            fused=True,
+        )
+
+    def __call__(self, learning_rates: Sequence[float], factor: Tensor, finite: Tensor) -> None:
+        """One step along the parameters' gradients times `factor`, or none at all if not `finite`."""
+        for group, rate in zip(self.adamw.param_groups, learning_rates, strict=True):
+            group["lr"] = rate
+        self.adamw.grad_scale, self.adamw.found_inf = 1.0 / factor, (~finite).float()
+        self.adamw.step()
+
+    def arrays(self) -> dict[str, Tensor]:
+        """moment1.NAME and moment2.NAME of every parameter, and the number of steps taken."""
+        found = {}
+        for name, parameter in self.parameters.items():
+            state = self.adamw.state[parameter]
+            found[f"moment1.{name}"] = state.get("exp_avg", torch.zeros_like(parameter))
+            found[f"moment2.{name}"] = state.get("exp_avg_sq", torch.zeros_like(parameter))
+            found["steps"] = state.get("step", torch.zeros(()))
+        return found
+
+    def load(self, arrays: Mapping[str, Tensor]) -> None:
+        for name, parameter in self.parameters.items():
+            self.adamw.state[parameter] = {
+                "step": arrays["steps"].to(parameter.device, torch.float32).clone(),
+                "exp_avg": arrays[f"moment1.{name}"].to(parameter.device).clone(memory_format=torch.preserve_format),
+                "exp_avg_sq": arrays[f"moment2.{name}"].to(parameter.device).clone(memory_format=torch.preserve_format),
+            }
+
+
+class LossScale:
+    """What a loss is multiplied by before its gradient is taken, kept on the device."""
+
+    def __init__(self, precision: str, device: torch.device):
+        self.dynamic = precision == "fp16"
+        self.value = torch.tensor(loss_scale.first_scale(precision), device=device)
+        self.clean_steps = torch.zeros((), device=device)
+        self.skipped_steps = torch.zeros((), device=device)
+
+    def update(self, finite: Tensor) -> None:
+        """After a step: was every gradient finite?"""
+        self.skipped_steps = torch.where(finite, 0.0, self.skipped_steps + 1.0)
+        if not self.dynamic:
+            return
+        clean = torch.where(finite, self.clean_steps + 1.0, 0.0)
+        grows = clean >= loss_scale.CLEAN_STEPS
+        grown = torch.where(grows, self.value * loss_scale.FACTOR, self.value)
+        value = torch.where(finite, grown, self.value / loss_scale.FACTOR)
+        self.value = value.clamp(loss_scale.SMALLEST, loss_scale.LARGEST)
+        self.clean_steps = torch.where(grows, 0.0, clean)
+
+    def arrays(self) -> dict[str, Tensor]:
+        return {"loss_scale": self.value, "clean_steps": self.clean_steps, "skipped_steps": self.skipped_steps}
+
+    def load(self, arrays: Mapping[str, Tensor]) -> None:
+        """A run that goes on in another precision starts its own scale."""
+        self.clean_steps = arrays["clean_steps"].to(self.value)
+        self.skipped_steps = arrays["skipped_steps"].to(self.value)
+        if self.dynamic and arrays["loss_scale"] > loss_scale.SMALLEST:
+            self.value = arrays["loss_scale"].to(self.value)

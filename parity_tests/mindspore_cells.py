@@ -1,6 +1,8 @@
 """Cells that the tests compile; MindSpore's graph parser needs them in a file of their own."""
 
-from mindspore import Tensor, nn
+from mindspore import Tensor, nn, ops
+
+from segformer_core.training.schedule import SMALLEST_WEIGHT
 
 
 class FeaturesAndLogits(nn.Cell):
@@ -21,6 +23,17 @@ class Gradients(nn.Cell):
     def __init__(self, training: nn.Cell):
         super().__init__()
         self.loss_and_gradients = training.loss_and_gradients
+        self.map = ops.HyperMap()
 
     def construct(self, images: Tensor, labels: Tensor, paths: Tensor, channels: Tensor) -> tuple[Tensor, ...]:
-        return self.loss_and_gradients(images, labels, paths, channels)
+        (total, weight), gradients = self.loss_and_gradients(images, labels, paths, channels, ops.ones((), images.dtype))
+        weight = ops.maximum(weight, SMALLEST_WEIGHT)
+        return total / weight, self.map(ops.partial(divided, weight), gradients)
+
+
+divided = ops.MultitypeFuncGraph("divided")
+
+
+@divided.register("Tensor", "Tensor")
+def _(weight, gradient):
+    return gradient / weight

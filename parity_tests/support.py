@@ -10,7 +10,7 @@ from segformer_core.learner import Batch, Learner
 from segformer_core.spec.arrays import array_specs
 from segformer_core.spec.model import SegFormer
 from segformer_core.training.masks import KeepMasks, draw_keep_masks
-from segformer_core.training.schedule import parameter_groups
+from segformer_core.training.schedule import SMALLEST_WEIGHT, parameter_groups
 
 DEVICE = os.environ.get("SEGFORMER_DEVICE", "CPU")
 MODES = ("graph", "pynative")
@@ -73,7 +73,7 @@ def mindspore_learner(
 
 def _learner(connect, spec, arrays, optimizer, mode) -> Learner:
     config = Config(optimizer=optimizer or OptimizerConfig(), runtime=RuntimeConfig(device_target=DEVICE, execution_mode=mode))
-    learner = connect(config.runtime).learner(spec, config)
+    learner = connect(config.runtime).learner(spec, config, None, print)
     learner.load_arrays(arrays)
     return learner
 
@@ -113,7 +113,8 @@ def gradients(learner: Learner, batch: Batch, masks: KeepMasks) -> tuple[float, 
 
         learner.model.train()
         learner.model.zero_grad()
-        loss = learner.compute_loss(*(torch.from_numpy(value).to(learner.device) for value in inputs))
+        total, weight = learner.loss(*(torch.from_numpy(value).to(learner.device) for value in inputs))
+        loss = total / max(weight, SMALLEST_WEIGHT)
         loss.backward()
         return float(loss.detach()), {name: value.grad.cpu().numpy() for name, value in learner.model.named_parameters()}
     from mindspore import Tensor

@@ -24,8 +24,9 @@ from segformer_core.learner import Step
 from segformer_core.spec.arrays import init_arrays
 from segformer_core.spec.model import segformer
 from segformer_core.training.checkpoint import Checkpoints
+from segformer_core.training.interrupt import Wish
 from segformer_core.training.log import Log
-from segformer_core.training.loop import train
+from segformer_core.training.loop import Run, train
 from segformer_core.weights.loading import load_weights
 from segformer_core.weights.store import save_weights
 
@@ -76,7 +77,7 @@ def test_train_evaluate_infer(connect, folder, tmp_path, capsys):
     assert lines == [("1", "1"), ("1", "2"), ("2", "1"), ("2", "2")]
     names = {path.name for path in run.iterdir()}
     saved = {f"segformer_mit_b0_{label}.safetensors" for label in (1, 2, "best")}
-    assert names == saved | {"metrics.jsonl"}
+    assert names == saved | {"metrics.jsonl", "curves.png"}
     metrics = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     assert [entry["step"] for entry in metrics if "loss" in entry] == [1, 2, 3, 4]
     mious = [entry["miou"] for entry in metrics if "miou" in entry]
@@ -213,12 +214,14 @@ def test_devices(backend):
     if backend == "torch":
         from backend_torch.device import device_name
 
-        assert device_name(RuntimeConfig(device_target="auto"), has_cuda=False) == "cpu"
-        assert device_name(RuntimeConfig(device_target="auto", device_id=1), has_cuda=True) == "cuda:1"
-        assert device_name(RuntimeConfig(device_target="CPU"), has_cuda=True) == "cpu"
+        assert device_name(RuntimeConfig(device_target="auto"), 0, 0) == "cpu"
+        assert device_name(RuntimeConfig(device_target="auto"), 2, 1) == "cuda:1"
+        assert device_name(RuntimeConfig(device_target="CPU"), 2, 0) == "cpu"
         for target in ("CUDA", "Ascend"):
             with pytest.raises(BackendError, match=target):
-                device_name(RuntimeConfig(device_target=target), has_cuda=False)
+                device_name(RuntimeConfig(device_target=target), 0, 0)
+        with pytest.raises(BackendError, match="CUDA device 2 is asked for and there are 2"):
+            device_name(RuntimeConfig(device_target="CUDA"), 2, 2)
         return
     from backend_mindspore.device import device_target
 
@@ -265,6 +268,9 @@ class FakeLearner:
         self.steps.append((batch, tuple(learning_rates)))
         return Step(loss=1.0)
 
+    def optimizer_arrays(self):
+        return {}
+
 
 def test_what_the_loop_saves_and_evaluates_and_when(folder, tmp_path):
     config = load_config(
@@ -272,18 +278,21 @@ def test_what_the_loop_saves_and_evaluates_and_when(folder, tmp_path):
     )
     stream = TrainingStream(open_dataset(str(folder), "train"), config.data, 0, 2, 5)
     learner, evaluated, mious = FakeLearner(), [], iter([0.2, float("nan"), 0.1])
+    log = Log()
 
     def evaluate(name: str) -> float:
         evaluated.append(name)
         return next(mious)
 
-    checkpoints = Checkpoints(str(tmp_path / "run"), SPEC)
-    train(learner, SPEC, stream, range(10), config, checkpoints, evaluate, Log())
+    checkpoints = Checkpoints(str(tmp_path / "run"), SPEC, config, {})
+    log.record(checkpoints.folder, 0, tensorboard=False)
+    train(Run(learner, SPEC, stream, config, checkpoints, evaluate, log), range(10), Wish())
+    log.close()
     assert len(learner.steps) == 10
     assert all(rates[1] == rates[0] and rates[2] == pytest.approx(10 * rates[0]) for _, rates in learner.steps)
     assert learner.steps[1][1][0] == pytest.approx(1e-3 * 0.9), "poly decay over all ten steps"
     assert evaluated == ["epoch 2", "epoch 4", "segformer_mit_b0_5.safetensors"]
-    names = {path.name for path in (tmp_path / "run").iterdir()}
+    names = {path.name for path in (tmp_path / "run").glob("*.safetensors")}
     assert names == {f"segformer_mit_b0_{label}.safetensors" for label in (3, 5, "best")}
     best = saved_run(tmp_path / "run/segformer_mit_b0_best.safetensors")[1]
-    assert (best["epoch"], best["miou"]) == ("2", "0.2"), "neither a NaN nor a lower mIoU is best"
+    assert (best["step"], best["miou"]) == ("4", "0.2"), "neither a NaN nor a lower mIoU is best"

@@ -1,31 +1,38 @@
 """The commands, written once for both backends: `python -m backend_torch.train` and its siblings end up here."""
 
 import os
+import signal
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from segformer_core.config import Config, RuntimeConfig, help_text, load_config
+import numpy as np
+
+from segformer_core.config import Config, RuntimeConfig, TrainingConfig, help_text, load_config
 from segformer_core.data import open_dataset
 from segformer_core.data.dataset import Classes, Dataset
 from segformer_core.data.pipeline import TrainingStream
-from segformer_core.errors import ConfigError, DataError, UserError
+from segformer_core.errors import ConfigError, DataError, TrainingError, UserError
 from segformer_core.evaluation.evaluate import evaluate
 from segformer_core.files import writable_directory
 from segformer_core.inference import find_images, infer
-from segformer_core.learner import Backend, Learner
+from segformer_core.learner import Backend, Learner, Processes
 from segformer_core.spec.arrays import init_arrays, parameter_count
 from segformer_core.spec.model import SegFormer, segformer
-from segformer_core.training.checkpoint import Checkpoints
+from segformer_core.training.checkpoint import Checkpoint, Checkpoints
+from segformer_core.training.class_weights import class_weights
+from segformer_core.training.interrupt import Stopped, stop_wish
 from segformer_core.training.log import Log
-from segformer_core.training.loop import train
+from segformer_core.training.loop import Run, evaluate_epoch, train
 from segformer_core.weights.loading import load_pretrained, load_weights
 
 Connect = Callable[[RuntimeConfig], Backend]
 
-DONE, USERS_MISTAKE = 0, 2
+DONE, USERS_MISTAKE, SIGNALLED = 0, 2, 128
+"""Exit codes; the last plus the signal's number, as a shell has it."""
 
 
 def main(command: str, connect: Connect, arguments: Sequence[str]) -> int:
@@ -38,49 +45,108 @@ def main(command: str, connect: Connect, arguments: Sequence[str]) -> int:
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return USERS_MISTAKE
+    except Stopped as stopped:
+        return SIGNALLED + stopped.signal_number
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
-        return 130
+        return SIGNALLED + signal.SIGINT
     return DONE
 
 
 def train_command(config: Config, connect: Connect) -> None:
-    """Train as the configuration says, starting from the pretrained weights or from the seed."""
-    spec = network(config)
+    """Train as the configuration says: from a checkpoint, from pretrained weights or from the seed."""
+    spec, training = network(config), config.training
     dataset = open_dataset(config.data.data_path, "train", config.data.dataset_file)
     check_classes(dataset.classes, spec)
     validation = None
     if config.evaluation.run_eval:
         validation = open_dataset(config.data.data_path, "val", config.data.dataset_file)
-    training = config.training
     stream = TrainingStream(dataset, config.data, training.seed, training.batch_size, training.epoch_size)
-    arrays, source = init_arrays(spec, training.seed), f"weights start from seed {training.seed}"
-    if training.load_ckpt:
-        if not training.pretrained_ckpt_path:
-            raise ConfigError("load_ckpt is True but pretrained_ckpt_path is empty; name a weight file or set load_ckpt False")
-        arrays, source = load_pretrained(training.pretrained_ckpt_path, spec, arrays)
-    checkpoints = Checkpoints(training.checkpoint_path, spec)
+    checkpoints = Checkpoints(training.checkpoint_path, spec, config, {"images in the training set": len(dataset)})
+    said: list[str] = []
+    checkpoint = checkpoints.to_resume(training.resume, said.append)
+    arrays, source = starting_weights(spec, config) if checkpoint is None else (checkpoint.weights, resumed(checkpoint, stream))
+    weights = class_weights(config.loss.class_weights, dataset, config.data.dataset_num_parallel_workers)
+
     backend = connect(config.runtime)
-    learner = backend.learner(spec, config)
+    processes = backend.processes
+    check_split(training, processes)
+    stream = replace(stream, rank=processes.rank, processes=processes.count)
+    log = Log(quiet=not processes.first)
+    learner = backend.learner(spec, config, weights, log)
     learner.load_arrays(arrays)
-    log = Log(checkpoints.folder / "metrics.jsonl")
-    log(describe(spec, backend))
-    log(source)
+    step = 0
+    if checkpoint is not None:
+        step = checkpoint.step
+        learner.load_optimizer_arrays(checkpoint.optimizer)
+    check_same_step(step, processes, training)
+    known = log.record(checkpoints.folder, step, training.tensorboard)
+    for line in (describe(spec, backend), *said, source, describe_stream(stream, config, processes)):
+        log(line)
     log(f"{len(dataset)} images, {stream.epochs} epochs of {stream.steps_per_epoch} steps, results in {checkpoints.folder}")
 
     evaluate_now = None
     if validation is not None:
-        evaluate_now = partial(_miou, learner, validation, config, log)
+        evaluate_now = partial(_miou, learner, validation, config, log, processes)
+    run = Run(learner, spec, stream, config, checkpoints, evaluate_now, log, processes, step)
     workers = min(config.data.dataset_num_parallel_workers, os.cpu_count() or 1)  # MindSpore refuses more than there are cores
-    batches = backend.batches(stream, workers, 0)
     try:
-        train(learner, spec, stream, batches, config, checkpoints, evaluate_now, log)
+        with stop_wish() as wish:
+            at_end = step > 0 and run.step_of_epoch == stream.steps_per_epoch
+            if at_end and not any(entry["step"] == step and "miou" in entry for entry in known):
+                evaluate_epoch(run)  # which a killed run still owes
+            train(run, backend.batches(stream, workers, step), wish)
     finally:
         log.close()
+        processes.leave()
 
 
-def _miou(learner: Learner, dataset: Dataset, config: Config, log: Log, name: str) -> float:
-    return evaluate(learner, dataset, config.data, config.evaluation, log, name).scores.miou
+def starting_weights(spec: SegFormer, config: Config) -> tuple[Mapping[str, np.ndarray], str]:
+    """The arrays of a new run, and a sentence on where they are from."""
+    training = config.training
+    arrays = init_arrays(spec, training.seed)
+    if not training.load_ckpt:
+        return arrays, f"weights start from seed {training.seed}"
+    if not training.pretrained_ckpt_path:
+        raise ConfigError("load_ckpt is True but pretrained_ckpt_path is empty; name a weight file or set load_ckpt False")
+    return load_pretrained(training.pretrained_ckpt_path, spec, arrays)
+
+
+def resumed(checkpoint: Checkpoint, stream: TrainingStream) -> str:
+    if checkpoint.step == stream.steps:
+        return f"{checkpoint.path} is the end of this run: nothing is left to train; give a new run a checkpoint_path of its own"
+    return f"going on from {checkpoint.path} after step {checkpoint.step} of {stream.steps}"
+
+
+def check_split(training: TrainingConfig, processes: Processes) -> None:
+    """Raises ConfigError unless a batch can be shared out evenly."""
+    parts = processes.count * training.accumulation_steps
+    if training.batch_size % parts:
+        raise ConfigError(
+            f"batch_size is {training.batch_size}, to be shared by {processes.count} devices in {training.accumulation_steps} "
+            f"accumulated batches; expected a multiple of {parts}"
+        )
+
+
+def check_same_step(step: int, processes: Processes, training: TrainingConfig) -> None:
+    """Raises TrainingError if the processes do not see the same checkpoints."""
+    if int(processes.all_reduce(np.array([step]))[0]) != step * processes.count:
+        raise TrainingError(
+            f"the processes would start from different steps, this one from {step}: checkpoint_path {training.checkpoint_path} "
+            "is not the same folder on every host; put it on a file system that all share"
+        )
+
+
+def describe_stream(stream: TrainingStream, config: Config, processes: Processes) -> str:
+    parts, share = config.training.accumulation_steps, len(stream.share)
+    sentence = f"{stream.batch_size} images a step"
+    if processes.count > 1:
+        sentence += f", {share} on each of {processes.count} devices"
+    return sentence + (f", in {parts} accumulated batches of {share // parts}" if parts > 1 else "")
+
+
+def _miou(learner: Learner, dataset: Dataset, config: Config, log: Log, processes: Processes, name: str) -> float:
+    return evaluate(learner, dataset, config.data, config.evaluation, log, name, processes).scores.miou
 
 
 def evaluate_command(config: Config, connect: Connect) -> None:
@@ -90,8 +156,9 @@ def evaluate_command(config: Config, connect: Connect) -> None:
     dataset = open_dataset(config.data.data_path, "val", config.data.dataset_file)
     check_classes(dataset.classes, spec)
     path = required(config.evaluation.eval_ckpt_path, "eval_ckpt_path")
-    learner, log = loaded(path, spec, config, connect)
-    evaluate(learner, dataset, config.data, config.evaluation, log, Path(path).name)
+    learner, log, processes = loaded(path, spec, config, connect)
+    evaluate(learner, dataset, config.data, config.evaluation, log, Path(path).name, processes)
+    processes.leave()
     log(f"all eval process done, cost:{time.perf_counter() - start:.0f}s")
 
 
@@ -102,7 +169,7 @@ def infer_command(config: Config, connect: Connect) -> None:
     check_classes(classes, spec)
     writable_directory(Path(config.inference.infer_output_path))
     path = required(config.inference.infer_ckpt_path, "infer_ckpt_path")
-    learner, log = loaded(path, spec, config, connect)
+    learner, log, _ = loaded(path, spec, config, connect)
     infer(learner, images, classes, config.data, config.inference, log)
 
 
@@ -123,22 +190,23 @@ def network(config: Config) -> SegFormer:
     )
 
 
-def loaded(path: str, spec: SegFormer, config: Config, connect: Connect) -> tuple[Learner, Log]:
+def loaded(path: str, spec: SegFormer, config: Config, connect: Connect) -> tuple[Learner, Log, Processes]:
     """A learner that holds the weights of `path`, announced."""
     arrays, source = load_weights(path, spec)
     backend = connect(config.runtime)
-    learner = backend.learner(spec, config)
+    log = Log(quiet=not backend.processes.first)
+    learner = backend.learner(spec, config, None, log)
     learner.load_arrays(arrays)
-    log = Log()
     log(describe(spec, backend))
     log(source)
-    return learner, log
+    return learner, log, backend.processes
 
 
 def describe(spec: SegFormer, backend: Backend) -> str:
     return (
         f"SegFormer mit_{spec.variant}, {spec.class_count} classes, {parameter_count(spec):,} parameters, "
-        f"{backend.name} on {backend.device}"
+        f"{backend.name} on {backend.device}, products in {backend.precision.training} in training and "
+        f"{backend.precision.inference} in evaluation"
     )
 
 

@@ -9,6 +9,7 @@ import math
 import typing
 from collections.abc import Sequence
 from dataclasses import Field, asdict, dataclass, field, fields
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +18,31 @@ import yaml
 from segformer_core.errors import ConfigError
 
 COMMAND_LINE = "the command line"
+PRECISIONS = ("fp32", "fp16", "bf16")
 BASE_KEY = "__BASE__"
 INSTALLED_CONFIGS = Path(__file__).resolve().parent.parent
 """Where `configs/` lies: the checkout, or the site-packages folder of an installation."""
 
 
-def key(default: Any, meaning: str, low: float | None = None, high: float | None = None, choices: tuple[str, ...] = ()) -> Any:
-    """A field with what `--help` says of it and what its values may be."""
-    return field(default=default, metadata={"meaning": meaning, "low": low, "high": high, "choices": choices})
+def key(
+    default: Any,
+    meaning: str,
+    low: float | None = None,
+    high: float | None = None,
+    choices: tuple[str, ...] = (),
+    decides: bool = False,
+    listed: bool = False,
+) -> Any:
+    """A field with what `--help` says of it and what its values may be.
+
+    `decides`: a training run's result depends on it, so a resumed run must keep it. `listed`: text that may also be given as
+    a list.
+    """
+    metadata = {"meaning": meaning, "low": low, "high": high, "choices": choices, "decides": decides, "listed": listed}
+    return field(default=default, metadata=metadata)
+
+
+decisive = partial(key, decides=True)
 
 
 @dataclass(frozen=True)
@@ -32,50 +50,65 @@ class DataConfig:
     data_path: str = key("./data/cityscapes/", "the dataset's folder; for infer also a folder of images or one image")
     dataset_file: str = key("", "YAML that names a folder dataset's classes; empty: dataset.yaml in data_path, if there")
     dataset_num_parallel_workers: int = key(4, "workers that read and augment images", low=0)
-    base_size: tuple[int, int] = key((512, 1024), "height, width in pixels that an image is first resized to", low=32)
-    crop_size: tuple[int, int] = key((512, 1024), "height, width in pixels of a training crop", low=32)
-    img_norm_mean: tuple[float, float, float] = key((123.675, 116.28, 103.53), "RGB mean, 0..255", low=0)
-    img_norm_std: tuple[float, float, float] = key((58.395, 57.12, 57.375), "RGB standard deviation, 0..255", low=1e-3)
-    scale_range: tuple[float, float] = key((0.5, 2.0), "random scale of base_size in training", low=0.01)
-    cat_max_ratio: float = key(0.75, "largest share of one class that a training crop should have", low=0, high=1)
-    photometric_distortion: bool = key(True, "distort brightness, contrast, saturation and hue in training")
+    base_size: tuple[int, int] = decisive((512, 1024), "height, width in pixels that an image is first resized to", low=32)
+    crop_size: tuple[int, int] = decisive((512, 1024), "height, width in pixels of a training crop", low=32)
+    img_norm_mean: tuple[float, float, float] = decisive((123.675, 116.28, 103.53), "RGB mean, 0..255", low=0)
+    img_norm_std: tuple[float, float, float] = decisive((58.395, 57.12, 57.375), "RGB standard deviation, 0..255", low=1e-3)
+    scale_range: tuple[float, float] = decisive((0.5, 2.0), "random scale of base_size in training", low=0.01)
+    cat_max_ratio: float = decisive(0.75, "largest share of one class that a training crop should have", low=0, high=1)
+    photometric_distortion: bool = decisive(True, "distort brightness, contrast, saturation and hue in training")
 
 
 @dataclass(frozen=True)
 class ModelConfig:
-    backbone: str = key("mit_b0", "encoder: mit_b0 … mit_b5")
-    class_num: int = key(19, "classes of the dataset", low=1, high=255)
-    in_channels: int = key(3, "channels of an image", low=1)
-    decoder_width: int = key(0, "channels of the decode head; 0: the variant's own", low=0)
-    numerics: str = key("nvlabs", "whose constants (LayerNorm eps, GELU): nvlabs, hf, mmseg, zoo or keras")
-    drop_path_rate: float = key(0.1, "stochastic depth of the last block, rising linearly from 0", low=0, high=0.99)
-    head_dropout_rate: float = key(0.1, "dropout of whole channels before the classifier", low=0, high=0.99)
+    backbone: str = decisive("mit_b0", "encoder: mit_b0 … mit_b5")
+    class_num: int = decisive(19, "classes of the dataset", low=1, high=255)
+    in_channels: int = decisive(3, "channels of an image", low=1)
+    decoder_width: int = decisive(0, "channels of the decode head; 0: the variant's own", low=0)
+    numerics: str = decisive("nvlabs", "whose constants (LayerNorm eps, GELU): nvlabs, hf, mmseg, zoo or keras")
+    drop_path_rate: float = decisive(0.1, "stochastic depth of the last block, rising linearly from 0", low=0, high=0.99)
+    head_dropout_rate: float = decisive(0.1, "dropout of whole channels before the classifier", low=0, high=0.99)
 
 
 @dataclass(frozen=True)
 class OptimizerConfig:
-    lr: float = key(6e-5, "AdamW's learning rate for the encoder", low=0)
-    momentum: float = key(0.9, "AdamW's beta1", low=0, high=0.9999999)
-    beta2: float = key(0.999, "AdamW's beta2", low=0, high=0.9999999)
-    weight_decay: float = key(0.01, "decoupled weight decay; LayerNorms of the encoder are exempt", low=0)
-    head_lr_multiplier: float = key(10.0, "the decode head's learning rate, as a multiple of lr", low=0)
-    warmup_steps: int = key(1500, "steps of linear warm-up", low=0)
-    warmup_ratio: float = key(1e-6, "where the warm-up starts, as a share of the learning rate", low=0, high=1)
-    poly_power: float = key(1.0, "power of the poly decay", low=0)
+    lr: float = decisive(6e-5, "AdamW's learning rate for the encoder", low=0)
+    momentum: float = decisive(0.9, "AdamW's beta1", low=0, high=0.9999999)
+    beta2: float = decisive(0.999, "AdamW's beta2", low=0, high=0.9999999)
+    weight_decay: float = decisive(0.01, "decoupled weight decay; LayerNorms of the encoder are exempt", low=0)
+    head_lr_multiplier: float = decisive(10.0, "the decode head's learning rate, as a multiple of lr", low=0)
+    warmup_steps: int = decisive(1500, "steps of linear warm-up", low=0)
+    warmup_ratio: float = decisive(1e-6, "where the warm-up starts, as a share of the learning rate", low=0, high=1)
+    poly_power: float = decisive(1.0, "power of the poly decay", low=0)
+    clip_norm: float = decisive(0.0, "largest norm of the whole gradient; 0: as it is", low=0)
+    freeze_encoder_epochs: int = decisive(0, "first epochs in which the encoder's weights stay as they are", low=0)
+
+
+@dataclass(frozen=True)
+class LossConfig:
+    class_weights: str = decisive(
+        "none", "of the classes in the loss: none, cityscapes, auto (rare ones more) or a list", listed=True
+    )
+    ohem_threshold: float = decisive(0.0, "only pixels whose true class has less probability count; 0: all", low=0, high=1)
+    ohem_min_kept: int = decisive(100_000, "pixels an image that count at least, the hardest, with ohem_threshold", low=1)
 
 
 @dataclass(frozen=True)
 class TrainingConfig:
-    epoch_size: int = key(200, "epochs", low=1)
-    batch_size: int = key(2, "images a step", low=1)
-    seed: int = key(0, "of the first weights, the order, the augmentation and the dropped branches", low=0)
+    epoch_size: int = decisive(200, "epochs", low=1)
+    batch_size: int = decisive(2, "images a step, over all devices and accumulated batches", low=1)
+    accumulation_steps: int = decisive(1, "batches whose gradients make one step; each is batch_size / this / devices", low=1)
+    seed: int = decisive(0, "of the first weights, the order, the augmentation and the dropped branches", low=0)
     load_ckpt: bool = key(True, "start from pretrained_ckpt_path")
     pretrained_ckpt_path: str = key("", "weight file to start from")
     save_checkpoint: bool = key(True, "save the weights")
     save_checkpoint_epoch_interval: int = key(1, "epochs between saved weights; the last epoch is always saved", low=1)
     save_best_ckpt: bool = key(True, "also keep the weights with the best mIoU")
-    checkpoint_path: str = key("./checkpoint/", "folder for weights and metrics")
+    keep_checkpoints: int = key(5, "newest checkpoints to keep, besides the best; 0: all", low=0)
+    resume: str = key("auto", "auto: from the newest checkpoint in checkpoint_path, if any; none: a new run; or a checkpoint")
+    checkpoint_path: str = key("./checkpoint/", "folder for checkpoints, metrics and curves")
     train_log_interval: int = key(100, "steps between log lines", low=1)
+    tensorboard: bool = key(False, "also write the metrics for TensorBoard, into checkpoint_path/tensorboard")
 
 
 @dataclass(frozen=True)
@@ -102,9 +135,10 @@ class InferenceConfig:
 class RuntimeConfig:
     device_target: str = key("auto", "device", choices=("auto", "CPU", "GPU", "CUDA", "Ascend"))
     device_id: int = key(0, "which of several devices", low=0)
-    run_distribute: bool = key(False, "train on several devices: not possible yet")
-    precision: str = key("fp32", "arithmetic", choices=("fp32",))
+    run_distribute: bool = key(False, "insist on having been started on several devices, by msrun, torchrun or a rank table")
+    precision: str = key("auto", "of products and convolutions; auto: the device's own", choices=("auto", *PRECISIONS))
     execution_mode: str = key("graph", "how MindSpore runs", choices=("graph", "pynative"))
+    compile_cache: str = key("", "folder that keeps MindSpore's compiled graphs from run to run; empty: compile anew")
 
 
 @dataclass(frozen=True)
@@ -112,6 +146,7 @@ class Config:
     data: DataConfig = DataConfig()
     model: ModelConfig = ModelConfig()
     optimizer: OptimizerConfig = OptimizerConfig()
+    loss: LossConfig = LossConfig()
     training: TrainingConfig = TrainingConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
     inference: InferenceConfig = InferenceConfig()
@@ -137,8 +172,6 @@ def load_config(arguments: Sequence[str]) -> Config:
             for name, group in GROUPS.items()
         }
     )
-    if config.runtime.run_distribute:
-        raise ConfigError("run_distribute is True, but training on several devices is not possible yet; set it to False")
     low, high = config.data.scale_range
     if low > high:
         raise ConfigError(f"scale_range is [{low}, {high}]; expected the smaller scale first")
@@ -281,6 +314,8 @@ def _scalar(item: Field, wanted: Any, value: Any, shown: Any, source: str) -> An
             raise ConfigError(complaint) from None
     if wanted is str and value is None:
         value = ""
+    if item.metadata["listed"] and isinstance(value, list):
+        value = ", ".join(map(str, value))
     if type(value) is not wanted:
         raise ConfigError(complaint)
     low, high, choices = (item.metadata[limit] for limit in ("low", "high", "choices"))

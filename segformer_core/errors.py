@@ -19,3 +19,7 @@ class DataError(UserError):
 
 class BackendError(UserError):
     """A framework is not installed, or it has no such device."""
+
+
+class TrainingError(UserError):
+    """A training run cannot be resumed as asked, or came to nothing."""

@@ -6,24 +6,59 @@ from typing import TYPE_CHECKING, Protocol, SupportsFloat
 
 import numpy as np
 
-from segformer_core.spec.model import SegFormer
 from segformer_core.training.masks import KeepMasks
 
 if TYPE_CHECKING:
-    from segformer_core.config import Config
     from segformer_core.data.pipeline import TrainingStream
 
 Batch = tuple[np.ndarray, np.ndarray]
 """(B, 3, H, W) float32 normalised RGB and (B, H, W) int32 labels, 255 ignored."""
 
 
+COLLECTIVE_TIMEOUT_SECONDS = 600
+"""How long a process waits for the others before it gives up."""
+
+
+@dataclass(frozen=True)
+class Precision:
+    """Of products and convolutions: fp32, fp16 or bf16. Norms, softmax, statistics and the loss are fp32 in any case."""
+
+    inference: str = "fp32"
+    training: str = "fp32"
+
+
+@dataclass(frozen=True)
+class Processes:
+    """The processes that train one network together; `all_reduce` sums an integer or float array over them, exactly.
+
+    `leave` ends the connection.
+    """
+
+    rank: int
+    count: int
+    all_reduce: Callable[[np.ndarray], np.ndarray]
+    leave: Callable[[], None] = lambda: None
+
+    @property
+    def first(self) -> bool:
+        """Whether this is the process that writes."""
+        return self.rank == 0
+
+
+ALONE = Processes(0, 1, np.array)
+
+
 @dataclass(frozen=True)
 class Step:
-    """What a training step reports. `loss` stays on the device until it is asked for its float."""
+    """What a training step reports. Everything stays on the device until it is asked for its float.
+
+    A step that overflowed changed nothing; `skipped` counts those in a row up to and with this one.
+    """
 
     loss: SupportsFloat
-    overflowed: bool = False
-    loss_scale: float = 1.0
+    overflowed: SupportsFloat = False
+    loss_scale: SupportsFloat = 1.0
+    skipped: SupportsFloat = 0.0
 
 
 class Learner(Protocol):
@@ -35,8 +70,17 @@ class Learner(Protocol):
     def load_arrays(self, arrays: Mapping[str, np.ndarray]) -> None:
         """Take over all arrays of the spec. Raises WeightsError."""
 
+    def optimizer_arrays(self) -> dict[str, np.ndarray]:
+        """A copy of moment1.NAME and moment2.NAME of every trainable array, and of the scalars of OPTIMIZER_SCALARS."""
+
+    def load_optimizer_arrays(self, arrays: Mapping[str, np.ndarray]) -> None:
+        """Take over what `optimizer_arrays` gives."""
+
     def step(self, batch: Batch, keep: KeepMasks, learning_rates: Sequence[float]) -> Step:
-        """Forward, backward and one AdamW update; a learning rate per parameter group of the spec."""
+        """Forward, backward and one AdamW update; a learning rate per parameter group of the spec.
+
+        The batch is this process's share; its gradients are taken in `accumulation_steps` parts and summed over the processes.
+        """
 
     def predict(self, image: np.ndarray, height: int, width: int) -> np.ndarray:
         """(3, h, w) float32 normalised RGB -> (height, width) uint8 labels: the logits are resized, then their arg-max taken."""
@@ -48,6 +92,9 @@ class Backend:
 
     name: str
     device: str
-    learner: "Callable[[SegFormer, Config], Learner]"
+    precision: Precision
+    learner: "Callable[..., Learner]"
+    """(spec, config, class weights or None, what to say a line with) -> the learner."""
     batches: "Callable[[TrainingStream, int, int], Iterator[Batch]]"
     """(stream, workers, first step) -> the run's batches from that step on, read ahead."""
+    processes: Processes = ALONE

@@ -130,7 +130,7 @@ def twin_runner(options: argparse.Namespace, name: str, task: str) -> Callable[[
     connect = __import__(f"backend_{name}.device", fromlist=["connect"]).connect
     config = Config(runtime=RuntimeConfig(device_target=options.device_target))
     spec = segformer(options.variant)
-    learner = connect(config.runtime).learner(spec, config)
+    learner = connect(config.runtime).learner(spec, config, None, print)
     learner.load_arrays(init_arrays(spec, 0))
     images, labels = batch(options)
     if task == "inference":

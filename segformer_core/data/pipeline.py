@@ -26,10 +26,11 @@ MESSAGE_BYTES = 1024
 
 @dataclass(frozen=True)
 class TrainingStream:
-    """Position p is sample p % n of epoch p // n, where n is what whole batches hold of the dataset.
+    """One process's share of a training run: position p is sample p % n of step p // n, n being the share of a batch.
 
     An epoch's order is drawn from (seed, epoch), a sample's augmentation from (seed, epoch, index in the dataset): both
     frameworks, any number of workers and any layout of devices see the same pixels, and a run can go on from any position.
+    The shares of all processes, one after the other, are the batch that a single process would see.
     """
 
     dataset: Dataset
@@ -37,6 +38,8 @@ class TrainingStream:
     seed: int
     batch_size: int
     epochs: int
+    rank: int = 0
+    processes: int = 1
 
     def __post_init__(self) -> None:
         if len(self.dataset) < self.batch_size:
@@ -49,15 +52,34 @@ class TrainingStream:
     def steps_per_epoch(self) -> int:
         return len(self.dataset) // self.batch_size
 
+    @property
+    def steps(self) -> int:
+        return self.epochs * self.steps_per_epoch
+
+    @property
+    def share(self) -> range:
+        """The places in the whole batch that this process has."""
+        size = self.batch_size // self.processes
+        return range(self.rank * size, (self.rank + 1) * size)
+
+    def names(self, step: int) -> list[str]:
+        """The images of the whole batch of a step."""
+        return [self.dataset.items[self._sample(step, place)[1]].name for place in range(self.batch_size)]
+
     def __len__(self) -> int:
-        return self.epochs * self.steps_per_epoch * self.batch_size
+        return self.steps * len(self.share)
 
     def __getitem__(self, position: int) -> tuple[np.ndarray, np.ndarray]:
         """(3, *crop_size) float32 and (*crop_size) int32. Raises DataError."""
-        epoch, place = divmod(int(position), self.steps_per_epoch * self.batch_size)
-        index = int(self._order(epoch)[place])
+        step, place = divmod(int(position), len(self.share))
+        epoch, index = self._sample(step, self.share[place])
         image, label = read_pair(self.dataset.items[index], self.dataset.classes)
         return augment(image, label, generator("augmentation", self.seed, epoch, index), self.config)
+
+    def _sample(self, step: int, place: int) -> tuple[int, int]:
+        """Epoch, and index in the dataset, of a place in the whole batch of a step."""
+        epoch, step_of_epoch = divmod(step, self.steps_per_epoch)
+        return epoch, int(self._order(epoch)[step_of_epoch * self.batch_size + place])
 
     def _order(self, epoch: int) -> np.ndarray:
         order = self._orders.get(epoch)

@@ -1,5 +1,6 @@
 """Learning rates and parameter groups of the paper's recipe, as pure functions."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,10 @@ if TYPE_CHECKING:
 
 HEAD = "decode_head."
 ADAM_EPS = 1e-8
+CLIP_EPS = 1e-6
+"""Added to the norm that a gradient is clipped by, as PyTorch does."""
+SMALLEST_WEIGHT = 1e-12
+"""What a loss is at least divided by: with every pixel ignored it is 0."""
 
 
 @dataclass(frozen=True)
@@ -20,16 +25,22 @@ class ParameterGroup:
 
     learning_rate_factor: float
     weight_decay: float
+    in_head: bool
     names: tuple[str, ...]
 
 
 def parameter_groups(spec: SegFormer, optimizer: "OptimizerConfig") -> tuple[ParameterGroup, ...]:
     """Encoder, its LayerNorms (not decayed), and the head (faster, and all of it decayed, as in the paper's code)."""
-    members: dict[tuple[float, float], list[str]] = {}
+    members: dict[tuple[float, float, bool], list[str]] = {}
     for array in array_specs(spec):
         if array.trainable:
-            members.setdefault(_factor_and_decay(array, optimizer), []).append(array.name)
-    return tuple(ParameterGroup(factor, decay, tuple(names)) for (factor, decay), names in members.items())
+            members.setdefault(_treatment(array, optimizer), []).append(array.name)
+    return tuple(ParameterGroup(*treatment, tuple(names)) for treatment, names in members.items())
+
+
+def group_rates(groups: Sequence[ParameterGroup], rate: float, encoder_frozen: bool) -> list[float]:
+    """The learning rate of each group, from the encoder's; a frozen encoder has rate 0, so its weights stay bit for bit."""
+    return [0.0 if encoder_frozen and not group.in_head else rate * group.learning_rate_factor for group in groups]
 
 
 def learning_rate(step: int, steps: int, optimizer: "OptimizerConfig") -> float:
@@ -43,7 +54,8 @@ def learning_rate(step: int, steps: int, optimizer: "OptimizerConfig") -> float:
     return rate
 
 
-def _factor_and_decay(array: ArraySpec, optimizer: "OptimizerConfig") -> tuple[float, float]:
+def _treatment(array: ArraySpec, optimizer: "OptimizerConfig") -> tuple[float, float, bool]:
+    """Learning rate factor, weight decay, whether it is the head's."""
     if array.name.startswith(HEAD):
-        return optimizer.head_lr_multiplier, optimizer.weight_decay
-    return 1.0, 0.0 if isinstance(array.owner, LayerNorm) else optimizer.weight_decay
+        return optimizer.head_lr_multiplier, optimizer.weight_decay, True
+    return 1.0, 0.0 if isinstance(array.owner, LayerNorm) else optimizer.weight_decay, False

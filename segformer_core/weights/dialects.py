@@ -192,10 +192,14 @@ MINDSPORE_LEFTOVERS = (
     *("scale_sense", "global_step", "current_iterator_step", "last_overflow_iterator_step", "epoch_num", "step_num"),
 )
 
+OPTIMIZER = "optimizer."
+"""Before the names of a checkpoint of ours that are not weights."""
+
 CANONICAL = Dialect(
     "canonical",
     "our own",
     CANONICAL_NAMES | {FUSE_BIAS: "decode_head.linear_fuse.conv"},
+    leftovers=(f"{OPTIMIZER}*",),
     keeps_optional_absent=True,
 )
 MINDSPORE = Dialect(

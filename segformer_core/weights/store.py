@@ -1,5 +1,6 @@
 """Weight files in our own form: safetensors with canonical names, PyTorch's layout and the network's identity as metadata."""
 
+import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from segformer_core.spec.arrays import check_arrays
 from segformer_core.spec.model import SegFormer
 from segformer_core.weights.architecture import Architecture
 from segformer_core.weights.containers import safetensors_file
+from segformer_core.weights.containers.stored import raw_bytes
 
 SUFFIX = ".safetensors"
 FORMAT = "segformer_core 1"
@@ -18,8 +20,22 @@ FORMAT = "segformer_core 1"
 def save_weights(path: Path, spec: SegFormer, arrays: Mapping[str, np.ndarray], **metadata: str) -> None:
     """Write all arrays of `spec`, atomically. Raises WeightsError for a wrong set of arrays, OSError if it cannot write."""
     check_arrays(spec, arrays, "the set of arrays to save")
-    described = {"format": FORMAT, **spec.identity(), **metadata}
+    save_described(path, spec, arrays, metadata)
+
+
+def save_described(path: Path, spec: SegFormer, arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -> None:
+    """Write any arrays, with the identity of `spec` and the arrays' hash in the metadata, atomically."""
+    described = {"format": FORMAT, **spec.identity(), **metadata, "sha256": sha256(arrays)}
     atomic_write(path, lambda temporary: safetensors_file.write(temporary, arrays, "float32", described))
+
+
+def sha256(arrays: Mapping[str, np.ndarray]) -> str:
+    """Of the names and bytes of all arrays, in their order."""
+    digest = hashlib.sha256()
+    for name, array in arrays.items():
+        digest.update(name.encode())
+        digest.update(raw_bytes(np.ascontiguousarray(array)))
+    return digest.hexdigest()
 
 
 def description(architecture: Architecture, numerics: str) -> dict[str, str]:

@@ -1,0 +1,58 @@
+"""Several processes that train one network, as torchrun starts them; `backend_mindspore/distributed.py` is its twin."""
+
+import os
+from datetime import timedelta
+
+import numpy as np
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from segformer_core.learner import COLLECTIVE_TIMEOUT_SECONDS, Processes
+
+CPU, CUDA = "gloo", "nccl"
+
+
+def launched() -> bool:
+    """Whether this process was started by torchrun or the like."""
+    return "RANK" in os.environ and "WORLD_SIZE" in os.environ
+
+
+def local_rank() -> int:
+    """The place of this process among those of its host."""
+    return int(os.environ.get("LOCAL_RANK", os.environ["RANK"]))
+
+
+def join(device: torch.device) -> Processes:
+    """Meet the other processes. Raises RuntimeError if they do not come in time."""
+    if not dist.is_initialized():
+        backend = CPU if device.type == "cpu" else CUDA
+        dist.init_process_group(backend, timeout=timedelta(seconds=COLLECTIVE_TIMEOUT_SECONDS))
+
+    def all_reduce(array: np.ndarray) -> np.ndarray:
+        tensor = torch.from_numpy(np.array(array)).to(device)
+        dist.all_reduce(tensor)
+        return tensor.cpu().numpy()
+
+    return Processes(dist.get_rank(), dist.get_world_size(), all_reduce, dist.destroy_process_group)
+
+
+def world_size() -> int:
+    return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
+
+
+def sum_over_processes(x: Tensor) -> Tensor:
+    """The sum of every process's `x`; the gradient is summed alike."""
+    return _Sum.apply(x) if world_size() > 1 else x
+
+
+class _Sum(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x: Tensor) -> Tensor:
+        x = x.clone()
+        dist.all_reduce(x)
+        return x
+
+    @staticmethod
+    def backward(ctx, gradient: Tensor) -> Tensor:
+        return _Sum.forward(ctx, gradient)
