@@ -2,11 +2,9 @@
 
 import glob
 import os
-from pathlib import Path
 
 from segformer_core.config import RuntimeConfig
 from segformer_core.errors import BackendError
-from segformer_core.files import writable_directory
 from segformer_core.learner import ALONE, Backend, Precision
 
 ASCEND_DEVICES = "/dev/davinci[0-9]*"
@@ -16,7 +14,7 @@ def connect(runtime: RuntimeConfig) -> Backend:
     """The MindSpore backend on the device and in the mode that `runtime` names. Raises BackendError."""
     target = device_target(runtime, has_ascend=bool(glob.glob(ASCEND_DEVICES)))
     precision = precisions(runtime, target)
-    prepare(target, runtime.compile_cache)
+    prepare(target)
     try:
         import mindspore as ms
     except ModuleNotFoundError as error:
@@ -62,13 +60,10 @@ def device_target(runtime: RuntimeConfig, has_ascend: bool) -> str:
     return "CPU" if target == "cpu" or not has_ascend else "Ascend"
 
 
-def prepare(target: str, compile_cache: str = "") -> None:
+def prepare(target: str) -> None:
     """Set what MindSpore reads from the environment when it loads; what the user has set stays.
 
     On a machine with AVX-512 MindSpore's oneDNN falls into its reference convolution, over ten times slower than the AVX2 one.
     """
     if target == "CPU":
         os.environ.setdefault("ONEDNN_MAX_CPU_ISA", "AVX2")
-    if compile_cache:
-        os.environ.setdefault("MS_COMPILER_CACHE_ENABLE", "1")
-        os.environ.setdefault("MS_COMPILER_CACHE_PATH", str(writable_directory(Path(compile_cache)).resolve()))

@@ -102,9 +102,9 @@ class BatchNorm(nn.BatchNorm2d):
         centred = x - ops.reshape(mean, (1, C, 1, 1))
         variance = sum_over_processes(ops.mean(ops.square(centred), (0, 2, 3))) / world_size()
         count = B * H * W * world_size()
-        new_mean = self.moving_mean * self.momentum + ops.stop_gradient(mean) * (1.0 - self.momentum)
-        new_variance = ops.stop_gradient(variance) * (count / (count - 1))
-        new_variance = self.moving_variance * self.momentum + new_variance * (1.0 - self.momentum)
+        unbiased = ops.stop_gradient(variance) * (count / (count - 1))  # self.momentum is the share of the new ones
+        new_mean = self.moving_mean + (ops.stop_gradient(mean) - self.moving_mean) * self.momentum
+        new_variance = self.moving_variance + (unbiased - self.moving_variance) * self.momentum
         x = centred * ops.reshape(self.gamma * ops.rsqrt(variance + self.eps), (1, C, 1, 1)) + ops.reshape(
             self.beta, (1, C, 1, 1)
         )

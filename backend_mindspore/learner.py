@@ -1,14 +1,13 @@
 """The verbs of `segformer_core.learner.Learner` in MindSpore; `backend_torch/learner.py` is its twin."""
 
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 
 import mindspore as ms
 import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
 
+from backend_mindspore.compiling import Compiling
 from backend_mindspore.distributed import sum_over_processes, world_size
 from backend_mindspore.kernels import Upsample
 from backend_mindspore.layers import DTYPES, LEAF_NAMES
@@ -34,7 +33,7 @@ class Learner:
         say: Callable[[str], object],
     ):
         self.spec, self.config, self.class_weights, self.precision = spec, config, class_weights, precision
-        self.compiling = Compiling(spec, say if config.runtime.execution_mode == "graph" else lambda _: None)
+        self.compiling = Compiling(spec, config, (class_weights, precision), say)
         self.model = SegFormer(spec, (DTYPES[precision.inference], DTYPES[precision.training]))
         self.parameters = canonical_parameters(spec, self.model)
         self.prediction = Prediction(self.model)
@@ -71,9 +70,9 @@ class Learner:
         self.model.set_train(True)
         rates = Tensor(np.array(learning_rates, np.float32))
         parts = [self._part(batch, keep, part) for part in range(self.training.accumulation_steps)]
-        for inputs in parts[:-1]:
-            self.training.accumulate(*inputs)
         with self.compiling("training", batch[0].shape):
+            for inputs in parts[:-1]:
+                self.training.accumulate(*inputs)
             return Step(*self.training(*parts[-1], rates))
 
     def _part(self, batch: Batch, keep: KeepMasks, part: int) -> tuple[Tensor, ...]:
@@ -87,26 +86,6 @@ class Learner:
         self.model.set_train(False)
         with self.compiling("inference", image.shape):
             return self.prediction(Tensor(image[None]), height, width).asnumpy().astype(np.uint8)
-
-
-class Compiling:
-    """Says that a graph is being compiled, the first time that something is asked for, and how long it took."""
-
-    def __init__(self, spec: spec.SegFormer, say: Callable[[str], object]):
-        self.variant, self.say = spec.variant, say
-        self.known: set[str] = set()
-
-    @contextmanager
-    def __call__(self, what: str, shape: tuple[int, ...]) -> Iterator[None]:
-        if what in self.known:
-            yield
-            return
-        self.known.add(what)
-        size = "×".join(map(str, shape))
-        self.say(f"compiling the {what} graph of mit_{self.variant} for {size} (seconds for B0, a minute or two for B5) …")
-        start = time.perf_counter()
-        yield
-        self.say(f"compiled and run once in {time.perf_counter() - start:.1f} s")
 
 
 class Loss(nn.Cell):
@@ -203,13 +182,13 @@ def _(accumulated, value):
 
 @squared_norm.register("Tensor")
 def _(gradient):
-    return ops.sum(ops.square(gradient))
+    return ops.ReduceSum()(ops.Square()(gradient))
 
 
 @keep_sound.register("Tensor", "Tensor", "Tensor")
 def _(finite, statistic, sound):
     """What an overflow has spoilt is put back; what is sound is remembered."""
-    value = ops.where(finite, statistic, sound)
+    value = ops.Select()(finite, statistic, sound)
     return ops.depend(ops.assign(statistic, value), ops.assign(sound, value))
 
 

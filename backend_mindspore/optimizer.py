@@ -15,7 +15,7 @@ update = ops.MultitypeFuncGraph("update")
 @update.register(*("Function", *("Tensor",) * 13))
 def update_one(adam, beta1, beta2, power1, power2, eps, rate, shrink, factor, finite, parameter, moment1, moment2, gradient):
     """Decay, then Adam, in place. (HyperMap applies it: a loop over a thousand arrays is too deep for the graph parser.)"""
-    gradient = ops.where(finite, gradient * factor, ops.zeros_like(gradient))
+    gradient = ops.Select()(finite, gradient * factor, ops.zeros_like(gradient))
     ops.assign(parameter, parameter * shrink)
     return adam(parameter, moment1, moment2, power1, power2, rate, beta1, beta2, eps, gradient)[0]
 

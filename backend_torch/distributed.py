@@ -1,6 +1,7 @@
 """Several processes that train one network, as torchrun starts them; `backend_mindspore/distributed.py` is its twin."""
 
 import os
+import warnings
 from datetime import timedelta
 
 import numpy as np
@@ -28,6 +29,9 @@ def join(device: torch.device) -> Processes:
     if not dist.is_initialized():
         backend = CPU if device.type == "cpu" else CUDA
         dist.init_process_group(backend, timeout=timedelta(seconds=COLLECTIVE_TIMEOUT_SECONDS))
+        warnings.filterwarnings(
+            "ignore", "Grad strides do not match bucket view strides"
+        )  # of a kernel with one channel: the same
 
     def all_reduce(array: np.ndarray) -> np.ndarray:
         tensor = torch.from_numpy(np.array(array)).to(device)

@@ -35,7 +35,7 @@ class Learner:
         self.loss = Loss(self.model, CrossEntropy(config.loss, class_weights)).to(device)
         self.reduced_loss = self.loss
         if world_size() > 1:
-            self.reduced_loss = nn.parallel.DistributedDataParallel(self.loss, broadcast_buffers=False)
+            self.reduced_loss = nn.parallel.DistributedDataParallel(self.loss)
         groups = parameter_groups(spec, config.optimizer)
         self.optimizer = AdamW(dict(self.model.named_parameters()), groups, config.optimizer)
         self.scale = LossScale(precision.training, device)

@@ -16,7 +16,7 @@ class CrossEntropy(nn.Module):
     def __init__(self, config: LossConfig, class_weights: tuple[float, ...] | None = None):
         super().__init__()
         self.ohem_threshold, self.ohem_min_kept = config.ohem_threshold, config.ohem_min_kept
-        self.register_buffer("weights", None if class_weights is None else torch.tensor(class_weights), persistent=False)
+        self.register_buffer("weights", torch.tensor(class_weights) if class_weights else None, persistent=False)
 
     def forward(self, logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """(B, K, H, W) float32 logits, (B, H, W) integer labels with 255 ignored -> two scalars."""

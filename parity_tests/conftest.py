@@ -5,6 +5,8 @@ A missing framework is a printed skip, unless SEGFORMER_BACKENDS (`torch,mindspo
 
 import importlib.util
 import os
+import time
+from pathlib import Path
 
 import pytest
 
@@ -32,6 +34,36 @@ def need_torch() -> None:
 @pytest.fixture
 def need_mindspore() -> None:
     need("mindspore")
+
+
+@pytest.fixture(scope="session")
+def run_keys(tmp_path_factory) -> dict[str, object]:
+    """The configuration of ten steps with drop path, dropout and augmentation, evaluated twice."""
+    from parity_tests.folder_dataset import write_folder_dataset
+    from parity_tests.training_runs import EPOCHS, SMALL
+
+    root = write_folder_dataset(tmp_path_factory.mktemp("data"), images=8, validation=3)
+    cache = tmp_path_factory.mktemp("compiled")
+    return SMALL | {"data_path": root, "epoch_size": EPOCHS, "eval_interval": 3, "compile_cache": cache, "keep_checkpoints": 2}
+
+
+@pytest.fixture(scope="session")
+def undisturbed(run_keys, tmp_path_factory):
+    """backend -> (folder, seconds) of a run in one process that nothing happened to."""
+    from parity_tests.training_runs import run
+
+    runs: dict[str, tuple[Path, float]] = {}
+
+    def get(backend: str) -> tuple[Path, float]:
+        need(backend)
+        if backend not in runs:
+            folder = tmp_path_factory.mktemp(backend)
+            since = time.monotonic()
+            run(f"backend_{backend}", run_keys | {"checkpoint_path": folder})
+            runs[backend] = folder, time.monotonic() - since
+        return runs[backend]
+
+    return get
 
 
 def pytest_terminal_summary(terminalreporter) -> None:

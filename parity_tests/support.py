@@ -1,6 +1,7 @@
 """What the rungs share: hot weights, batches, learners of both frameworks, and a comparator that raises."""
 
 import os
+from dataclasses import replace
 
 import numpy as np
 
@@ -14,6 +15,7 @@ from segformer_core.training.schedule import SMALLEST_WEIGHT, parameter_groups
 
 DEVICE = os.environ.get("SEGFORMER_DEVICE", "CPU")
 MODES = ("graph", "pynative")
+CONFIG = Config(runtime=RuntimeConfig(device_target=DEVICE))
 MEASURED: dict[str, float] = {}
 """Largest difference that passed in this session, by rung."""
 
@@ -56,26 +58,30 @@ def random_masks(spec: SegFormer, batch: int, seed: int = 0) -> KeepMasks:
     return draw_keep_masks(spec, seed, 0, range(batch))
 
 
-def torch_learner(spec: SegFormer, arrays: dict[str, np.ndarray], optimizer: OptimizerConfig | None = None) -> Learner:
+def torch_learner(spec: SegFormer, arrays: dict[str, np.ndarray], config: Config = CONFIG, **options) -> Learner:
     from backend_torch.device import connect
 
-    return _learner(connect, spec, arrays, optimizer, "graph")
+    return _learner(connect, spec, arrays, config, options)
 
 
 def mindspore_learner(
-    spec: SegFormer, arrays: dict[str, np.ndarray], optimizer: OptimizerConfig | None = None, mode: str = "graph"
+    spec: SegFormer, arrays: dict[str, np.ndarray], config: Config = CONFIG, mode: str = "graph", **options
 ) -> Learner:
     """The execution mode is MindSpore's global state: it holds until the next learner is made."""
     from backend_mindspore.device import connect
 
-    return _learner(connect, spec, arrays, optimizer, mode)
+    runtime = replace(config.runtime, execution_mode=mode)
+    return _learner(connect, spec, arrays, replace(config, runtime=runtime), options)
 
 
-def _learner(connect, spec, arrays, optimizer, mode) -> Learner:
-    config = Config(optimizer=optimizer or OptimizerConfig(), runtime=RuntimeConfig(device_target=DEVICE, execution_mode=mode))
-    learner = connect(config.runtime).learner(spec, config, None, print)
+def _learner(connect, spec, arrays, config, options) -> Learner:
+    learner = connect(config.runtime).learner(spec, config, options.pop("class_weights", None), print)
+    assert not options, options
     learner.load_arrays(arrays)
     return learner
+
+
+LEARNERS = {"torch": torch_learner, "mindspore": mindspore_learner}
 
 
 def logits(learner: Learner, images: np.ndarray) -> np.ndarray:

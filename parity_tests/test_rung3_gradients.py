@@ -5,6 +5,7 @@ import pytest
 
 from parity_tests.support import (
     DEVICE,
+    LEARNERS,
     MODES,
     assert_close,
     check_difference,
@@ -60,7 +61,7 @@ def test_the_comparison_sees_one_dropped_branch(need_torch):
 @pytest.mark.parametrize("backend", ["torch", "mindspore"])
 def test_an_all_ignored_batch_costs_nothing(backend, request):
     request.getfixturevalue(f"need_{backend}")
-    learner = {"torch": torch_learner, "mindspore": mindspore_learner}[backend](SPEC, hot_arrays(SPEC))
+    learner = LEARNERS[backend](SPEC, hot_arrays(SPEC))
     images, labels = random_batch(SPEC, 1, 64, 64)
     loss, found = gradients(learner, (images, np.full_like(labels, 255)), random_masks(SPEC, 1))
     assert loss == 0.0

@@ -6,8 +6,16 @@ import numpy as np
 import pytest
 
 from parity_tests.folder_dataset import write_folder_dataset
-from parity_tests.support import MODES, check_difference, difference, mindspore_learner, torch_learner
-from segformer_core.config import DataConfig, OptimizerConfig
+from parity_tests.support import (
+    CONFIG,
+    LEARNERS,
+    MODES,
+    check_difference,
+    difference,
+    mindspore_learner,
+    torch_learner,
+)
+from segformer_core.config import Config, DataConfig, OptimizerConfig
 from segformer_core.data import open_dataset
 from segformer_core.data.pipeline import TrainingStream
 from segformer_core.learner import Batch, Learner
@@ -15,11 +23,18 @@ from segformer_core.spec.arrays import array_specs, init_arrays
 from segformer_core.spec.layers import LayerNorm
 from segformer_core.spec.model import segformer
 from segformer_core.training.masks import draw_keep_masks
-from segformer_core.training.schedule import learning_rate, parameter_groups
+from segformer_core.training.schedule import group_rates, learning_rate, parameter_groups
 
 STEPS = 20
 SPEC = segformer("b0", class_count=3)
 OPTIMIZER = OptimizerConfig(lr=6e-5, warmup_steps=5)
+
+
+def with_optimizer(optimizer: OptimizerConfig) -> Config:
+    return replace(CONFIG, optimizer=optimizer)
+
+
+RECIPE = with_optimizer(OPTIMIZER)
 
 
 @pytest.fixture(scope="module")
@@ -32,19 +47,19 @@ def batches(tmp_path_factory) -> list[Batch]:
 
 
 def run(learner: Learner, batches: list[Batch], optimizer: OptimizerConfig = OPTIMIZER) -> list[float]:
-    factors = [group.learning_rate_factor for group in parameter_groups(SPEC, optimizer)]
+    groups = parameter_groups(SPEC, optimizer)
     losses = []
     for step, batch in enumerate(batches):
         rate = learning_rate(step, STEPS, optimizer)
         masks = draw_keep_masks(SPEC, 0, step, range(2))
-        losses.append(float(learner.step(batch, masks, [rate * factor for factor in factors]).loss))
+        losses.append(float(learner.step(batch, masks, group_rates(groups, rate, encoder_frozen=False)).loss))
     return losses
 
 
 @pytest.mark.parametrize("mode", MODES)
 def test_twenty_steps(mode, batches, need_torch, need_mindspore):
     arrays = init_arrays(SPEC, 0)
-    first, second = torch_learner(SPEC, arrays, OPTIMIZER), mindspore_learner(SPEC, arrays, OPTIMIZER, mode)
+    first, second = torch_learner(SPEC, arrays, RECIPE), mindspore_learner(SPEC, arrays, RECIPE, mode)
     want, got = run(first, batches), run(second, batches)
     assert np.mean(want[-4:]) < np.mean(want[:4]) - 0.05, f"nothing was learnt: {want}"
     check_difference("losses", difference(np.array(got), np.array(want)), "losses of twenty steps")
@@ -66,7 +81,7 @@ def test_twenty_steps(mode, batches, need_torch, need_mindspore):
 )
 def test_the_comparison_sees(other, batches, need_torch):
     arrays = init_arrays(SPEC, 0)
-    first, second = torch_learner(SPEC, arrays, OPTIMIZER), torch_learner(SPEC, arrays, other)
+    first, second = torch_learner(SPEC, arrays, RECIPE), torch_learner(SPEC, arrays, with_optimizer(other))
     want, got = run(first, batches), run(second, batches, other)
     with pytest.raises(AssertionError, match="largest difference"):
         check_difference("losses", difference(np.array(got), np.array(want)), "losses of twenty steps")
@@ -79,9 +94,8 @@ def test_a_step_is_adamw_with_decoupled_decay(backend, batches, request):
     from parity_tests.support import gradients
 
     optimizer = OptimizerConfig(weight_decay=0.5)
-    make = {"torch": torch_learner, "mindspore": mindspore_learner}[backend]
     arrays = init_arrays(SPEC, 0)
-    learner, probe = make(SPEC, arrays, optimizer), make(SPEC, arrays, optimizer)
+    learner, probe = (LEARNERS[backend](SPEC, arrays, with_optimizer(optimizer)) for _ in range(2))
     groups = parameter_groups(SPEC, optimizer)
     rates = [1e-3 * group.learning_rate_factor for group in groups]
     moments = {name: (0.0, 0.0) for name in arrays}
@@ -107,7 +121,7 @@ def test_a_step_is_adamw_with_decoupled_decay(backend, batches, request):
 def test_loaded_weights_replace_those_of_a_running_learner(backend, batches, request):
     request.getfixturevalue(f"need_{backend}")
     arrays = init_arrays(SPEC, 0)
-    learner = {"torch": torch_learner, "mindspore": mindspore_learner}[backend](SPEC, arrays, OPTIMIZER)
+    learner = LEARNERS[backend](SPEC, arrays, RECIPE)
     first = run(learner, batches[:3], replace(OPTIMIZER, lr=1e-3))
     image = batches[0][0][0]
     trained = learner.predict(image, 64, 96)

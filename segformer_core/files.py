@@ -13,7 +13,7 @@ def atomic_write(path: Path, write: Callable[[Path], object]) -> None:
 
     Raises UserError if the file cannot be written, else what `write` raises; `path` then is what it was.
     """
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
+    temporary = temporary_name(path, os.getpid())
     try:
         try:
             write(temporary)
@@ -25,6 +25,11 @@ def atomic_write(path: Path, write: Callable[[Path], object]) -> None:
     except OSError as error:
         why = error.strerror or error
         raise UserError(f"cannot write {path}: {why}; free some space or choose another folder") from error
+
+
+def temporary_name(path: Path, writer: int | str) -> Path:
+    """Where the process of number `writer` fills what becomes `path`."""
+    return path.with_name(f".{path.stem}.{writer}{path.suffix}")
 
 
 def writable_directory(path: Path) -> Path:

@@ -11,7 +11,7 @@ import numpy as np
 
 from segformer_core.config import KEYS, Config, flat
 from segformer_core.errors import TrainingError, WeightsError
-from segformer_core.files import writable_directory
+from segformer_core.files import temporary_name, writable_directory
 from segformer_core.learner import Learner
 from segformer_core.spec.arrays import array_specs
 from segformer_core.spec.model import SegFormer
@@ -48,6 +48,8 @@ class Checkpoints:
     def __init__(self, folder: str, spec: SegFormer, config: Config, about: Mapping[str, int]):
         """Make the folder. Raises UserError if it cannot be written."""
         self.folder = writable_directory(Path(folder))
+        for half_written in self.folder.glob(temporary_name(Path(f"segformer_mit_*{SUFFIX}"), "*").name):
+            half_written.unlink(missing_ok=True)  # by a run that was killed
         self.spec, self.keep = spec, config.training.keep_checkpoints
         self.decided = {**decisive_values(config), **about}
         self.best_miou = -math.inf
@@ -101,15 +103,18 @@ class Checkpoints:
             else:
                 self._know_best(checkpoint.step)
             return checkpoint
-        for path in self.resumable(say) if resume == NEWEST else []:
+        damaged: list[str] = []
+        for path in self.resumable(damaged.append) if resume == NEWEST else []:
             try:
                 checkpoint = self._read(path)
             except WeightsError as error:
-                say(f"passed over: {error}")
+                damaged.append(f"passed over: {error}")
                 continue
             self._know_best(checkpoint.step)
+            for sentence in damaged:
+                say(sentence)
             return checkpoint
-        self._refuse_strangers("a new run")
+        self._refuse_strangers("; ".join([*damaged, "a new run"]))
         return None
 
     def _files(self) -> list[Path]:
@@ -119,8 +124,8 @@ class Checkpoints:
         files = self._files()
         if files:
             raise TrainingError(
-                f"{self.folder} holds {files[0].name}{' and others' if len(files) > 1 else ''} of an earlier run, which {what} "
-                "would write over; choose another checkpoint_path, or move them away"
+                f"{self.folder} holds {files[0].name}{' and others' if len(files) > 1 else ''} of an earlier run ({what} would "
+                "write over them); choose another checkpoint_path, or move them away"
             )
 
     def _know_best(self, step: int) -> None:

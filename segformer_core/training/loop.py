@@ -17,7 +17,7 @@ from segformer_core.training.checkpoint import Checkpoints
 from segformer_core.training.curves import draw_curves
 from segformer_core.training.interrupt import Stopped, Wish
 from segformer_core.training.log import Log
-from segformer_core.training.loss_scale import SKIPPED_FOR_GOOD
+from segformer_core.training.loss_scale import SKIPPED_FOR_GOOD, SKIPPED_IN_DOUBT
 from segformer_core.training.masks import draw_keep_masks
 from segformer_core.training.schedule import group_rates, learning_rate, parameter_groups
 
@@ -73,15 +73,14 @@ def train(run: Run, batches: Iterable[Batch], wish: Wish) -> None:
             _report(run, done, loss, rate, (time.perf_counter() - since) / (run.step - counted))
             _check_progress(run, done)
         if at_end:
-            _save_epoch(run)
+            _save_epoch(run, done)
             evaluate_epoch(run)
         asked = _asked_to_stop(run, wish, looks)
         if asked and run.step < stream.steps:
             if run.processes.first and not (at_end and _saves(run)):
                 run.checkpoints.save(run.learner, f"step{run.step}", run.step)
-            run.log(
-                f"{signal.Signals(asked).name}: stopped after step {run.step} of {stream.steps}; the same command goes on there"
-            )
+            name = signal.Signals(asked).name
+            run.log(f"{name}: stopped after step {run.step} of {stream.steps}; the same command goes on from there")
             raise Stopped(asked)
         if looks:
             since, counted = time.perf_counter(), run.step
@@ -133,8 +132,11 @@ def _saves(run: Run) -> bool:
     return training.save_checkpoint and (last or run.epoch % training.save_checkpoint_epoch_interval == 0)
 
 
-def _save_epoch(run: Run) -> None:
-    if run.processes.first and _saves(run):
+def _save_epoch(run: Run, done: Step) -> None:
+    skipped = round(float(done.skipped))
+    if skipped >= SKIPPED_IN_DOUBT:
+        run.log(f"epoch {run.epoch} is not saved: its last {skipped} steps were not finite, the weights are in doubt")
+    elif run.processes.first and _saves(run):
         run.checkpoints.save(run.learner, run.epoch, run.step)
 
 

@@ -11,6 +11,8 @@ SMALLEST, LARGEST = 1.0, 2.0**24
 
 SKIPPED_FOR_GOOD = 25
 """Steps skipped in a row after which a run is given up: from START the scale is at its smallest by then."""
+SKIPPED_IN_DOUBT = 3
+"""Steps skipped in a row after which nothing is saved: more than a scale that tries a larger value takes."""
 
 
 def first_scale(precision: str) -> float:

@@ -30,11 +30,11 @@ def save_described(path: Path, spec: SegFormer, arrays: Mapping[str, np.ndarray]
 
 
 def sha256(arrays: Mapping[str, np.ndarray]) -> str:
-    """Of the names and bytes of all arrays, in their order."""
+    """Of the names and bytes of all arrays, by name."""
     digest = hashlib.sha256()
-    for name, array in arrays.items():
+    for name in sorted(arrays):
         digest.update(name.encode())
-        digest.update(raw_bytes(np.ascontiguousarray(array)))
+        digest.update(raw_bytes(np.ascontiguousarray(arrays[name])))
     return digest.hexdigest()
 
 

@@ -1,0 +1,62 @@
+"""Graph mode compiles before the first step: said while it happens, and kept from run to run where the user asks for it."""
+
+import hashlib
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import mindspore as ms
+
+from backend_mindspore.distributed import world_size
+from segformer_core.config import Config
+from segformer_core.files import writable_directory
+from segformer_core.spec import model as spec
+
+SWITCH, FOLDER = "MS_COMPILER_CACHE_ENABLE", "MS_COMPILER_CACHE_PATH"
+
+
+class Compiling:
+    """Around each first call of a graph.
+
+    MindSpore keeps a compiled graph by the source files it came from, not by the numbers in it, so each network and
+    configuration has a folder of its own below `compile_cache`, and only the training graph, whose shapes never change, is kept.
+    """
+
+    def __init__(self, spec: spec.SegFormer, config: Config, built_in: object, say: Callable[[str], object]):
+        graph_mode = config.runtime.execution_mode == "graph"
+        self.variant, self.say = spec.variant, say if graph_mode else lambda _: None
+        self.cache = config.runtime.compile_cache if graph_mode else ""
+        numbers = (spec, config.optimizer, config.loss, config.training.accumulation_steps, built_in)
+        self.key = (ms.__version__, world_size(), numbers)
+        self.known: set[str] = set()
+
+    @contextmanager
+    def __call__(self, what: str, shape: tuple[int, ...]) -> Iterator[None]:
+        """`what` is "training" or "inference"."""
+        if what in self.known:
+            yield
+            return
+        self.known.add(what)
+        size = "×".join(map(str, shape))
+        self.say(f"compiling the {what} graph of mit_{self.variant} for {size} (seconds for B0, a minute or two for B5) …")
+        start = time.perf_counter()
+        with self._kept(what, shape):
+            yield
+        self.say(f"compiled and run once in {time.perf_counter() - start:.1f} s")
+
+    @contextmanager
+    def _kept(self, what: str, shape: tuple[int, ...]) -> Iterator[None]:
+        if not self.cache or what != "training":
+            yield
+            return
+        name = hashlib.sha256(repr((self.key, shape)).encode()).hexdigest()[:16]
+        folder = writable_directory(Path(self.cache) / name).resolve()
+        before = {name: os.environ.get(name) for name in (SWITCH, FOLDER)}
+        os.environ |= {SWITCH: "1", FOLDER: str(folder)}
+        try:
+            yield
+        finally:
+            for name, value in before.items():
+                os.environ.pop(name) if value is None else os.environ.update({name: value})

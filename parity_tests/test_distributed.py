@@ -1,0 +1,138 @@
+"""Two processes are one: the same losses, weights, statistics and scores; checkpoints do not know how many there were."""
+
+import os
+import re
+import signal
+import socket
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from parity_tests.support import check_difference, difference
+from parity_tests.training_runs import EPOCHS, FULL, STEPS, curve, finished, run, saved, start
+
+LAST = f"segformer_mit_b0_{EPOCHS}.safetensors"
+SLOW_IN_MINDSPORE = ["torch", *(["mindspore"] if FULL else [])]
+SCRIPTS = Path(sys.executable).parent
+
+
+def launcher(backend: str, tmp_path: Path, processes: int = 2) -> tuple[str, ...]:
+    """torchrun and msrun, as the README has them."""
+    if backend == "torch":
+        return (str(SCRIPTS / "torchrun"), "--standalone", f"--nproc_per_node={processes}")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    workers = (f"--worker_num={processes}", f"--local_worker_num={processes}", f"--master_port={port}")
+    return (str(SCRIPTS / "msrun"), *workers, f"--log_dir={tmp_path / 'logs'}", "--join=True", sys.executable)
+
+
+def assert_alike(got: Path, want: Path, label: int | str = EPOCHS) -> None:
+    """Losses, weights, moments and running statistics differ by rounding; the scores follow from them."""
+    name = f"segformer_mit_b0_{label}.safetensors"
+    (arrays, about), (wanted, wanted_about) = saved(got / name), saved(want / name)
+    assert about["step"] == wanted_about["step"] and arrays.keys() == wanted.keys()
+    losses = [np.array(list(curve(folder, "loss").values())) for folder in (got, want)]
+    check_difference("losses", difference(*losses), "losses of twenty steps")
+    for key, value in wanted.items():
+        if "stages.3.norm.bias" in key or "attn.kv.bias" in key or "moment2" in key:
+            continue
+        check_difference(key, difference(arrays[key], value) / max(1.0, np.abs(value).max()), "weights after twenty steps")
+    largest = np.abs(losses[0] - losses[1]).max()
+    print(f"two processes against one: losses {largest:.2g} apart")
+
+
+@pytest.mark.parametrize("backend", ["torch", "mindspore"])
+def test_two_processes_are_one(backend, run_keys, undisturbed, tmp_path):
+    """Batch 2 on each with synchronised BatchNorm against batch 4 on one, ten steps, evaluation shared out."""
+    want, _ = undisturbed(backend)
+    said = run(f"backend_{backend}", run_keys | {"checkpoint_path": tmp_path / "run"}, launcher=launcher(backend, tmp_path))
+    assert "4 images a step, 2 on each of 2 devices" in said
+    assert said.count("loss_scale") in (EPOCHS, 2 * EPOCHS), "only the first process speaks (msrun also shows its log at the end)"
+    assert_alike(tmp_path / "run", want)
+    names = [sorted(path.name for path in folder.iterdir() if path.suffix != ".jsonl") for folder in (tmp_path / "run", want)]
+    assert names[0] == names[1]
+
+
+@pytest.mark.parametrize("backend", SLOW_IN_MINDSPORE)
+@pytest.mark.parametrize("processes", [(2, 1), (1, 2)], ids=["two then one", "one then two"])
+def test_a_run_continues_on_another_number_of_devices(backend, processes, run_keys, undisturbed, tmp_path):
+    want, _ = undisturbed(backend)
+    keys = run_keys | {"checkpoint_path": tmp_path / "run", "keep_checkpoints": 0}
+    for count in processes:
+        said = run(f"backend_{backend}", keys, launcher=launcher(backend, tmp_path) if count == 2 else ())
+        if count == processes[0]:
+            for label in (3, 4, 5, "best"):
+                (tmp_path / f"run/segformer_mit_b0_{label}.safetensors").unlink()
+    assert f"after step 4 of {STEPS}" in said
+    assert_alike(tmp_path / "run", want)
+
+
+@pytest.mark.parametrize("backend", ["torch", "mindspore"])
+def test_scores_of_two_processes_are_those_of_one(backend, run_keys, undisturbed, tmp_path, capsys):
+    """The same weights, three images: the confusion matrix is a sum of whole numbers, so every digit is the same."""
+    folder, _ = undisturbed(backend)
+    keys = {key: run_keys[key] for key in ("backbone", "class_num", "base_size", "device_target", "data_path")}
+    keys |= {"eval_ckpt_path": folder / LAST}
+    tables = []
+    for how in ((), launcher(backend, tmp_path)):
+        code, said = finished(start(f"backend_{backend}", keys, launcher=how, command="evaluate"))
+        assert code == 0, said
+        tables.append(re.findall(r"===> .*", said)[:6])
+    assert tables[0] == tables[1] and len(tables[0]) == 6
+
+
+@pytest.mark.parametrize("backend", SLOW_IN_MINDSPORE)
+def test_one_that_dies_ends_all(backend, run_keys, undisturbed, tmp_path):
+    undisturbed(backend)
+    keys = run_keys | {"checkpoint_path": tmp_path / "run", "epoch_size": 500, "run_eval": False}
+    process = start(f"backend_{backend}", keys, launcher=launcher(backend, tmp_path))
+    deadline = time.monotonic() + 300
+    while not list((tmp_path / "run").glob("*.safetensors")) and time.monotonic() < deadline:
+        time.sleep(0.5)
+    workers = [int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit() and worker(path, process.pid, backend)]
+    assert len(workers) == 2, workers
+    os.kill(workers[-1], signal.SIGKILL)
+    code, said = finished(process)
+    assert code != 0 and re.search("SIGKILL|Signal 9|exitcode: -9|exited with exception|exit code", said), said
+    for pid in workers:
+        assert not Path(f"/proc/{pid}").exists(), "nothing is left running"
+
+
+def worker(path: Path, group: int, backend: str) -> bool:
+    """Whether a process of the group is one that the launcher started to train, not one that reads images."""
+    try:
+        words = (path / "cmdline").read_text().split("\0")
+        parent = (path / "stat").read_text().rpartition(")")[2].split()[1]
+        of_launcher = any(f"/{name}" in Path(f"/proc/{parent}/cmdline").read_text() for name in ("torchrun", "msrun"))
+        return (
+            os.getpgid(int(path.name)) == group
+            and of_launcher
+            and words[1:3] in (["-m", f"backend_{backend}.train"], ["-u", "-m"])
+        )
+    except OSError:  # it has ended
+        return False
+
+
+MISTAKES = {
+    "a batch that cannot be shared": (
+        {"batch_size": 3},
+        "batch_size is 3, to be shared by 2 devices in 1 accumulated batches; expected a multiple of 2",
+    ),
+    "no launcher": ({"run_distribute": True}, "run_distribute is True but this process is alone; start it with "),
+}
+
+
+@pytest.mark.parametrize("backend", ["torch", "mindspore"])
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_mistakes(backend, mistake, run_keys, tmp_path, request):
+    request.getfixturevalue(f"need_{backend}")
+    keys, sentence = MISTAKES[mistake]
+    how = () if mistake == "no launcher" else launcher(backend, tmp_path)
+    code, said = finished(start(f"backend_{backend}", run_keys | {"checkpoint_path": tmp_path / "run"} | keys, launcher=how))
+    assert code == (2 if not how else code) and code != 0
+    assert f"error: {sentence}" in said + "".join(path.read_text() for path in (tmp_path / "logs").glob("worker_*.log")), said
+    assert not list((tmp_path / "run").glob("*"))

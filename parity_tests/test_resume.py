@@ -1,0 +1,129 @@
+"""Runs that are killed, stopped, damaged and continued, also in the other framework, end as if nothing had happened."""
+
+import os
+import random
+import re
+import signal
+import subprocess
+
+import numpy as np
+import pytest
+
+from parity_tests.training_runs import EPOCHS, FULL, STEPS, assert_same_run, curve, finished, run, saved, start
+
+KILLS = 20 if FULL else 3
+LAST = f"segformer_mit_b0_{EPOCHS}.safetensors"
+
+
+@pytest.mark.parametrize("backend", ["torch", "mindspore"])
+@pytest.mark.timeout(3000)
+def test_killed_at_random_moments(backend, run_keys, undisturbed, tmp_path):
+    """Kills fall anywhere in what is left of a run; the runs between them go on from the newest checkpoint."""
+    want, seconds = undisturbed(backend)
+    rng, killed = random.Random(0), 0
+    configured = run_keys | {"checkpoint_path": tmp_path / "run"}
+    while killed < KILLS:
+        process = start(f"backend_{backend}", configured)
+        try:
+            said, _ = process.communicate(timeout=rng.uniform(0.3, 1.0) * seconds)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.communicate()
+            killed += 1
+            continue
+        assert process.returncode == 0, said
+        assert_same_run(tmp_path / "run", want, EPOCHS)
+        configured["checkpoint_path"] = tmp_path / f"run{killed}"
+    said = run(f"backend_{backend}", configured)
+    assert_same_run(configured["checkpoint_path"], want, EPOCHS)
+    print(f"{backend}: {killed} kills; the last run said: {re.findall('going on.*', said)}")
+
+
+KILLED_IN = {
+    "half of a checkpoint": "import segformer_core.weights.containers.safetensors_file as target; name = 'raw_bytes'; at = 900",
+    "the moment before it has its name": "import os as target; name = 'replace'; at = 4",
+    "the moment after": "import segformer_core.training.loop as target; name = 'evaluate_epoch'; at = 2",
+}
+
+
+@pytest.mark.parametrize("moment", KILLED_IN)
+def test_killed_while_saving(moment, run_keys, undisturbed, tmp_path):
+    want, _ = undisturbed("torch")
+    prelude = (
+        f"import os, signal; {KILLED_IN[moment]}; calls = []; real = getattr(target, name)\n"
+        "def killer(*arguments, **options):\n"
+        "    calls.append(1)\n"
+        "    if len(calls) == at: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "    return real(*arguments, **options)\n"
+        "setattr(target, name, killer)"
+    )
+    configured = run_keys | {"checkpoint_path": tmp_path}
+    process = start("backend_torch", configured, prelude)
+    code, said = finished(process)
+    assert code == -signal.SIGKILL, said
+    assert "going on from" in run("backend_torch", configured)
+    assert_same_run(tmp_path, want, EPOCHS)
+    assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")], "half-written files are cleared away"
+
+
+@pytest.mark.parametrize(
+    ("backend", "number"), [("torch", signal.SIGTERM), ("torch", signal.SIGINT), ("mindspore", signal.SIGTERM)]
+)
+def test_asked_to_stop(backend, number, run_keys, undisturbed, tmp_path):
+    want, _ = undisturbed(backend)
+    configured = run_keys | {"checkpoint_path": tmp_path}
+    process = start(f"backend_{backend}", configured)
+    lines = []
+    for line in process.stdout:
+        lines.append(line)
+        if line.startswith("Epoch 2/"):
+            process.send_signal(number)
+            break
+    rest, _ = process.communicate()
+    said = "".join(lines) + rest
+    assert process.returncode == 128 + number, said
+    assert re.search(rf"{number.name}: stopped after step \d+ of {STEPS}; the same command goes on from there", said), said
+    assert "Traceback" not in said
+    assert "going on from" in run(f"backend_{backend}", configured)
+    assert_same_run(tmp_path, want, EPOCHS)
+
+
+@pytest.mark.parametrize(("first", "second"), [("torch", "mindspore"), ("mindspore", "torch")])
+def test_a_run_continues_in_the_other_framework(first, second, run_keys, undisturbed, tmp_path):
+    """Within what the undisturbed runs of the two differ by: rounding, which training amplifies alike."""
+    folders = {backend: undisturbed(backend)[0] for backend in ("torch", "mindspore")}
+    configured = run_keys | {"checkpoint_path": tmp_path, "keep_checkpoints": 0}
+    run(f"backend_{first}", configured)
+    for path in [tmp_path / LAST, tmp_path / f"segformer_mit_b0_{EPOCHS - 1}.safetensors", *tmp_path.glob("*_best.*")]:
+        path.unlink()
+    (tmp_path / "segformer_mit_b0_3.safetensors").unlink()
+    said = run(f"backend_{second}", configured)
+    assert f"after step 4 of {STEPS}" in said
+    losses = {backend: curve(folder, "loss") for backend, folder in folders.items()}
+    found = curve(tmp_path, "loss")
+    assert found.keys() == losses[first].keys()
+    apart = max(abs(losses["torch"][step] - losses["mindspore"][step]) for step in found)
+    mixed = max(abs(found[step] - losses[first][step]) for step in found)
+    print(f"{first} then {second}: {mixed:.2g} from {first} alone; the two alone are {apart:.2g} apart")
+    assert mixed <= max(3 * apart, 1e-5)
+    assert {step: found[step] for step in (2, 4)} == {step: losses[first][step] for step in (2, 4)}
+    arrays, wanted = saved(tmp_path / LAST)[0], saved(folders[first] / LAST)[0]
+    assert arrays["optimizer.steps"] == wanted["optimizer.steps"] == STEPS
+    assert np.abs(arrays["decode_head.linear_pred.weight"] - wanted["decode_head.linear_pred.weight"]).max() < 1e-3
+
+
+def test_a_run_that_comes_to_nothing_says_where_and_keeps_its_checkpoint(run_keys, tmp_path):
+    """At a learning rate of 1e30 the first step is the last that is finite."""
+    good = run_keys | {"checkpoint_path": tmp_path, "epoch_size": 40, "run_eval": False, "warmup_steps": 0}
+    spoil = "import segformer_core.training.schedule as s; import segformer_core.training.loop as l; real = s.learning_rate\n"
+    spoil += "l.learning_rate = lambda step, *rest: 1e30 if step == 6 else real(step, *rest)"
+    code, said = finished(start("backend_torch", good, spoil))
+    assert code == 2, said
+    sentence = (
+        r"error: the loss or its gradient has not been finite for \d+ steps, since step 8 \(epoch 4, images (train\d, ){3}train"
+    )
+    assert re.search(sentence, said), said
+    assert "Traceback" not in said and "epoch 5 is not saved: its last 3 steps were not finite" in said
+    names = sorted(path.name for path in tmp_path.glob("*.safetensors"))
+    assert names == ["segformer_mit_b0_3.safetensors", "segformer_mit_b0_4.safetensors"]
+    assert all(np.isfinite(array).all() for array in saved(tmp_path / names[1])[0].values())
