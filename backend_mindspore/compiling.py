@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import mindspore as ms
 
+import segformer_core
 from backend_mindspore.distributed import world_size
 from segformer_core.config import Config
 from segformer_core.files import writable_directory
@@ -20,8 +22,8 @@ SWITCH, FOLDER = "MS_COMPILER_CACHE_ENABLE", "MS_COMPILER_CACHE_PATH"
 class Compiling:
     """Around each first call of a graph.
 
-    MindSpore keeps a compiled graph by the source files it came from, not by the numbers in it, so each network and
-    configuration has a folder of its own below `compile_cache`, and only the training graph, whose shapes never change, is kept.
+    MindSpore takes a kept graph whatever the numbers in it, so each network, configuration and state of the sources has a folder
+    of its own below `compile_cache`, and only the training graph, whose shapes never change, is kept.
     """
 
     def __init__(self, spec: spec.SegFormer, config: Config, built_in: object, say: Callable[[str], object]):
@@ -29,7 +31,7 @@ class Compiling:
         self.variant, self.say = spec.variant, say if graph_mode else lambda _: None
         self.cache = config.runtime.compile_cache if graph_mode else ""
         numbers = (spec, config.optimizer, config.loss, config.training.accumulation_steps, built_in)
-        self.key = (ms.__version__, world_size(), numbers)
+        self.key = (ms.__version__, world_size(), numbers, sources_hash() if self.cache else "")
         self.known: set[str] = set()
 
     @contextmanager
@@ -48,7 +50,7 @@ class Compiling:
 
     @contextmanager
     def _kept(self, what: str, shape: tuple[int, ...]) -> Iterator[None]:
-        if not self.cache or what != "training":
+        if not self.cache or what != "training" or not Path(sys.argv[0]).is_file():  # MindSpore reads the program's own file
             yield
             return
         name = hashlib.sha256(repr((self.key, shape)).encode()).hexdigest()[:16]
@@ -60,3 +62,12 @@ class Compiling:
         finally:
             for name, value in before.items():
                 os.environ.pop(name) if value is None else os.environ.update({name: value})
+
+
+def sources_hash() -> str:
+    """Of every file that a graph can come from: this backend's and the core's."""
+    digest = hashlib.sha256()
+    for package in (Path(__file__).parent, Path(segformer_core.__file__).parent):
+        for path in sorted(package.rglob("*.py")):
+            digest.update(path.read_bytes())
+    return digest.hexdigest()

@@ -4,7 +4,6 @@ import os
 import re
 import signal
 import socket
-import sys
 import time
 from pathlib import Path
 
@@ -12,11 +11,10 @@ import numpy as np
 import pytest
 
 from parity_tests.support import check_difference, difference
-from parity_tests.training_runs import EPOCHS, FULL, STEPS, curve, finished, run, saved, start
+from parity_tests.training_runs import EPOCHS, FULL, SCRIPTS, STEPS, curve, finished, run, saved, start
 
 LAST = f"segformer_mit_b0_{EPOCHS}.safetensors"
 SLOW_IN_MINDSPORE = ["torch", *(["mindspore"] if FULL else [])]
-SCRIPTS = Path(sys.executable).parent
 
 
 def launcher(backend: str, tmp_path: Path, processes: int = 2) -> tuple[str, ...]:
@@ -27,7 +25,7 @@ def launcher(backend: str, tmp_path: Path, processes: int = 2) -> tuple[str, ...
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     workers = (f"--worker_num={processes}", f"--local_worker_num={processes}", f"--master_port={port}")
-    return (str(SCRIPTS / "msrun"), *workers, f"--log_dir={tmp_path / 'logs'}", "--join=True", sys.executable)
+    return (str(SCRIPTS / "msrun"), *workers, f"--log_dir={tmp_path / 'logs'}", "--join=True", "python")
 
 
 def assert_alike(got: Path, want: Path, label: int | str = EPOCHS) -> None:

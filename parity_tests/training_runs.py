@@ -11,6 +11,7 @@ import numpy as np
 import safetensors
 
 ROOT = Path(__file__).resolve().parent.parent
+SCRIPTS = Path(sys.executable).parent
 FULL = os.environ.get("SEGFORMER_TESTS") == "full"
 """`make test-all` runs the slow tests whole, `make test` a quick form of them."""
 
@@ -40,9 +41,15 @@ def start(
 ) -> subprocess.Popen:
     """`python -m BACKEND.COMMAND`, after the statements of `prelude`; all its processes are a group of their own."""
     program = f"{prelude}\nimport runpy; runpy.run_module('{backend}.{command}', run_name='__main__')"
-    words = [*launcher, "-m", f"{backend}.{command}"] if launcher else [sys.executable, "-c", program]
+    words = [sys.executable, "-c", program] if prelude else [*(launcher or [sys.executable]), "-m", f"{backend}.{command}"]
     return subprocess.Popen(
-        [*words, *flags(keys)], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
+        [*words, *flags(keys)],
+        cwd=ROOT,
+        env=os.environ | {"PATH": f"{SCRIPTS}{os.pathsep}{os.environ['PATH']}"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
     )
 
 
