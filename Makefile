@@ -1,5 +1,6 @@
 # make demo   a made-up city -> train with MindSpore -> evaluate -> masks on a contact sheet
-# make test   the whole suite, both frameworks required
+# make test   the suite, both frameworks required
+# make test-all   the same with its slow tests whole: many kills, every direction
 # make check  ruff and mypy
 # make clean  everything that these made
 
@@ -10,7 +11,7 @@ PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c co
 RECIPE := configs/segformer.b0.sample.yaml
 RUN    := runs/sample_b0
 
-.PHONY: help demo test check clean
+.PHONY: help demo test test-all check clean
 help:
 	@sed -n 's/^# make/make/p' Makefile
 
@@ -24,6 +25,9 @@ demo: $(VENV)/mindspore.stamp
 
 test: $(VENV)/dev.stamp
 	SEGFORMER_BACKENDS=torch,mindspore $(BIN)/python -m pytest parity_tests
+
+test-all: $(VENV)/dev.stamp
+	SEGFORMER_TESTS=full SEGFORMER_BACKENDS=torch,mindspore $(BIN)/python -m pytest parity_tests --timeout 3000
 
 check: $(VENV)/dev.stamp
 	$(BIN)/ruff check .

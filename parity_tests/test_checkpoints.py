@@ -185,7 +185,7 @@ def test_a_mistake_leaves_before_a_framework_is_loaded(tmp_path, capsys):
     assert capsys.readouterr().err == "error: no such weight file: nowhere.safetensors\n"
 
 
-@pytest.mark.parametrize(("writer", "reader"), [("torch", "mindspore"), ("mindspore", "torch"), ("torch", "torch")])
+@pytest.mark.parametrize(("writer", "reader"), [("torch", "mindspore"), ("mindspore", "torch")])
 def test_an_optimizer_goes_on_in_the_other_framework(writer, reader, tmp_path, need_torch, need_mindspore):
     """Moments, step count and loss scale arrive bit for bit, and the next step is the same."""
     groups = [1e-3] * len(parameter_groups(SPEC, CONFIG.optimizer))
@@ -200,7 +200,7 @@ def test_an_optimizer_goes_on_in_the_other_framework(writer, reader, tmp_path, n
         assert got.keys() == want.keys() and all(np.array_equal(got[name], want[name]) for name in want)
     assert first.optimizer_arrays()["steps"] == 2
     losses = [float(each.step(random_batch(SPEC, 2, 64, 64), random_masks(SPEC, 2), groups).loss) for each in (first, second)]
-    assert abs(losses[0] - losses[1]) < (1e-5 if writer != reader else 1e-12)
+    assert abs(losses[0] - losses[1]) < 1e-5
     after = [each.optimizer_arrays()["moment2.stages.0.norm.weight"] for each in (first, second)]
     assert np.abs(after[0] - after[1]).max() < 1e-4 * np.abs(after[0]).max()
 

@@ -1,5 +1,6 @@
 """Lower precision in training: what is computed in it and what is not, the loss scale, and steps that overflow."""
 
+import functools
 from dataclasses import replace
 
 import numpy as np
@@ -20,9 +21,24 @@ FORMS = [("torch", "fp16"), ("torch", "bf16"), ("mindspore", "fp16")]
 """MindSpore has no bf16 kernels for a CPU."""
 
 
-def learner_in(backend: str, precision: str, arrays=None):
+@functools.cache
+def made(backend: str, precision: str):
+    """(learner, the optimizer's first arrays): a training graph is compiled once for all tests."""
     config = replace(CONFIG, runtime=RuntimeConfig(device_target=DEVICE, precision=precision))
-    return LEARNERS[backend](SPEC, init_arrays(SPEC, 0) if arrays is None else arrays, config)
+    learner = LEARNERS[backend](SPEC, init_arrays(SPEC, 0), config)
+    return learner, learner.optimizer_arrays()
+
+
+def learner_in(backend: str, precision: str, arrays=None):
+    """As new, with the first weights or `arrays`."""
+    learner, first = made(backend, precision)
+    if backend == "mindspore":
+        import mindspore
+
+        mindspore.set_context(mode=mindspore.GRAPH_MODE)  # a test of the other mode may have come between
+    learner.load_arrays(init_arrays(SPEC, 0) if arrays is None else arrays)
+    learner.load_optimizer_arrays(first)
+    return learner
 
 
 @pytest.fixture(params=["torch", "mindspore"])
@@ -62,7 +78,7 @@ def test_what_stays_in_full_precision_in_torch(precision, need_torch):
         if kind in ("LayerNorm", "BatchNorm2d", "Conv2d", "Attend", "Gelu"):
             module.register_forward_pre_hook(note(kind))
     learner.loss.cross_entropy.register_forward_pre_hook(note("CrossEntropy"))
-    learner.step(random_batch(SPEC, 2, 64, 64), random_masks(SPEC, 2), RATES)
+    learner.step(random_batch(SPEC, 2, 64, 96), random_masks(SPEC, 2), RATES)
     low = {"fp16": torch.float16, "bf16": torch.bfloat16}[precision]
     full = {name: {torch.float32} for name in ("LayerNorm", "BatchNorm2d", "CrossEntropy")}
     assert seen == full | {name: {low} for name in ("Attend", "Gelu")} | {"Conv2d": {low}}
@@ -87,7 +103,7 @@ def test_what_stays_in_full_precision_in_mindspore(need_mindspore):
         if kind := kind or (type(cell).__name__ if type(cell).__name__ in ("Attend", "Gelu") else ""):
             cell.register_forward_pre_hook(note(kind))
     masks = random_masks(SPEC, 2)
-    images = mindspore.Tensor(random_batch(SPEC, 2, 64, 64)[0])
+    images = mindspore.Tensor(random_batch(SPEC, 2, 64, 96)[0])
     logits = learner.model(images, mindspore.Tensor(masks.paths), mindspore.Tensor(masks.channels))
     assert logits.dtype == mindspore.float16
     assert {name: seen[name] for name in ("LayerNorm", "BatchNorm2d")} == {
@@ -103,7 +119,7 @@ def state(learner) -> dict[str, np.ndarray]:
 
 
 def test_an_overflow_changes_nothing_and_halves_the_scale(backend):
-    learner, batch, masks = learner_in(backend, "fp16", hot_arrays(SPEC)), random_batch(SPEC, 2, 64, 64), random_masks(SPEC, 2)
+    learner, batch, masks = learner_in(backend, "fp16", hot_arrays(SPEC)), random_batch(SPEC, 2, 64, 96), random_masks(SPEC, 2)
     learner.step(batch, masks, RATES)
     start = learner.optimizer_arrays()
     learner.load_optimizer_arrays(start | {"loss_scale": np.float32(loss_scale.LARGEST), "clean_steps": np.float32(7)})
@@ -122,7 +138,7 @@ def test_an_overflow_changes_nothing_and_halves_the_scale(backend):
 
 
 def test_clean_steps_double_the_scale(backend):
-    learner, batch, masks = learner_in(backend, "fp16"), random_batch(SPEC, 2, 64, 64), random_masks(SPEC, 2)
+    learner, batch, masks = learner_in(backend, "fp16"), random_batch(SPEC, 2, 64, 96), random_masks(SPEC, 2)
     start = learner.optimizer_arrays()
     learner.load_optimizer_arrays(start | {"clean_steps": np.float32(loss_scale.CLEAN_STEPS - 2)})
     scales = []
@@ -134,7 +150,7 @@ def test_clean_steps_double_the_scale(backend):
 
 def test_a_batch_that_is_not_finite_leaves_no_trace(backend):
     """In float32 too: neither weights nor moments nor running statistics take up a NaN."""
-    learner, (images, labels), masks = learner_in(backend, "fp32"), random_batch(SPEC, 2, 64, 64), random_masks(SPEC, 2)
+    learner, (images, labels), masks = learner_in(backend, "fp32"), random_batch(SPEC, 2, 64, 96), random_masks(SPEC, 2)
     learner.step((images, labels), masks, RATES)
     before = state(learner)
     spoilt = images.copy()
@@ -143,9 +159,10 @@ def test_a_batch_that_is_not_finite_leaves_no_trace(backend):
     assert bool(done.overflowed)  # MindSpore's ReLU makes 0 of NaN: only the gradient shows it
     after = state(learner)
     assert {name for name in before if not np.array_equal(before[name], after[name])} == {"skipped_steps"}
-    twin = learner_in(backend, "fp32", {name: before[name] for name in learner.arrays()})
-    twin.load_optimizer_arrays({name: before[name] for name in learner.optimizer_arrays()})
-    losses = [float(each.step((images, labels), masks, RATES).loss) for each in (learner, twin)]
+    losses = [float(learner.step((images, labels), masks, RATES).loss)]
+    learner.load_arrays({name: before[name] for name in learner.arrays()})
+    learner.load_optimizer_arrays({name: before[name] for name in learner.optimizer_arrays()})
+    losses.append(float(learner.step((images, labels), masks, RATES).loss))
     assert losses[0] == losses[1], "it goes on as if the batch had not been"
 
 

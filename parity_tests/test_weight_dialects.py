@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from parity_tests.training_runs import FULL
 from parity_tests.weight_files import (
     architecture,
     assert_equal_arrays,
@@ -136,7 +137,7 @@ def test_transformers_has_these_names(variant):
 
 def test_every_name_counts():
     whole = {name: entry.shape for name, entry in entries(NVLABS, SEGMENTER).items()}
-    for name in whole:
+    for name in list(whole)[:: 1 if FULL else 7]:
         rest = {other: shape for other, shape in whole.items() if other != name}
         if name.endswith("num_batches_tracked"):
             assert detect(rest, "the file").architecture == SEGMENTER, "optional"

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from parity_tests.training_runs import FULL
 from parity_tests.weight_files import (
     architecture,
     assert_equal_arrays,
@@ -29,7 +30,7 @@ from tools.convert_model import main
 
 SEGMENTER = segmenter("b0")
 ROOT = Path(__file__).resolve().parent.parent
-TRIALS = 30
+TRIALS = 30 if FULL else 8
 
 
 class Payload:
