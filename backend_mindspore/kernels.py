@@ -1,6 +1,6 @@
 """Attention, GELU and upsampling: the three operators whose best form depends on the device.
 
-An Ascend has kernels of its own for them. On a CPU MindSpore's gradients of softmax, erf and bilinear interpolation are
+An Ascend has kernels of its own for attention and upsampling. On a CPU MindSpore's gradients of softmax, erf and bilinear interpolation are
 several times slower than what they are made of, so there they are written as matrix products and products.
 """
 
@@ -9,6 +9,10 @@ import math
 import mindspore as ms
 import numpy as np
 from mindspore import Tensor, nn, ops
+from mindspore._c_expression import MSContext
+
+FIRST_ASCEND = "ascend910"
+"""What MindSpore calls the generation whose CANN has no fused attention."""
 
 
 def on(device: str) -> bool:
@@ -22,11 +26,11 @@ class Attend(nn.Cell):
     def __init__(self, heads: int):
         super().__init__()
         self.heads = heads
-        self.on_ascend = on("Ascend")
+        self.fused = on("Ascend") and MSContext.get_instance().get_ascend_soc_version() != FIRST_ASCEND
         self.plain = PlainAttend()
 
     def construct(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        if self.on_ascend and q.dtype in (ms.float16, ms.bfloat16):  # the fused kernel takes no float32
+        if self.fused and q.dtype in (ms.float16, ms.bfloat16):  # the fused kernel takes no float32
             scale = q.shape[-1] ** -0.5
             return ops.flash_attention_score(q, k, v, self.heads, scalar_value=scale, input_layout="BNSD")
         return self.plain(q, k, v)
@@ -40,7 +44,7 @@ class PlainAttend(nn.Cell):
 
     def bprop(self, q: Tensor, k: Tensor, v: Tensor, out: Tensor, dout: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         scale = q.shape[-1] ** -0.5
-        p = self._probabilities(q, k)
+        p = self._probabilities(ops.depend(q, dout), k)  # else the graph's optimiser finds them in the forward pass, and keeps them
         dv = ops.BatchMatMul(transpose_a=True)(p, dout)
         # softmax's gradient is p (dp - Σ p dp) and Σ p dp = Σ dout·out: one more column makes it part of dp's product
         shift = -ops.ReduceSum(keep_dims=True)(dout * out, -1)
@@ -90,7 +94,8 @@ class Upsample(nn.Cell):
 
     def construct(self, x: Tensor, size: tuple[int, int]) -> Tensor:
         if not self.on_cpu:
-            return ops.interpolate(x, size=size, mode="bilinear", align_corners=False)
+            wide = x.to(ms.float32) if x.dtype == ms.bfloat16 else x  # Ascend's kernel takes no bfloat16
+            return ops.interpolate(wide, size=size, mode="bilinear", align_corners=False).to(x.dtype)
         B, C, h, w = x.shape
         rows, columns = interpolation_matrix(h, size[0]).to(x.dtype), interpolation_matrix(w, size[1]).to(x.dtype)
         x = ops.MatMul(transpose_b=True)(ops.reshape(x, (B * C * h, w)), columns)

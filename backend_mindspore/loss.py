@@ -52,7 +52,7 @@ class WeightedSum(nn.Cell):
         return -ops.sum(log_probabilities(logits, labels) * weights)
 
     def bprop(self, logits: Tensor, labels: Tensor, weights: Tensor, out: Tensor, dout: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        truth = ops.stack([ops.cast(labels == k, logits.dtype) for k in range(logits.shape[1])], axis=1)
+        truth = ops.OneHot(axis=1)(labels, logits.shape[1], Tensor(1.0, ms.float32), Tensor(0.0, ms.float32))
         p = ops.exp(ops.LogSoftmax(axis=1)(logits))
         return (p - truth) * ops.expand_dims(weights * dout, 1), ops.zeros_like(labels), ops.zeros_like(weights)
 
