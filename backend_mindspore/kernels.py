@@ -1,7 +1,7 @@
 """Attention, GELU and upsampling: the three operators whose best form depends on the device.
 
-An Ascend has kernels of its own for attention and upsampling. On a CPU MindSpore's gradients of softmax, erf and bilinear interpolation are
-several times slower than what they are made of, so there they are written as matrix products and products.
+An Ascend has kernels of its own for attention and upsampling. On a CPU MindSpore's gradients of softmax, erf and bilinear
+interpolation are several times slower than what they are made of, so there they are written as matrix products and products.
 """
 
 import math
@@ -44,7 +44,7 @@ class PlainAttend(nn.Cell):
 
     def bprop(self, q: Tensor, k: Tensor, v: Tensor, out: Tensor, dout: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         scale = q.shape[-1] ** -0.5
-        p = self._probabilities(ops.depend(q, dout), k)  # else the graph's optimiser finds them in the forward pass, and keeps them
+        p = self._probabilities(ops.depend(q, dout), k)  # else the graph's optimiser would keep those of the forward pass
         dv = ops.BatchMatMul(transpose_a=True)(p, dout)
         # softmax's gradient is p (dp - Σ p dp) and Σ p dp = Σ dout·out: one more column makes it part of dp's product
         shift = -ops.ReduceSum(keep_dims=True)(dout * out, -1)
