@@ -59,6 +59,7 @@ NOTES = {
     ],
     "MatMul": [Note(("float64",), "there is none", r"^(?!.*Float64)")],
     "MatMulExt": [Note(("rank of `input` or `other`",), "1 to 6: weights of the decode head have two axes, biases one")],
+    "OneHot": [Note(("`on_value` is Int64",), "it is float32")],
     "Sort": [Note(("only supports sorting the last dimension",), "it is the last", r"axis: I64\(-1\)")],
     "Tile": [Note(("more than 4 dimensions",), "a map has four", r", \(I64\(\d+\)(, I64\(\d+\)){0,3}\)")],
     "Transpose": [Note(("Negative value of",), "there is none", r", \(I64\(\d+\)(, I64\(\d+\))*\)")],

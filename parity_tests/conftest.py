@@ -5,10 +5,14 @@ A missing framework is a printed skip, unless SEGFORMER_BACKENDS (`torch,mindspo
 
 import importlib.util
 import os
+import signal
 import time
 from pathlib import Path
 
 import pytest
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a shell leaves it in the background: the tests' own processes would
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # inherit it
 
 REQUIRED = [name for name in os.environ.get("SEGFORMER_BACKENDS", "").split(",") if name]
 

@@ -102,17 +102,11 @@ def test_one_that_dies_ends_all(backend, run_keys, undisturbed, tmp_path):
         assert not Path(f"/proc/{pid}").exists(), "nothing is left running"
 
 
-def worker(path: Path, group: int, backend: str) -> bool:
-    """Whether a process of the group is one that the launcher started to train, not one that reads images."""
+def worker(path: Path, launcher: int, backend: str) -> bool:
+    """Whether a process, by its folder in /proc, is one that the launcher started to train."""
     try:
-        words = (path / "cmdline").read_text().split("\0")
-        parent = (path / "stat").read_text().rpartition(")")[2].split()[1]
-        of_launcher = any(f"/{name}" in Path(f"/proc/{parent}/cmdline").read_text() for name in ("torchrun", "msrun"))
-        return (
-            os.getpgid(int(path.name)) == group
-            and of_launcher
-            and words[1:3] in (["-m", f"backend_{backend}.train"], ["-u", "-m"])
-        )
+        parent = int((path / "stat").read_text().rpartition(")")[2].split()[1])
+        return parent == launcher and f"backend_{backend}.train" in (path / "cmdline").read_text().split("\0")
     except OSError:  # it has ended
         return False
 

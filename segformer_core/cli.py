@@ -89,7 +89,8 @@ def train_command(config: Config, connect: Connect) -> None:
     if validation is not None:
         evaluate_now = partial(_miou, learner, validation, config, log, processes)
     run = Run(learner, spec, stream, config, checkpoints, evaluate_now, log, processes, step)
-    workers = min(config.data.dataset_num_parallel_workers, os.cpu_count() or 1)  # MindSpore refuses more than there are cores
+    cores = os.cpu_count() or 1  # MindSpore refuses more workers than there are
+    workers = min(config.data.dataset_num_parallel_workers, cores, len(stream))
     try:
         with stop_wish() as wish:
             at_end = step > 0 and run.step_of_epoch == stream.steps_per_epoch
