@@ -23,6 +23,7 @@ LEAF_NAMES = {
 DTYPES = {"fp32": ms.float32, "fp16": ms.float16, "bf16": ms.bfloat16}
 Dtypes = tuple[ms.dtype.Type, ms.dtype.Type]
 """What products and convolutions are computed in: at inference, in training."""
+FULL_PRECISION: Dtypes = (ms.float32, ms.float32)
 
 
 @singledispatch

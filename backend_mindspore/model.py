@@ -5,6 +5,7 @@ from mindspore import Tensor, nn, ops
 
 from backend_mindspore.kernels import Attend, Gelu, Upsample
 from backend_mindspore.layers import (
+    FULL_PRECISION,
     Dtypes,
     Mixed,
     build,
@@ -161,7 +162,7 @@ class DecodeHead(Mixed):
 
 
 class SegFormer(nn.Cell):
-    def __init__(self, spec: spec.SegFormer, dtypes: Dtypes):
+    def __init__(self, spec: spec.SegFormer, dtypes: Dtypes = FULL_PRECISION):
         super().__init__()
         self.stages = nn.CellList([Stage(stage, dtypes) for stage in spec.stages])
         self.decode_head = DecodeHead(spec.decode_head, dtypes)

@@ -11,6 +11,7 @@ from segformer_core.spec.layers import BatchNorm2d, Conv2d, LayerNorm, Leaf, Lin
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 Dtypes = tuple[torch.dtype, torch.dtype]
 """What products and convolutions are computed in: at inference, in training."""
+FULL_PRECISION: Dtypes = (torch.float32, torch.float32)
 
 
 @singledispatch

@@ -5,6 +5,7 @@ from torch import Tensor, nn
 
 from backend_torch.kernels import Attend, Gelu, Upsample
 from backend_torch.layers import (
+    FULL_PRECISION,
     Dtypes,
     Mixed,
     build,
@@ -161,7 +162,7 @@ class DecodeHead(Mixed):
 
 
 class SegFormer(nn.Module):
-    def __init__(self, spec: spec.SegFormer, dtypes: Dtypes):
+    def __init__(self, spec: spec.SegFormer, dtypes: Dtypes = FULL_PRECISION):
         super().__init__()
         self.stages = nn.ModuleList(Stage(stage, dtypes) for stage in spec.stages)
         self.decode_head = DecodeHead(spec.decode_head, dtypes)

@@ -9,11 +9,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-import safetensors
 
+from parity_tests import training_runs
 from parity_tests.conftest import need
 from parity_tests.folder_dataset import write_folder_dataset
 from parity_tests.support import hot_arrays
+from parity_tests.training_runs import ROOT, flags, saved
 from segformer_core.cli import DONE, USERS_MISTAKE, main
 from segformer_core.config import load_config
 from segformer_core.data import open_dataset
@@ -30,21 +31,9 @@ from segformer_core.training.loop import Run, train
 from segformer_core.weights.loading import load_weights
 from segformer_core.weights.store import save_weights
 
-ROOT = Path(__file__).resolve().parent.parent
 SPEC = segformer("b0", class_count=3)
-SMALL = {
-    "backbone": "mit_b0",
-    "class_num": 3,
-    "base_size": [64, 96],
-    "crop_size": [64, 96],
-    "device_target": "CPU",
-    "dataset_num_parallel_workers": 64,  # more than there are cores
-}
-TRAIN = SMALL | {"load_ckpt": False, "epoch_size": 2, "batch_size": 2, "lr": 1e-3, "warmup_steps": 1, "train_log_interval": 1}
-
-
-def flags(keys: dict[str, object]) -> list[str]:
-    return [word for key, value in keys.items() for word in (f"--{key}", str(value))]
+SMALL = training_runs.SMALL | {"dataset_num_parallel_workers": 64}  # more than there are cores
+TRAIN = SMALL | {"epoch_size": 2, "batch_size": 2, "warmup_steps": 1, "train_log_interval": 1}
 
 
 @pytest.fixture(params=["torch", "mindspore"])
@@ -81,7 +70,7 @@ def test_train_evaluate_infer(connect, folder, tmp_path, capsys):
     metrics = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     assert [entry["step"] for entry in metrics if "loss" in entry] == [1, 2, 3, 4]
     mious = [entry["miou"] for entry in metrics if "miou" in entry]
-    arrays, metadata = saved_run(run / "segformer_mit_b0_best.safetensors")
+    arrays, metadata = saved(run / "segformer_mit_b0_best.safetensors")
     assert float(metadata["miou"]) == max(mious) and metadata["variant"] == "b0" and metadata["numerics"] == "nvlabs"
     assert any(not np.array_equal(arrays[name], value) for name, value in init_arrays(SPEC, 0).items())
 
@@ -115,12 +104,6 @@ def test_pretrained_weights_of_another_class_count(connect, folder, tmp_path, ca
         if "running" not in name:
             want = fresh if name.startswith("decode_head.") else five
             assert np.array_equal(value, want[name]), name
-
-
-def saved_run(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
-    """(arrays, metadata), read by the library itself."""
-    with safetensors.safe_open(path, framework="numpy") as file:
-        return {name: file.get_tensor(name) for name in file.keys()}, file.metadata()
 
 
 MISTAKES = {
@@ -294,5 +277,5 @@ def test_what_the_loop_saves_and_evaluates_and_when(folder, tmp_path):
     assert evaluated == ["epoch 2", "epoch 4", "segformer_mit_b0_5.safetensors"]
     names = {path.name for path in (tmp_path / "run").glob("*.safetensors")}
     assert names == {f"segformer_mit_b0_{label}.safetensors" for label in (3, 5, "best")}
-    best = saved_run(tmp_path / "run/segformer_mit_b0_best.safetensors")[1]
+    best = saved(tmp_path / "run/segformer_mit_b0_best.safetensors")[1]
     assert (best["step"], best["miou"]) == ("4", "0.2"), "neither a NaN nor a lower mIoU is best"
