@@ -65,8 +65,8 @@ def test_train_evaluate_infer(connect, folder, tmp_path, capsys):
     lines = re.findall(r"Epoch (\d)/2, step:(\d)/2, loss:[\d.]+, overflow:False, loss_scale:1.0, step cost:\d+ms", printed)
     assert lines == [("1", "1"), ("1", "2"), ("2", "1"), ("2", "2")]
     names = {path.name for path in run.iterdir()}
-    saved = {f"segformer_mit_b0_{label}.safetensors" for label in (1, 2, "best")}
-    assert names == saved | {"metrics.jsonl", "curves.png"}
+    wanted = {f"segformer_mit_b0_{label}.safetensors" for label in (1, 2, "best")}
+    assert names == wanted | {"metrics.jsonl", "curves.png"}
     metrics = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     assert [entry["step"] for entry in metrics if "loss" in entry] == [1, 2, 3, 4]
     mious = [entry["miou"] for entry in metrics if "miou" in entry]
