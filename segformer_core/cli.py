@@ -96,7 +96,8 @@ def train_command(config: Config, connect: Connect) -> None:
             at_end = step > 0 and run.step_of_epoch == stream.steps_per_epoch
             if at_end and not any(entry["step"] == step and "miou" in entry for entry in known):
                 evaluate_epoch(run)  # which a killed run still owes
-            train(run, backend.batches(stream, workers, step), wish)
+            if step < stream.steps:  # MindSpore's sampler cannot start at the end
+                train(run, backend.batches(stream, workers, step), wish)
     finally:
         log.close()
         processes.leave()
