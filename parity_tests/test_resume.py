@@ -3,6 +3,7 @@
 import os
 import random
 import re
+import shutil
 import signal
 import subprocess
 
@@ -67,10 +68,25 @@ def test_killed_while_saving(moment, run_keys, undisturbed, tmp_path):
     assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")], "half-written files are cleared away"
 
 
-@pytest.mark.parametrize(
-    ("backend", "number"),
-    [("torch", signal.SIGTERM), ("mindspore", signal.SIGTERM), *([("torch", signal.SIGINT)] if FULL else [])],
-)
+@pytest.mark.parametrize("backend", ["torch", "mindspore"])
+def test_killed_before_the_last_evaluation(backend, run_keys, undisturbed, tmp_path):
+    """Nothing is left to train, but the evaluation is owed; once it is paid, nothing at all is left."""
+    want, _ = undisturbed(backend)
+    shutil.copytree(want, tmp_path / "run")
+    (tmp_path / "run/segformer_mit_b0_best.safetensors").unlink()
+    lines = (tmp_path / "run/metrics.jsonl").read_text().splitlines(keepends=True)
+    assert "miou" in lines[-1]
+    (tmp_path / "run/metrics.jsonl").write_text("".join(lines[:-1]))
+    said = run(f"backend_{backend}", run_keys | {"checkpoint_path": tmp_path / "run"})
+    assert "nothing is left to train" in said and "Evaluation Result" in said
+    assert curve(tmp_path / "run", "miou") == curve(want, "miou")
+    assert "Evaluation Result" not in run(f"backend_{backend}", run_keys | {"checkpoint_path": tmp_path / "run"})
+
+
+STOPS = [("torch", signal.SIGTERM), ("mindspore", signal.SIGTERM), ("torch", signal.SIGINT), ("mindspore", signal.SIGINT)]
+
+
+@pytest.mark.parametrize(("backend", "number"), STOPS if FULL else STOPS[:2])
 def test_asked_to_stop(backend, number, run_keys, undisturbed, tmp_path):
     want, _ = undisturbed(backend)
     configured = run_keys | {"checkpoint_path": tmp_path}
