@@ -19,6 +19,7 @@ from parity_tests.support import (
     random_masks,
     torch_learner,
 )
+from parity_tests.training_runs import FULL
 from segformer_core.config import LossConfig, OptimizerConfig, TrainingConfig
 from segformer_core.data import open_dataset
 from segformer_core.errors import ConfigError
@@ -110,7 +111,7 @@ def test_twins_take_the_same_steps(case, need_torch, need_mindspore):
             check_difference(name, difference(got[name], value), "weights after twenty steps")
 
 
-@pytest.mark.parametrize("backend", ["torch", "mindspore"])
+@pytest.mark.parametrize("backend", ["torch", "mindspore"] if FULL else ["torch"])  # the twins are held equal above
 def test_clipping_and_accumulation_are_their_definitions(backend, request):
     """AdamW's first moment after one step is a tenth of the gradient that it was given."""
     request.getfixturevalue(f"need_{backend}")
