@@ -229,7 +229,9 @@ def test_preset_of_two_files(tmp_path):
     write(weights, tmp_path / "preset", plan(weights, tmp_path / "preset", "keras_preset"))
     assert {path.name for path in (tmp_path / "preset").iterdir()} == {"model.weights.h5", "task.weights.h5"}
     assert set(loaded(tmp_path / "preset/task.weights.h5")) == {"layers/conv2d/vars/0", "layers/conv2d/vars/1"}
-    assert_equal_arrays(read(tmp_path / "preset").atoms, weights.atoms)
+    again = read(tmp_path / "preset")
+    assert_equal_arrays(again.atoms, weights.atoms)
+    assert [path.name for path in again.files] == ["model.weights.h5", "task.weights.h5"], "each is hashed once"
 
 
 def test_tensorflows_file_lists_its_layers(tmp_path):

@@ -33,7 +33,6 @@ def opened(path: Path, open_file: Open) -> Iterator[Content]:
             task = stack.enter_context(open_file(path / PRESET_TASK))
             tree |= {TASK + name: array for name, array in task.tree.items()}
             files += task.files
-            files += task.files
         yield Content(f"{content.container} in a folder", tree, content.metadata, files)
 
 
