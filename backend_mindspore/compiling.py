@@ -32,16 +32,16 @@ class Compiling:
         self.cache = config.runtime.compile_cache if graph_mode else ""
         numbers = (spec, config.optimizer, config.loss, config.training.accumulation_steps, built_in)
         self.key = (ms.__version__, world_size(), numbers, sources_hash() if self.cache else "")
-        self.known: set[str] = set()
+        self.known: set[tuple[str, tuple[int, ...] | None]] = set()
 
     @contextmanager
-    def __call__(self, what: str, shape: tuple[int, ...]) -> Iterator[None]:
-        """`what` is "training" or "inference"."""
-        if what in self.known:
+    def __call__(self, what: str, shape: tuple[int, ...] | None) -> Iterator[None]:
+        """`what` is "training" or "inference", `shape` the images', None for a graph that takes any."""
+        if (what, shape) in self.known:
             yield
             return
-        self.known.add(what)
-        size = "×".join(map(str, shape))
+        self.known.add((what, shape))
+        size = "×".join(map(str, shape)) if shape else "any size"
         self.say(f"compiling the {what} graph of mit_{self.variant} for {size} (seconds for B0, a minute or two for B5) …")
         start = time.perf_counter()
         with self._kept(what, shape):
@@ -49,7 +49,7 @@ class Compiling:
         self.say(f"compiled and run once in {time.perf_counter() - start:.1f} s")
 
     @contextmanager
-    def _kept(self, what: str, shape: tuple[int, ...]) -> Iterator[None]:
+    def _kept(self, what: str, shape: tuple[int, ...] | None) -> Iterator[None]:
         if not self.cache or what != "training" or not Path(sys.argv[0]).is_file():  # MindSpore reads the program's own file
             yield
             return

@@ -93,24 +93,32 @@ class Upsample(nn.Cell):
         self.on_cpu = on("CPU")
 
     def construct(self, x: Tensor, size: tuple[int, int]) -> Tensor:
-        if not self.on_cpu:
+        B, C, h, w = x.shape
+        if ops.is_sequence_value_unknown((h, w, *size)):  # a graph for any size
+            rows, columns = interpolation_matrix_of_any_size(h, size[0]), interpolation_matrix_of_any_size(w, size[1])
+        elif self.on_cpu:
+            rows, columns = interpolation_matrix(h, size[0]), interpolation_matrix(w, size[1])
+        else:
             wide = x.to(ms.float32) if x.dtype == ms.bfloat16 else x  # Ascend's kernel takes no bfloat16
             return ops.interpolate(wide, size=size, mode="bilinear", align_corners=False).to(x.dtype)
-        B, C, h, w = x.shape
-        rows, columns = interpolation_matrix(h, size[0]).to(x.dtype), interpolation_matrix(w, size[1]).to(x.dtype)
-        x = ops.MatMul(transpose_b=True)(ops.reshape(x, (B * C * h, w)), columns)
-        rows = ops.broadcast_to(ops.expand_dims(rows, 0), (B * C, size[0], h))
+        x = ops.MatMul(transpose_b=True)(ops.reshape(x, (B * C * h, w)), columns.to(x.dtype))
+        rows = ops.broadcast_to(ops.expand_dims(rows.to(x.dtype), 0), (B * C, size[0], h))
         return ops.reshape(ops.BatchMatMul()(rows, ops.reshape(x, (B * C, h, size[1]))), (B, C, *size))
 
 
 @ms.constexpr
 def interpolation_matrix(inputs: int, outputs: int) -> Tensor:
     """(outputs, inputs) float32: one axis of bilinear interpolation with half-pixel centres, edges repeated."""
-    centres = np.maximum((np.arange(outputs) + 0.5) * (inputs / outputs) - 0.5, 0.0)
-    low = np.minimum(centres.astype(np.int64), inputs - 1)
-    high = np.minimum(low + 1, inputs - 1)
-    share = centres - low
-    matrix = np.zeros((outputs, inputs))
-    np.add.at(matrix, (np.arange(outputs), low), 1.0 - share)
-    np.add.at(matrix, (np.arange(outputs), high), share)
-    return Tensor(matrix.astype(np.float32))
+    centres = np.clip((np.arange(outputs) + 0.5) * (inputs / outputs) - 0.5, 0.0, inputs - 1.0)
+    distances = np.abs(centres[:, None] - np.arange(inputs))
+    return Tensor(np.maximum(1.0 - distances, 0.0).astype(np.float32))
+
+
+def interpolation_matrix_of_any_size(inputs: int, outputs: int) -> Tensor:
+    """`interpolation_matrix` of numbers that are known only when the graph runs."""
+    unit = 2 * outputs  # a centre is a whole number of 1 / unit: whole numbers keep float32 from rounding it
+    centres = ops.clamp((2 * ops.arange(outputs) + 1) * inputs - outputs, 0, (inputs - 1) * unit)
+    whole, rest = centres // unit, centres % unit
+    steps = ops.expand_dims(whole, 1) - ops.arange(inputs)
+    distances = ops.abs(steps.to(ms.float32) + ops.expand_dims(rest.to(ms.float32) / unit, 1))
+    return ops.relu(1.0 - distances)

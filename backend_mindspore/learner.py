@@ -14,7 +14,9 @@ from backend_mindspore.layers import DTYPES, LEAF_NAMES
 from backend_mindspore.loss import CrossEntropy
 from backend_mindspore.model import SegFormer
 from backend_mindspore.optimizer import AdamW, LossScale
+from backend_mindspore.prediction import Prediction
 from segformer_core.config import Config
+from segformer_core.evaluation.plan import Plan
 from segformer_core.learner import Batch, Precision, Step
 from segformer_core.spec import model as spec
 from segformer_core.spec.arrays import array_specs, check_arrays
@@ -36,7 +38,10 @@ class Learner:
         self.compiling = Compiling(spec, config, (class_weights, precision), say)
         self.model = SegFormer(spec, (DTYPES[precision.inference], DTYPES[precision.training]))
         self.parameters = canonical_parameters(spec, self.model)
-        self.prediction = Prediction(self.model)
+        self.prediction = Prediction(self._logits)
+        self.logits, self.logits_of_any_shape = Logits(self.model), Logits(self.model)
+        self.logits_of_any_shape.set_inputs(Tensor(shape=[None, spec.in_channels, None, None], dtype=ms.float32))
+        self.static_graphs, self.static_shapes = len(config.evaluation.eval_scales), set[tuple[int, ...]]()
 
     @cached_property
     def training(self) -> "TrainingStep":
@@ -82,10 +87,17 @@ class Learner:
         arrays = (batch[0][samples], batch[1][samples], keep.paths[:, :, samples], keep.channels[samples])
         return tuple(Tensor(np.ascontiguousarray(array)) for array in arrays)
 
-    def predict(self, image: np.ndarray, height: int, width: int) -> np.ndarray:
+    def predict(self, images: Sequence[np.ndarray], plan: Plan) -> np.ndarray:
+        return self.prediction.labels(images, plan)
+
+    def _logits(self, x: Tensor) -> Tensor:
+        """The first shapes that are seen get a graph each, all others share one that takes any."""
         self.model.set_train(False)
-        with self.compiling("inference", image.shape):
-            return self.prediction(Tensor(image[None]), height, width).asnumpy().astype(np.uint8)
+        if x.shape not in self.static_shapes and len(self.static_shapes) < self.static_graphs:
+            self.static_shapes.add(x.shape)
+        static = x.shape in self.static_shapes
+        with self.compiling("inference", x.shape if static else None):
+            return self.logits(x) if static else self.logits_of_any_shape(x)
 
 
 class Loss(nn.Cell):
@@ -192,17 +204,15 @@ def _(finite, statistic, sound):
     return ops.depend(ops.assign(statistic, value), ops.assign(sound, value))
 
 
-class Prediction(nn.Cell):
-    """(1, 3, h, w) -> (height, width) int labels."""
+class Logits(nn.Cell):
+    """(B, 3, H, W) -> (B, K, H/4, W/4) float32."""
 
     def __init__(self, model: SegFormer):
         super().__init__()
         self.model = model
-        self.upsample = Upsample()
 
-    def construct(self, image: Tensor, height: int, width: int) -> Tensor:
-        logits = self.upsample(self.model(image).to(ms.float32), (height, width))
-        return ops.Argmax(axis=1, output_type=ms.int32)(logits)[0]
+    def construct(self, images: Tensor) -> Tensor:
+        return self.model(images).to(ms.float32)
 
 
 def canonical_parameters(spec: spec.SegFormer, model: SegFormer) -> dict[str, Parameter]:

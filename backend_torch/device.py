@@ -21,6 +21,7 @@ def connect(runtime: RuntimeConfig) -> Backend:
     device = torch.device(device_name(runtime, torch.cuda.device_count(), id_))
     if device.type == "cuda":
         torch.cuda.set_device(device)
+        torch.backends.cudnn.allow_tf32 = False  # fp32 is fp32: convolutions would keep ten bits of their inputs
     precision = precisions(runtime, device.type == "cuda", device.type == "cuda" and torch.cuda.is_bf16_supported())
     processes = join(device) if launched() else ALONE
     return Backend(

@@ -12,7 +12,9 @@ from backend_torch.layers import DTYPES
 from backend_torch.loss import CrossEntropy
 from backend_torch.model import SegFormer
 from backend_torch.optimizer import AdamW, LossScale
+from backend_torch.prediction import Prediction
 from segformer_core.config import Config
+from segformer_core.evaluation.plan import Plan
 from segformer_core.learner import Batch, Precision, Step
 from segformer_core.spec import model as spec
 from segformer_core.spec.arrays import check_arrays
@@ -31,7 +33,7 @@ class Learner:
     ):
         self.spec, self.device = spec, device
         self.model = SegFormer(spec, (DTYPES[precision.inference], DTYPES[precision.training])).to(device)
-        self.upsample = Upsample()
+        self.prediction = Prediction(self._logits, device)
         self.loss = Loss(self.model, CrossEntropy(config.loss, class_weights)).to(device)
         self.reduced_loss = self.loss
         if world_size() > 1:
@@ -101,11 +103,12 @@ class Learner:
         arrays = (batch[0][samples], batch[1][samples], keep.paths[:, :, samples], keep.channels[samples])
         return tuple(self._tensor(array) for array in arrays)
 
-    @torch.inference_mode()
-    def predict(self, image: np.ndarray, height: int, width: int) -> np.ndarray:
+    def predict(self, images: Sequence[np.ndarray], plan: Plan) -> np.ndarray:
+        return self.prediction.labels(images, plan)
+
+    def _logits(self, images: Tensor) -> Tensor:
         self.model.eval()
-        logits = self.model(self._tensor(image[None])).float()
-        return self.upsample(logits, (height, width))[0].argmax(0).to(torch.uint8).cpu().numpy()
+        return self.model(images).float()
 
     def _tensor(self, array: np.ndarray) -> Tensor:
         return torch.from_numpy(np.ascontiguousarray(array)).to(self.device, non_blocking=True)

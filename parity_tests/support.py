@@ -7,6 +7,7 @@ import numpy as np
 
 from parity_tests.tolerances import tolerance
 from segformer_core.config import Config, OptimizerConfig, RuntimeConfig
+from segformer_core.evaluation.plan import Plan, View
 from segformer_core.learner import Batch, Learner
 from segformer_core.spec.arrays import array_specs
 from segformer_core.spec.model import SegFormer
@@ -15,7 +16,7 @@ from segformer_core.training.schedule import SMALLEST_WEIGHT, parameter_groups
 
 DEVICE = os.environ.get("SEGFORMER_DEVICE", "CPU")
 MODES = ("graph", "pynative")
-CONFIG = Config(runtime=RuntimeConfig(device_target=DEVICE))
+CONFIG = Config(runtime=RuntimeConfig(device_target=DEVICE, precision="fp32"))
 MEASURED: dict[str, float] = {}
 """Largest difference that passed in this session, by rung."""
 
@@ -75,13 +76,19 @@ def mindspore_learner(
 
 
 def _learner(connect, spec, arrays, config, options) -> Learner:
-    learner = connect(config.runtime).learner(spec, config, options.pop("class_weights", None), print)
+    learner = connect(config.runtime).learner(spec, config, options.pop("class_weights", None), options.pop("say", print))
     assert not options, options
     learner.load_arrays(arrays)
     return learner
 
 
 LEARNERS = {"torch": torch_learner, "mindspore": mindspore_learner}
+
+
+def predict(learner: Learner, image: np.ndarray, height: int, width: int) -> np.ndarray:
+    """(C, h, w) -> (height, width) uint8: the whole image, at one scale."""
+    size = image.shape[1:]
+    return learner.predict([image[None]], Plan((height, width), (View(size, size),)))[0]
 
 
 def logits(learner: Learner, images: np.ndarray) -> np.ndarray:

@@ -16,7 +16,7 @@ from segformer_core.data import cityscapes, open_dataset
 from segformer_core.data.conversion import convert, convert_all, find_polygons
 from segformer_core.data.dataset import read_image, read_label, read_pair
 from segformer_core.data.folder import read_classes
-from segformer_core.data.pipeline import GuardedStream, TrainingStream, network_image, prefetch, raise_message
+from segformer_core.data.pipeline import GuardedStream, TrainingStream, prefetch, raise_message
 from segformer_core.errors import ConfigError, DataError
 
 DATA = DataConfig(base_size=(64, 96), crop_size=(48, 64))
@@ -281,15 +281,3 @@ def test_prefetch_keeps_the_order_and_raises_in_place(workers):
     with pytest.raises(ZeroDivisionError):
         for expected in range(30):
             assert next(results) == half(expected)
-
-
-@pytest.mark.parametrize(("size", "network"), [((1, 1), (64, 64)), ((2, 2000), (32, 96)), ((2000, 2), (96, 32))])
-def test_network_image_is_never_too_small_for_the_network(size, network):
-    assert network_image(np.zeros((*size, 3), np.uint8), DataConfig(base_size=(64, 96))).shape == (3, *network)
-
-
-def test_network_image_keeps_the_ratio():
-    image = np.full((100, 200, 3), (10, 20, 30), np.uint8)
-    inputs = network_image(image, DataConfig(base_size=(64, 96)))
-    assert inputs.shape == (3, 48, 96) and inputs.dtype == np.float32
-    assert inputs[:, 5, 5] == pytest.approx([(10 - 123.675) / 58.395, (20 - 116.28) / 57.12, (30 - 103.53) / 57.375])

@@ -1,6 +1,7 @@
 """Evaluation with a learner whose answers are known."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -9,14 +10,17 @@ import pytest
 
 from segformer_core.config import DataConfig, EvaluationConfig
 from segformer_core.data.dataset import Classes, Dataset, Item
-from segformer_core.data.pipeline import network_image
 from segformer_core.errors import DataError
 from segformer_core.evaluation.evaluate import evaluate
 from segformer_core.evaluation.metrics import confusion_matrix, scores
+from segformer_core.evaluation.plan import Plan
 from segformer_core.evaluation.report import evaluation_table
+from segformer_core.segmenter import Segmenter, network_image
+from segformer_core.spec.model import segformer
 
 CLASSES = Classes(("sky", "road", "car", "tram"), ((9, 9, 9), (99, 9, 99), (0, 0, 99), (0, 99, 0)))
 SIZES = ((30, 50), (64, 33), (41, 41), (20, 90), (55, 20))
+SPEC = segformer("b0", class_count=4)
 DATA = DataConfig(base_size=(32, 64), dataset_num_parallel_workers=2)
 
 
@@ -25,11 +29,13 @@ class KnownAnswers:
 
     def __init__(self, answers: list[np.ndarray]):
         self.answers = answers
-        self.asked: list[tuple[np.ndarray, int, int]] = []
+        self.asked: list[tuple[np.ndarray, Plan]] = []
+        self.batches: list[int] = []
 
-    def predict(self, image: np.ndarray, height: int, width: int) -> np.ndarray:
-        self.asked.append((image, height, width))
-        return self.answers[len(self.asked) - 1]
+    def predict(self, images: list[np.ndarray], plan: Plan) -> np.ndarray:
+        self.batches.append(len(images[0]))
+        self.asked += [(image, plan) for image in images[0]]
+        return np.stack(self.answers[len(self.asked) - len(images[0]) : len(self.asked)])
 
 
 @pytest.fixture
@@ -50,10 +56,11 @@ def truths(dataset: Dataset) -> list[np.ndarray]:
     return [cv2.imread(str(item.label), cv2.IMREAD_UNCHANGED) for item in dataset.items]
 
 
-def run(dataset: Dataset, answers: list[np.ndarray], interval: int = 2, workers: int = 2):
+def run(dataset: Dataset, answers: list[np.ndarray], workers: int = 2, **keys):
     learner, lines = KnownAnswers(answers), []
     data = DataConfig(base_size=DATA.base_size, dataset_num_parallel_workers=workers)
-    result = evaluate(learner, dataset, data, EvaluationConfig(eval_log_interval=interval), lines.append, "b0_12.ckpt")
+    evaluation = EvaluationConfig(**{"eval_log_interval": 2} | keys)
+    result = evaluate(Segmenter(learner, SPEC, data, evaluation), dataset, lines.append, "b0_12.ckpt")
     return result, learner, lines
 
 
@@ -71,7 +78,19 @@ def test_known_answers_get_their_scores(dataset: Dataset, workers: int) -> None:
     np.testing.assert_array_equal(result.counts, confusion_matrix(everything, answered, 4))
     assert result.scores.miou == scores(result.counts).miou
     assert 0.5 < result.scores.miou < 0.9
-    assert [asked[1:] for asked in learner.asked] == list(SIZES)
+    assert [plan.size for _, plan in learner.asked] == list(SIZES)
+    for index, (truth, answer) in enumerate(zip(truths(dataset), answers, strict=True)):
+        assert result.image_scores[index] == scores(confusion_matrix(truth, answer, 4)).miou
+
+
+@pytest.mark.parametrize(("batch_size", "batches"), [(1, [1] * 6), (2, [2, 1, 2, 1]), (8, [2, 1, 3])])
+def test_images_of_one_size_go_through_the_network_together(dataset: Dataset, batch_size: int, batches: list[int]) -> None:
+    item = dataset.items
+    dataset = replace(dataset, items=(item[0], item[0], item[1], item[2], item[2], item[2]))
+    answers = [truth % 255 for truth in truths(dataset)]
+    result, learner, _ = run(dataset, answers, eval_batch_size=batch_size)
+    assert learner.batches == batches
+    assert result.scores.miou == 1.0 and (result.image_scores == 1.0).all()
 
 
 def test_perfect_answers_score_one_although_a_class_is_absent(dataset: Dataset) -> None:
@@ -84,9 +103,9 @@ def test_perfect_answers_score_one_although_a_class_is_absent(dataset: Dataset) 
 
 def test_the_network_sees_the_fitted_normalised_image(dataset: Dataset) -> None:
     _, learner, _ = run(dataset, [truth % 255 for truth in truths(dataset)])
-    for item, (image, _, _) in zip(dataset.items, learner.asked, strict=True):
+    for item, (image, plan) in zip(dataset.items, learner.asked, strict=True):
         rgb = cv2.imread(str(item.image))[..., ::-1]
-        np.testing.assert_array_equal(image, network_image(np.ascontiguousarray(rgb), DATA))
+        np.testing.assert_array_equal(image, network_image(np.ascontiguousarray(rgb), plan.views[0], DATA))
     assert [asked[0].shape for asked in learner.asked] == [
         (3, 32, 53), (3, 62, 32), (3, 32, 32), (3, 32, 64), (3, 64, 32)
     ]  # fmt: skip

@@ -13,7 +13,6 @@ import pytest
 from parity_tests.training_runs import EPOCHS, FULL, STEPS, assert_same_run, curve, finished, run, saved, start
 
 KILLS = {"torch": 20, "mindspore": 20} if FULL else {"torch": 3, "mindspore": 1}
-LAST = f"segformer_mit_b0_{EPOCHS}.safetensors"
 
 
 @pytest.mark.parametrize("backend", ["torch", "mindspore"])
@@ -109,24 +108,34 @@ def test_asked_to_stop(backend, number, run_keys, undisturbed, tmp_path):
 @pytest.mark.parametrize(("first", "second"), [("torch", "mindspore"), *([("mindspore", "torch")] if FULL else [])])
 def test_a_run_continues_in_the_other_framework(first, second, run_keys, undisturbed, tmp_path):
     """Within what the undisturbed runs of the two differ by: rounding, which training amplifies alike."""
+    epochs = 2 * EPOCHS if FULL else EPOCHS
+    half = 2 * (epochs // 2)  # steps: two an epoch
+    configured = run_keys | {"epoch_size": epochs, "checkpoint_path": tmp_path / "mixed", "keep_checkpoints": 0}
     folders = {backend: undisturbed(backend)[0] for backend in ("torch", "mindspore")}
-    configured = run_keys | {"checkpoint_path": tmp_path, "keep_checkpoints": 0}
+    if FULL:
+        folders = {backend: tmp_path / backend for backend in folders}
+        for backend, folder in folders.items():
+            run(f"backend_{backend}", configured | {"checkpoint_path": folder})
     run(f"backend_{first}", configured)
-    for path in [tmp_path / LAST, tmp_path / f"segformer_mit_b0_{EPOCHS - 1}.safetensors", *tmp_path.glob("*_best.*")]:
-        path.unlink()
-    (tmp_path / "segformer_mit_b0_3.safetensors").unlink()
+    for path in (tmp_path / "mixed").glob("*.safetensors"):
+        label = path.stem.rpartition("_")[2]
+        if label == "best" or 2 * int(label) > half:
+            path.unlink()
     said = run(f"backend_{second}", configured)
-    assert f"after step 4 of {STEPS}" in said
+    assert f"after step {half} of {2 * epochs}" in said
     losses = {backend: curve(folder, "loss") for backend, folder in folders.items()}
-    found = curve(tmp_path, "loss")
+    found = curve(tmp_path / "mixed", "loss")
     assert found.keys() == losses[first].keys()
     apart = max(abs(losses["torch"][step] - losses["mindspore"][step]) for step in found)
     mixed = max(abs(found[step] - losses[first][step]) for step in found)
-    print(f"{first} then {second}: {mixed:.2g} from {first} alone; the two alone are {apart:.2g} apart")
+    rest = 2 * epochs - half
+    print(f"{half} steps {first}, {rest} {second}: {mixed:.2g} from {first} alone; the two alone are {apart:.2g} apart")
     assert mixed <= max(3 * apart, 1e-5)
-    assert {step: found[step] for step in (2, 4)} == {step: losses[first][step] for step in (2, 4)}
-    arrays, wanted = saved(tmp_path / LAST)[0], saved(folders[first] / LAST)[0]
-    assert arrays["optimizer.steps"] == wanted["optimizer.steps"] == STEPS
+    before = [step for step in found if step <= half]
+    assert {step: found[step] for step in before} == {step: losses[first][step] for step in before}
+    last = f"segformer_mit_b0_{epochs}.safetensors"
+    arrays, wanted = saved(tmp_path / "mixed" / last)[0], saved(folders[first] / last)[0]
+    assert arrays["optimizer.steps"] == wanted["optimizer.steps"] == 2 * epochs
     assert np.abs(arrays["decode_head.linear_pred.weight"] - wanted["decode_head.linear_pred.weight"]).max() < 1e-3
 
 

@@ -1,11 +1,13 @@
 """The commands, written once for both backends: `python -m backend_torch.train` and its siblings end up here."""
 
+import json
 import os
 import signal
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime, timezone
 from functools import partial
 from pathlib import Path
 
@@ -14,12 +16,19 @@ import numpy as np
 from segformer_core.config import Config, RuntimeConfig, TrainingConfig, help_text, load_config
 from segformer_core.data import open_dataset
 from segformer_core.data.dataset import Classes, Dataset
+from segformer_core.data.image_file import quiet_decoders
 from segformer_core.data.pipeline import TrainingStream
 from segformer_core.errors import ConfigError, DataError, TrainingError, UserError
-from segformer_core.evaluation.evaluate import evaluate
-from segformer_core.files import writable_directory
-from segformer_core.inference import find_images, infer
-from segformer_core.learner import Backend, Learner, Processes
+from segformer_core.evaluation.evaluate import evaluate, forget, label
+from segformer_core.evaluation.examples import worst_and_best
+from segformer_core.evaluation.page import page
+from segformer_core.evaluation.result import result
+from segformer_core.evaluation.submission import Submission
+from segformer_core.files import writable_directory, write_text
+from segformer_core.inference import Incomplete, infer
+from segformer_core.learner import Backend, Processes
+from segformer_core.segmenter import Segmenter
+from segformer_core.sources import find_sources
 from segformer_core.spec.arrays import init_arrays, parameter_count
 from segformer_core.spec.model import SegFormer, segformer
 from segformer_core.training.checkpoint import Checkpoint, Checkpoints
@@ -28,10 +37,13 @@ from segformer_core.training.interrupt import Stopped, stop_wish
 from segformer_core.training.log import Log
 from segformer_core.training.loop import Run, evaluate_epoch, train
 from segformer_core.weights.loading import load_pretrained, load_weights
+from segformer_core.weights.store import sha256
+
+RESULT, PAGE = "result.json", "report.html"
 
 Connect = Callable[[RuntimeConfig], Backend]
 
-DONE, USERS_MISTAKE, SIGNALLED = 0, 2, 128
+DONE, INCOMPLETE, USERS_MISTAKE, SIGNALLED = 0, 1, 2, 128
 """Exit codes; the last plus the signal's number, as a shell has it."""
 
 
@@ -44,7 +56,7 @@ def main(command: str, connect: Connect, arguments: Sequence[str]) -> int:
         COMMANDS[command](load_config(arguments), connect)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
-        return USERS_MISTAKE
+        return INCOMPLETE if isinstance(error, Incomplete) else USERS_MISTAKE
     except Stopped as stopped:
         return SIGNALLED + stopped.signal_number
     except KeyboardInterrupt:
@@ -87,7 +99,8 @@ def train_command(config: Config, connect: Connect) -> None:
 
     evaluate_now = None
     if validation is not None:
-        evaluate_now = partial(_miou, learner, validation, config, log, processes)
+        segmenter = Segmenter(learner, spec, config.data, config.evaluation)
+        evaluate_now = partial(_miou, segmenter, validation, log, processes)
     run = Run(learner, spec, stream, config, checkpoints, evaluate_now, log, processes, step)
     cores = os.cpu_count() or 1  # MindSpore refuses more workers than there are
     workers = min(config.data.dataset_num_parallel_workers, cores, len(stream))
@@ -147,32 +160,49 @@ def describe_stream(stream: TrainingStream, config: Config, processes: Processes
     return sentence + (f", in {parts} accumulated batches of {share // parts}" if parts > 1 else "")
 
 
-def _miou(learner: Learner, dataset: Dataset, config: Config, log: Log, processes: Processes, name: str) -> float:
-    return evaluate(learner, dataset, config.data, config.evaluation, log, name, processes).scores.miou
+def _miou(segmenter: Segmenter, dataset: Dataset, log: Log, processes: Processes, name: str) -> float:
+    return evaluate(segmenter, dataset, log, name, processes).scores.miou
 
 
 def evaluate_command(config: Config, connect: Connect) -> None:
-    """Score a weight file on the validation images."""
+    """Score a weight file on the images of eval_split: table, result.json and, where asked for, a page and a submission."""
     start = time.perf_counter()
-    spec = network(config)
-    dataset = open_dataset(config.data.data_path, "val", config.data.dataset_file)
+    spec, evaluation = network(config), config.evaluation
+    unlabelled = evaluation.eval_split == "test" and bool(evaluation.save_submission)  # the server keeps those labels
+    dataset = open_dataset(config.data.data_path, evaluation.eval_split, config.data.dataset_file, with_labels=not unlabelled)
     check_classes(dataset.classes, spec)
-    path = required(config.evaluation.eval_ckpt_path, "eval_ckpt_path")
-    learner, log, processes = loaded(path, spec, config, connect)
-    evaluate(learner, dataset, config.data, config.evaluation, log, Path(path).name, processes)
-    processes.leave()
+    path = required(evaluation.eval_ckpt_path, "eval_ckpt_path")
+    output = writable_directory(Path(evaluation.eval_output_path))
+    page_folder = writable_directory(Path(evaluation.report)) if evaluation.report else None
+    submission = Submission(Path(evaluation.save_submission), dataset) if evaluation.save_submission else None
+    segmenter, backend, log, weights = loaded(path, spec, config, connect)
+    keep = submission.write if submission else forget
+    if unlabelled:
+        label(segmenter, dataset, log, backend.processes, keep)
+    else:
+        evaluated = evaluate(segmenter, dataset, log, Path(path).name, backend.processes, keep)
+        if backend.processes.first:
+            content = result(evaluated, dataset, config, weights, backend, datetime.now(timezone.utc))
+            log(f"result: {write_text(output / RESULT, json.dumps(content, indent=1))}")
+            if page_folder:
+                examples = worst_and_best(segmenter, dataset, evaluated)
+                log(f"report: {write_text(page_folder / PAGE, page(content, dataset.classes, *examples))}")
+    if submission and backend.processes.first:
+        log(f"submission: {submission.finish()}")
+    backend.processes.leave()
     log(f"all eval process done, cost:{time.perf_counter() - start:.0f}s")
 
 
 def infer_command(config: Config, connect: Connect) -> None:
-    """Paint masks for every image of a dataset, a folder or one file."""
-    spec = network(config)
-    images, classes = find_images(config.data.data_path, config.data.dataset_file)
+    """Paint masks for every image and video that data_path names. Raises Incomplete if some could not be read."""
+    quiet_decoders()
+    spec, output = network(config), Path(config.inference.infer_output_path)
+    sources, classes = find_sources(config.data.data_path, config.data.dataset_file, output)
     check_classes(classes, spec)
-    writable_directory(Path(config.inference.infer_output_path))
+    writable_directory(output)
     path = required(config.inference.infer_ckpt_path, "infer_ckpt_path")
-    learner, log, _ = loaded(path, spec, config, connect)
-    infer(learner, images, classes, config.data, config.inference, log)
+    segmenter, _, log, _ = loaded(path, spec, config, connect)
+    infer(segmenter, sources, classes, config.inference, log)
 
 
 COMMANDS = {"train": train_command, "evaluate": evaluate_command, "infer": infer_command}
@@ -192,8 +222,8 @@ def network(config: Config) -> SegFormer:
     )
 
 
-def loaded(path: str, spec: SegFormer, config: Config, connect: Connect) -> tuple[Learner, Log, Processes]:
-    """A learner that holds the weights of `path`, announced."""
+def loaded(path: str, spec: SegFormer, config: Config, connect: Connect) -> tuple[Segmenter, Backend, Log, dict[str, str]]:
+    """A network with the weights of `path`, announced; and what a result says of the weights."""
     arrays, source = load_weights(path, spec)
     backend = connect(config.runtime)
     log = Log(quiet=not backend.processes.first)
@@ -201,7 +231,8 @@ def loaded(path: str, spec: SegFormer, config: Config, connect: Connect) -> tupl
     learner.load_arrays(arrays)
     log(describe(spec, backend))
     log(source)
-    return learner, log, backend.processes
+    weights = {"path": path, "sha256": sha256(arrays), "network": config.model.backbone, "source": source}
+    return Segmenter(learner, spec, config.data, config.evaluation), backend, log, weights
 
 
 def describe(spec: SegFormer, backend: Backend) -> str:

@@ -117,18 +117,30 @@ class EvaluationConfig:
     eval_start_epoch: int = key(0, "first epoch to evaluate", low=0)
     eval_interval: int = key(1, "epochs between evaluations; the last epoch is always evaluated", low=1)
     eval_ckpt_path: str = key("", "weight file to evaluate")
+    eval_output_path: str = key("./eval_result/", "folder for result.json")
+    eval_split: str = key("val", "which images; test, with save_submission, needs no labels", choices=("train", "val", "test"))
     eval_log_interval: int = key(100, "images between log lines", low=1)
+    eval_batch_size: int = key(1, "images of one size that go through the network together", low=1)
+    eval_mode: str = key("whole", "what the network sees of an image, in infer too", choices=("whole", "slide"))
+    eval_crop_size: tuple[int, int] = key((1024, 1024), "height, width of a sliding window", low=32)
+    eval_stride: tuple[int, int] = key((768, 768), "rows, columns from one sliding window to the next", low=1)
+    eval_scales: tuple[float, ...] = key(
+        (1.0,), "scales of base_size whose class probabilities are averaged, in infer too", low=0.01
+    )
+    eval_flip: bool = key(False, "average each scale with the mirrored image's, in infer too")
+    report: str = key("", "folder for report.html, a page of figures and pictures; empty: none")
+    save_submission: str = key("", "folder for labelIds PNGs and a zip as the Cityscapes server takes them; empty: none")
 
 
 @dataclass(frozen=True)
 class InferenceConfig:
     infer_ckpt_path: str = key("", "weight file for inference")
     infer_output_path: str = key("./infer_result/", "folder for the results")
-    infer_copy_original_img: bool = key(True, "copy the image beside the results")
-    infer_save_gray_img: bool = key(True, "save the class indices")
+    infer_copy_original_img: bool = key(True, "copy the image, but no video, beside the results")
+    infer_save_gray_img: bool = key(True, "save the class indices, of a video as an mkv without loss")
     infer_save_color_img: bool = key(True, "save the classes' colours")
     infer_save_overlap_img: bool = key(True, "save the colours over the image")
-    infer_log_interval: int = key(100, "images between log lines", low=1)
+    infer_log_interval: int = key(100, "images, or frames of a video, between log lines", low=1)
 
 
 @dataclass(frozen=True)
@@ -172,10 +184,21 @@ def load_config(arguments: Sequence[str]) -> Config:
             for name, group in GROUPS.items()
         }
     )
+    _check_together(config)
+    return config
+
+
+def _check_together(config: Config) -> None:
+    """Raise ConfigError for values that do not fit each other."""
     low, high = config.data.scale_range
     if low > high:
         raise ConfigError(f"scale_range is [{low}, {high}]; expected the smaller scale first")
-    return config
+    crop, stride = config.evaluation.eval_crop_size, config.evaluation.eval_stride
+    if stride[0] > crop[0] or stride[1] > crop[1]:
+        raise ConfigError(
+            f"eval_stride is {list(stride)} and eval_crop_size {list(crop)}: pixels between the windows would have no label; "
+            "expected a stride no larger than the crop"
+        )
 
 
 def flat(config: Config) -> dict[str, Any]:
@@ -299,8 +322,10 @@ def _checked(name: str, value: Any, source: str) -> Any:
     wanted = item.type
     parts = typing.get_args(wanted)
     if parts:
-        if not isinstance(value, list | tuple) or len(value) != len(parts):
+        if not isinstance(value, list | tuple) or not value or ... not in parts and len(value) != len(parts):
             raise ConfigError(f"{name} in {source} is {value!r}; expected {_described(wanted)}")
+        if ... in parts:
+            parts = parts[:1] * len(value)
         return tuple(_scalar(item, part, entry, value, source) for part, entry in zip(parts, value, strict=True))
     return _scalar(item, wanted, value, value, source)
 
@@ -335,7 +360,8 @@ def _scalar(item: Field, wanted: Any, value: Any, shown: Any, source: str) -> An
 def _described(wanted: Any) -> str:
     names = {int: "a whole number", float: "a number", bool: "True or False", str: "text"}
     parts = typing.get_args(wanted)
-    return f"a list of {len(parts)} ({names[parts[0]]} each)" if parts else names[wanted]
+    length = "" if ... in parts else f" of {len(parts)}"
+    return f"a list{length} ({names[parts[0]]} each)" if parts else names[wanted]
 
 
 def _shown(default: Any) -> str:

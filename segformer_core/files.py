@@ -27,6 +27,12 @@ def atomic_write(path: Path, write: Callable[[Path], object]) -> None:
         raise UserError(f"cannot write {path}: {why}; free some space or choose another folder") from error
 
 
+def write_text(path: Path, text: str) -> Path:
+    """Write UTF-8, atomically. Raises UserError."""
+    atomic_write(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+    return path
+
+
 def temporary_name(path: Path, writer: int | str) -> Path:
     """Where the process of number `writer` fills what becomes `path`."""
     return path.with_name(f".{path.stem}.{writer}{path.suffix}")

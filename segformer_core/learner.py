@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Protocol, SupportsFloat
 
 import numpy as np
 
+from segformer_core.evaluation.plan import Plan
 from segformer_core.training.masks import KeepMasks
 
 if TYPE_CHECKING:
@@ -61,8 +62,19 @@ class Step:
     skipped: SupportsFloat = 0.0
 
 
-class Learner(Protocol):
-    """One network on one device, with its optimizer."""
+class Predictor(Protocol):
+    """One network on one device."""
+
+    def predict(self, images: Sequence[np.ndarray], plan: Plan) -> np.ndarray:
+        """(B, 3, *canvas) float32 normalised RGB for each view -> (B, *size) uint8 labels.
+
+        A view's logits, or with windows the mean over them of the logits at the canvas' resolution, are resized to the plan's
+        size; then the arg-max is taken, of the softmax summed over views and mirror images where the plan averages.
+        """
+
+
+class Learner(Predictor, Protocol):
+    """A network with its optimizer."""
 
     def arrays(self) -> dict[str, np.ndarray]:
         """A copy of every array of the spec, under its canonical name."""
@@ -81,9 +93,6 @@ class Learner(Protocol):
 
         The batch is this process's share; its gradients are taken in `accumulation_steps` parts and summed over the processes.
         """
-
-    def predict(self, image: np.ndarray, height: int, width: int) -> np.ndarray:
-        """(3, h, w) float32 normalised RGB -> (height, width) uint8 labels: the logits are resized, then their arg-max taken."""
 
 
 @dataclass(frozen=True)

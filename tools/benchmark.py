@@ -2,7 +2,7 @@
 
 Each contestant has a process of its own (they would share oneDNN's settings otherwise); the runs are interleaved, so that a
 noisy machine disturbs all alike. Inference is image to label map at the image's size, a training step forward, backward and
-AdamW. Prints medians, ratios and peak memory; --json keeps every single time.
+AdamW. Prints medians, ratios and peak memory (on CUDA the device's); --json keeps every single time.
 """
 
 import argparse
@@ -15,14 +15,17 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from segformer_core.config import Config, RuntimeConfig
+from segformer_core.config import PRECISIONS, Config, RuntimeConfig
 from segformer_core.errors import UserError
+from segformer_core.evaluation.plan import make_plan
 from segformer_core.spec.arrays import init_arrays
 from segformer_core.spec.model import VARIANTS, segformer, variant_name
 from segformer_core.training.masks import draw_keep_masks
@@ -44,6 +47,7 @@ def main() -> int:
     parser.add_argument("--tasks", nargs="+", choices=TASKS, default=TASKS)
     parser.add_argument("--rounds", type=int, default=7, help="timed runs of each")
     parser.add_argument("--device_target", default="CPU", help="CPU, CUDA or Ascend")
+    parser.add_argument("--precision", default="fp32", choices=PRECISIONS, help="of products and convolutions")
     parser.add_argument("--json", type=Path, help="file for every single time")
     parser.add_argument("--work", nargs=2, help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -73,7 +77,8 @@ def race(options: argparse.Namespace) -> None:
             results.append(row | {"median": statistics.median(times[name])})
             racer.stop()
     height, width = options.size
-    title = f"mit_{variant_name(options.variant)} {height}×{width}, batch {options.batch} in training, {options.device_target}"
+    network = f"mit_{variant_name(options.variant)} {height}×{width}"
+    title = f"{network}, batch {options.batch} in training, {options.precision} on {options.device_target}"
     print(f"{title}; {platform.machine()}, {os.cpu_count()} cores, {options.rounds} rounds\n")
     print(f"{'task':<10} {'contestant':<13} {'median s':>9} {'min s':>7} {'max s':>7} {'× torch':>8} {'peak GB':>8}")
     for row in results:
@@ -119,22 +124,32 @@ def work(options: argparse.Namespace, name: str, task: str) -> None:
     run = make(options, name, task)
     for question in sys.stdin:
         if question.strip() == "peak":
-            print("answer", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6, flush=True)
+            print("answer", peak_gb(options), flush=True)
         else:
             start = time.perf_counter()
             run()
             print("answer", time.perf_counter() - start, flush=True)
 
 
+def peak_gb(options: argparse.Namespace) -> float:
+    """Of the device's memory that tensors took on CUDA, else of this process' resident memory."""
+    if options.device_target == "CUDA":
+        import torch
+
+        return torch.cuda.max_memory_allocated() / 1e9
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+
+
 def twin_runner(options: argparse.Namespace, name: str, task: str) -> Callable[[], object]:
     connect = __import__(f"backend_{name}.device", fromlist=["connect"]).connect
-    config = Config(runtime=RuntimeConfig(device_target=options.device_target))
+    config = Config(runtime=RuntimeConfig(device_target=options.device_target, precision=options.precision))
     spec = segformer(options.variant)
     learner = connect(config.runtime).learner(spec, config, None, print)
     learner.load_arrays(init_arrays(spec, 0))
     images, labels = batch(options)
     if task == "inference":
-        return lambda: learner.predict(images[0], *options.size)
+        plan = make_plan(tuple(options.size), replace(config.data, base_size=tuple(options.size)), config.evaluation)
+        return lambda: learner.predict([images[:1]], plan)
     masks = draw_keep_masks(spec, 0, 0, range(options.batch))
     rates = [1e-6 * group.learning_rate_factor for group in parameter_groups(spec, config.optimizer)]
     return lambda: float(learner.step((images, labels), masks, rates).loss)
@@ -154,16 +169,20 @@ def transformers_runner(options: argparse.Namespace, name: str, task: str) -> Ca
     )
     device = torch.device("cpu" if options.device_target == "CPU" else "cuda")
     model = SegformerForSemanticSegmentation(config).to(device)
-    images, labels = (torch.from_numpy(array).to(device) for array in batch(options))
+    images, labels = batch(options)
+    dtype = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}[options.precision]
+    autocast = partial(torch.autocast, device.type, dtype, enabled=options.precision != "fp32")
 
     def predict() -> np.ndarray:
         with torch.inference_mode():
-            logits = model(images[:1]).logits
+            with autocast():
+                logits = model(torch.from_numpy(images[:1]).to(device)).logits.float()
             logits = torch.nn.functional.interpolate(logits, tuple(options.size), mode="bilinear", align_corners=False)
             return logits[0].argmax(0).to(torch.uint8).cpu().numpy()
 
     def step() -> float:
-        loss = model(images, labels=labels.long()).loss
+        with autocast():
+            loss = model(torch.from_numpy(images).to(device), labels=torch.from_numpy(labels).to(device).long()).loss
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         optimizer.step()

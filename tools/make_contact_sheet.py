@@ -14,8 +14,8 @@ from segformer_core.data.dataset import Classes, Item, read_label, read_pair
 from segformer_core.errors import DataError, UserError
 from segformer_core.evaluation.metrics import confusion_matrix, scores
 from segformer_core.files import writable_directory
-from segformer_core.inference import GRAY, write_png
-from segformer_core.pictures import SheetRow, contact_sheet
+from segformer_core.inference import GRAY
+from segformer_core.pictures import SheetRow, contact_sheet, write_png
 
 
 def main() -> int:

@@ -6,13 +6,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from segformer_core.data.image_file import PNG, decode, read_bytes, read_image
+from segformer_core.data.image_file import is_complete as is_complete
 from segformer_core.errors import DataError
 
 IGNORED = 255
 """The label, everywhere in the project, of a pixel that counts neither in the loss nor in a score."""
 
-PNG, PNG_END = b"\x89PNG\r\n\x1a\n", b"IEND\xaeB`\x82"
-JPEG, JPEG_SCAN, JPEG_END = b"\xff\xd8\xff", b"\xff\xda", b"\xff\xd9"
 PNG_DEPTH = slice(24, 25)
 """Where a PNG's header holds its bits a channel."""
 
@@ -55,17 +55,12 @@ class Dataset:
         return len(self.items)
 
 
-def read_image(path: Path) -> np.ndarray:
-    """(H, W, 3) uint8 RGB. Raises DataError for a missing, truncated or undecodable file."""
-    return cv2.cvtColor(_decode(path, _read(path), cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
-
-
 def read_label(path: Path, classes: Classes) -> np.ndarray:
     """(H, W) uint8: class indices, 255 where ignored. Raises DataError for any other value, or if it is not 8-bit gray."""
-    data = _read(path)
+    data = read_bytes(path)
     if data.startswith(PNG) and data[PNG_DEPTH] in (b"\1", b"\2", b"\4"):  # cv2 stretches these to 0..255: 1 of 1 bit becomes 255
         raise DataError(f"{path} has {data[PNG_DEPTH][0]} bits a pixel; a label image holds 8: save it as 8-bit gray")
-    label = _decode(path, data, cv2.IMREAD_UNCHANGED)
+    label = decode(path, data, cv2.IMREAD_UNCHANGED)
     if label.ndim != 2 or label.dtype != np.uint8:
         raise DataError(
             f"{path} is {label.dtype} with {1 if label.ndim == 2 else label.shape[2]} channels; a label image holds one class "
@@ -86,41 +81,18 @@ def read_label(path: Path, classes: Classes) -> np.ndarray:
 
 
 def read_pair(item: Item, classes: Classes) -> tuple[np.ndarray, np.ndarray]:
-    """Image and labels of equal height and width. Raises DataError."""
+    """Image and labels of equal height and width. Raises DataError.
+
+    An image whose EXIF data turn it is taken as shown, which is how annotation tools show it to the one who labels, unless only
+    the pixels as stored have the labels' size.
+    """
     assert item.label is not None
     image, label = read_image(item.image), read_label(item.label, classes)
+    if image.shape[:2] != label.shape and (stored := read_image(item.image, as_stored=True)).shape[:2] == label.shape:
+        image = stored
     if image.shape[:2] != label.shape:
         raise DataError(
             f"{item.label} is {label.shape[0]}×{label.shape[1]} pixels and its {item.image} {image.shape[0]}×{image.shape[1]}; "
             "expected the same size"
         )
     return image, label
-
-
-def is_complete(data: bytes) -> bool:
-    """Whether the bytes of an image file reach its end; cv2 decodes a truncated PNG or JPEG without a word.
-
-    A JPEG may go on after its end (cameras append data), and holds another end in a thumbnail before its own scan.
-    """
-    if data.startswith(PNG):
-        return PNG_END in data[-64:]
-    if data.startswith(JPEG):
-        return data.rfind(JPEG_END) > data.rfind(JPEG_SCAN)
-    return bool(data)
-
-
-def _read(path: Path) -> bytes:
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise DataError(f"cannot read {path}: {error.strerror}") from error
-    if not is_complete(data):
-        raise DataError(f"{path} is empty or truncated ({len(data)} bytes); copy it again")
-    return data
-
-
-def _decode(path: Path, data: bytes, flags: int) -> np.ndarray:
-    image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
-    if image is None:
-        raise DataError(f"{path} is empty or truncated, or no image that can be decoded; replace it")
-    return image

@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 
 from segformer_core.data.dataset import Dataset, read_pair
-from segformer_core.data.transforms import augment, fitted_size, normalise, resize_image
+from segformer_core.data.transforms import augment
 from segformer_core.errors import DataError, UserError
 from segformer_core.seeds import generator
-from segformer_core.spec.model import SMALLEST_INPUT
 
 if TYPE_CHECKING:
     from segformer_core.config import DataConfig
@@ -120,16 +119,6 @@ def raise_message(messages: np.ndarray) -> None:
     for message in messages:
         if message.any():
             raise DataError(message.tobytes().rstrip(b"\0").decode(errors="ignore"))
-
-
-def network_image(image: np.ndarray, config: "DataConfig") -> np.ndarray:
-    """(H, W, 3) uint8 RGB -> (3, h, w) float32, fitted into base_size with its ratio kept, normalised.
-
-    The short side of an extremely long image is stretched to the network's smallest input.
-    """
-    height, width = fitted_size(image.shape[:2], config.base_size)
-    image = resize_image(image, (max(height, SMALLEST_INPUT), max(width, SMALLEST_INPUT)))
-    return np.ascontiguousarray(normalise(image, config.img_norm_mean, config.img_norm_std).transpose(2, 0, 1))
 
 
 def prefetch(function: Callable[[T], R], items: Iterable[T], workers: int) -> Iterator[R]:

@@ -1,59 +1,100 @@
-"""Evaluation of a learner on a dataset: whole images, labels at their own size, a few images in memory."""
+"""Evaluation of a network on a dataset: labels at their own size, a few images in memory, shared out over the processes."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 
-from segformer_core.config import DataConfig, EvaluationConfig
-from segformer_core.data.dataset import Dataset, Item, read_pair
-from segformer_core.data.pipeline import network_image, prefetch
+from segformer_core.data.dataset import Dataset, Item, read_image, read_pair
+from segformer_core.data.pipeline import prefetch
 from segformer_core.evaluation.metrics import Scores, confusion_matrix, scores
 from segformer_core.evaluation.report import evaluation_table
-from segformer_core.learner import ALONE, Learner, Processes
+from segformer_core.learner import ALONE, Processes
+from segformer_core.pace import Pace
+from segformer_core.segmenter import Segmenter
+
+R = TypeVar("R")
+V = TypeVar("V")
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """(K, K) int64 confusion matrix, and the scores that follow from it."""
+    """counts (K, K) int64, the confusion matrix; scores, which follow from it; image_scores (N,) float64, each image's mIoU, NaN
+    where all of it is ignored.
+    """
 
     counts: np.ndarray
     scores: Scores
+    image_scores: np.ndarray
+    seconds: float
+
+
+Keep = Callable[[Item, np.ndarray], object]
+"""Gets every item of this process with its (H, W) uint8 label map, in threads."""
+
+
+def forget(item: Item, labels: np.ndarray) -> None:
+    """Where only the scores are wanted."""
 
 
 def evaluate(
-    learner: Learner,
+    segmenter: Segmenter,
     dataset: Dataset,
-    data: DataConfig,
-    evaluation: EvaluationConfig,
     log: Callable[[str], None],
     checkpoint_name: str,
     processes: Processes = ALONE,
+    keep: Keep = forget,
 ) -> Evaluation:
-    """Score all items of `dataset`, shared out over the processes; log progress, then the table with `checkpoint_name`.
-
-    Raises DataError.
-    """
-
-    def read(item: Item) -> tuple[np.ndarray, np.ndarray]:
-        image, truth = read_pair(item, dataset.classes)
-        return network_image(image, data), truth
-
+    """Score all items of `dataset`; log progress, then the table with `checkpoint_name`. Raises UserError."""
     class_count = len(dataset.classes)
-    counts = np.zeros((class_count, class_count), np.int64)
-    log(f"eval dataset size:{len(dataset)}")
-    since, logged = time.perf_counter(), 0
-    items = dataset.items[processes.rank :: processes.count]
-    samples = prefetch(read, items, data.dataset_num_parallel_workers)
-    for done, (image, truth) in enumerate(samples, start=1):
-        counts += confusion_matrix(truth, learner.predict(image, *truth.shape), class_count)
-        if done % evaluation.eval_log_interval == 0 or done == len(items):
-            now = time.perf_counter()
-            cost = (now - since) / (done - logged)
-            since, logged = now, done
-            log(f"eval image {min(done * processes.count, len(dataset))}/{len(dataset)} done, step cost: {cost * 1000:.0f}ms")
-    counts = processes.all_reduce(counts)
-    result = Evaluation(counts, scores(counts))
+    counts, image_scores = np.zeros((class_count, class_count), np.int64), np.zeros(len(dataset))
+
+    def read(index: int) -> tuple[np.ndarray, np.ndarray]:
+        return read_pair(dataset.items[index], dataset.classes)
+
+    def judge(labelled: tuple[int, np.ndarray, np.ndarray]) -> tuple[int, np.ndarray]:
+        index, truth, labels = labelled
+        keep(dataset.items[index], labels)
+        return index, confusion_matrix(truth, labels, class_count)
+
+    start = time.perf_counter()
+    for index, image_counts in _share(segmenter, dataset, log, processes, read, judge):
+        counts += image_counts
+        image_scores[index] = scores(image_counts).miou
+    counts, image_scores = processes.all_reduce(counts), processes.all_reduce(image_scores)
+    result = Evaluation(counts, scores(counts), image_scores, time.perf_counter() - start)
     log(evaluation_table(result.scores, dataset.classes.names, checkpoint_name))
     return result
+
+
+def label(segmenter: Segmenter, dataset: Dataset, log: Callable[[str], None], processes: Processes, keep: Keep) -> None:
+    """Label all items of a dataset without labels of its own; log progress. Raises UserError."""
+
+    def read(index: int) -> tuple[np.ndarray, None]:
+        return read_image(dataset.items[index].image), None
+
+    for _ in _share(segmenter, dataset, log, processes, read, lambda labelled: keep(dataset.items[labelled[0]], labelled[2])):
+        pass
+    processes.all_reduce(np.zeros(1))  # until the last process is done
+    log("nothing is scored: the test labels are with the benchmark's server")
+
+
+def _share(
+    segmenter: Segmenter,
+    dataset: Dataset,
+    log: Callable[[str], None],
+    processes: Processes,
+    read: Callable[[int], tuple[np.ndarray, R]],
+    judge: Callable[[tuple[int, R, np.ndarray]], V],
+) -> Iterator[V]:
+    """What `judge` makes, in threads, of index, companion and labels of each of this process's items."""
+    log(f"eval dataset size:{len(dataset)}")
+    share = range(processes.rank, len(dataset), processes.count)
+    pace = Pace(segmenter.evaluation.eval_log_interval, len(share))
+    judged = prefetch(judge, segmenter.run(share, read), segmenter.data.dataset_num_parallel_workers)
+    for done, verdict in enumerate(judged, start=1):
+        yield verdict
+        if (milliseconds := pace(done)) is not None:
+            log(f"eval image {min(done * processes.count, len(dataset))}/{len(dataset)} done, step cost: {milliseconds:.0f}ms")

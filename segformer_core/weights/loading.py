@@ -15,11 +15,16 @@ from segformer_core.weights.reading import Weights, network_arrays, read
 
 def load_weights(path: str, spec: SegFormer) -> tuple[Arrays, str]:
     """The arrays of a file that holds exactly `spec`, and a sentence that says what was loaded. Raises WeightsError."""
-    weights = _read(path)
-    if weights.architecture.class_count is None:
-        raise WeightsError(f"{path} holds {weights.architecture}: without a decode head there are no labels; train it first")
+    weights = _with_head(path)
     _check_network(weights, spec, path, with_head=True)
     return _checked(weights, spec, path), _sentence(weights, spec, path, "all arrays")
+
+
+def load_network(path: str) -> tuple[SegFormer, Arrays, str]:
+    """The network that a file describes, its arrays, and a sentence that says what was loaded. Raises WeightsError."""
+    weights = _with_head(path)
+    spec = weights.architecture.spec(weights.numerics)
+    return spec, _checked(weights, spec, path), _sentence(weights, spec, path, "all arrays")
 
 
 def load_pretrained(path: str, spec: SegFormer, fresh: Mapping[str, np.ndarray]) -> tuple[Arrays, str]:
@@ -45,6 +50,13 @@ def load_pretrained(path: str, spec: SegFormer, fresh: Mapping[str, np.ndarray])
 
 def _read(path: str) -> Weights:
     return read(local_path(path), numerics=stated_numerics(path))
+
+
+def _with_head(path: str) -> Weights:
+    weights = _read(path)
+    if weights.architecture.class_count is None:
+        raise WeightsError(f"{path} holds {weights.architecture}: without a decode head there are no labels; train it first")
+    return weights
 
 
 def _checked(weights: Weights, spec: SegFormer, path: str) -> Arrays:

@@ -1,0 +1,80 @@
+"""A plan carried out: scores and labels of images, given what computes logits; `backend_torch/prediction.py` is its twin.
+
+Only the network is a graph. What follows it are single operators, which compile nothing when an image has another size.
+"""
+
+from collections.abc import Callable, Sequence
+
+import mindspore as ms
+import numpy as np
+from mindspore import Tensor, ops
+
+from segformer_core.evaluation.plan import Plan, View
+
+
+class Prediction:
+    """`logits` is (B, 3, H, W) -> (B, K, h, w) float32: a network, or a file that was exported from one."""
+
+    def __init__(self, logits: Callable[[Tensor], Tensor]):
+        self.logits = logits
+
+    def labels(self, images: Sequence[np.ndarray], plan: Plan) -> np.ndarray:
+        """(B, 3, *canvas) float32 for each view -> (B, *size) uint8."""
+        return most_likely(self.scores(images, plan)).asnumpy().astype(np.uint8)
+
+    def scores(self, images: Sequence[np.ndarray], plan: Plan) -> Tensor:
+        """(B, 3, *canvas) for each view -> (B, K, *size): logits, or where the plan averages the sum of all probabilities."""
+        total = None
+        for image, view in zip(images, plan.views, strict=True):
+            x = Tensor(image)
+            for mirrored in plan.mirrorings:
+                scores = flip(self._view(flip(x), view)) if mirrored else self._view(x, view)
+                if view.windows:
+                    scores = ops.slice(scores, (0, 0, 0, 0), (*scores.shape[:2], *view.size))
+                scores = resize(scores, plan.size)
+                if plan.averages:
+                    scores = probabilities(scores)
+                total = scores if total is None else ops.add(total, scores)
+        return total
+
+    def _view(self, x: Tensor, view: View) -> Tensor:
+        """(B, 3, *canvas) -> (B, K, h, w) logits, with windows their mean (B, K, *canvas)."""
+        if not view.windows:
+            return self.logits(x)
+        total = None
+        for top, left in view.windows:
+            logits = resize(self.logits(ops.slice(x, (0, 0, top, left), (*x.shape[:2], *view.crop))), view.crop)
+            placed = place(logits, top, left, view.canvas)
+            total = placed if total is None else ops.add(total, placed)
+        return ops.div(total, Tensor(view.counts))
+
+
+def most_likely(scores: Tensor) -> Tensor:
+    """(B, K, H, W) -> (B, H, W) int32."""
+    return ops.Argmax(axis=1, output_type=ms.int32)(scores)
+
+
+def probabilities(logits: Tensor) -> Tensor:
+    return ops.Softmax(axis=1)(logits)
+
+
+def flip(x: Tensor) -> Tensor:
+    return ops.ReverseV2(axis=(3,))(x)
+
+
+def resize(x: Tensor, size: tuple[int, int]) -> Tensor:
+    """(B, C, h, w) -> (B, C, *size): `kernels.Upsample` where no gradient is asked for; this operator is then the faster."""
+    return x if x.shape[2:] == size else ops.interpolate(x, size=size, mode="bilinear", align_corners=False)
+
+
+def place(x: Tensor, top: int, left: int, size: tuple[int, int]) -> Tensor:
+    """(B, C, h, w) -> (B, C, *size): `x` at its place, zeros around it. Concatenation is the fastest way on a CPU."""
+    for axis, before in ((3, left), (2, top)):
+        shape = list(x.shape)
+        after = size[axis - 2] - before - shape[axis]
+        zeros = [ops.zeros((*shape[:axis], count, *shape[axis + 1 :]), x.dtype) for count in (before, after) if count]
+        if before:
+            x = ops.concat((zeros[0], x), axis)
+        if after:
+            x = ops.concat((x, zeros[-1]), axis)
+    return x

@@ -1,0 +1,54 @@
+"""A plan carried out: scores and labels of images, given what computes logits; `backend_mindspore/prediction.py` is its twin."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from backend_torch.kernels import Upsample
+from segformer_core.evaluation.plan import Plan, View
+
+
+class Prediction:
+    """`logits` is (B, 3, H, W) -> (B, K, h, w) float32: a network, or a file that was exported from one."""
+
+    def __init__(self, logits: Callable[[Tensor], Tensor], device: torch.device):
+        self.logits, self.device = logits, device
+        self.upsample = Upsample()
+
+    def labels(self, images: Sequence[np.ndarray], plan: Plan) -> np.ndarray:
+        """(B, 3, *canvas) float32 for each view -> (B, *size) uint8."""
+        return self.scores(images, plan).argmax(1).to(torch.uint8).cpu().numpy()
+
+    @torch.inference_mode()
+    def scores(self, images: Sequence[np.ndarray], plan: Plan) -> Tensor:
+        """(B, 3, *canvas) for each view -> (B, K, *size): logits, or where the plan averages the sum of all probabilities."""
+        total = None
+        for image, view in zip(images, plan.views, strict=True):
+            x = self._tensor(image)
+            for mirrored in plan.mirrorings:
+                scores = self._view(x.flip(3), view).flip(3) if mirrored else self._view(x, view)
+                if view.windows:
+                    scores = scores[:, :, : view.size[0], : view.size[1]]
+                scores = self.upsample(scores, plan.size)
+                if plan.averages:
+                    scores = torch.softmax(scores, 1)
+                total = scores if total is None else total.add_(scores)
+        return total
+
+    def _view(self, x: Tensor, view: View) -> Tensor:
+        """(B, 3, *canvas) -> (B, K, h, w) logits, with windows their mean (B, K, *canvas)."""
+        if not view.windows:
+            return self.logits(x)
+        total = None
+        height, width = view.crop
+        for top, left in view.windows:
+            logits = self.upsample(self.logits(x[:, :, top : top + height, left : left + width]), view.crop)
+            if total is None:
+                total = logits.new_zeros((*logits.shape[:2], *view.canvas))
+            total[:, :, top : top + height, left : left + width] += logits
+        return total.div_(self._tensor(view.counts))
+
+    def _tensor(self, array: np.ndarray) -> Tensor:
+        return torch.from_numpy(array).to(self.device, non_blocking=True)

@@ -1,0 +1,24 @@
+"""The worst and the best images of an evaluation, to look at."""
+
+import numpy as np
+
+from segformer_core.data.dataset import Dataset, read_pair
+from segformer_core.evaluation.evaluate import Evaluation
+from segformer_core.evaluation.page import Example
+from segformer_core.segmenter import Segmenter
+
+SHOWN = 6
+"""Images of each kind."""
+
+
+def worst_and_best(segmenter: Segmenter, dataset: Dataset, evaluation: Evaluation) -> tuple[list[Example], list[Example]]:
+    """By the mIoU of an image, the worst and the best first; they are labelled once more. Raises DataError."""
+    ranked = [index for index in np.argsort(evaluation.image_scores).tolist() if not np.isnan(evaluation.image_scores[index])]
+    worst, best = ranked[:SHOWN], ranked[SHOWN:][-SHOWN:][::-1]
+
+    def example(index: int) -> Example:
+        image, truth = read_pair(dataset.items[index], dataset.classes)
+        score = float(evaluation.image_scores[index])
+        return Example(dataset.items[index].name, score, image, truth, segmenter.segment(image))
+
+    return [example(index) for index in worst], [example(index) for index in best]

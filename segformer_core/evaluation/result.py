@@ -1,0 +1,60 @@
+"""The result of an evaluation as one JSON object, so that a program can compare two."""
+
+import math
+import platform
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from importlib.metadata import version
+from typing import Any
+
+import cv2
+import numpy as np
+
+import segformer_core
+from segformer_core.config import Config, flat
+from segformer_core.data.dataset import Dataset
+from segformer_core.evaluation.evaluate import Evaluation
+from segformer_core.learner import Backend
+
+FORMAT = 1
+"""Counts up when a reader of older files would misread a newer one."""
+
+
+def result(
+    evaluation: Evaluation, dataset: Dataset, config: Config, weights: Mapping[str, str], backend: Backend, finished: datetime
+) -> dict[str, Any]:
+    """Every figure, every setting, the weights' hash and the versions; scores are 0..1, None where nothing is to judge."""
+    scores, counts = evaluation.scores, evaluation.counts
+    columns = (dataset.classes.names, _known(scores.iou), _known(scores.accuracy), counts.sum(1).tolist(), counts.sum(0).tolist())
+    keys = ("name", "iou", "accuracy", "truth_pixels", "predicted_pixels")
+    names = [item.name for item in dataset.items]
+    return {
+        "format": FORMAT,
+        "miou": _known([scores.miou])[0],
+        "macc": _known([scores.macc])[0],
+        "aacc": _known([scores.aacc])[0],
+        "images": len(dataset),
+        "seconds": round(evaluation.seconds, 3),
+        "finished": finished.isoformat(timespec="seconds"),
+        "classes": [dict(zip(keys, row, strict=True)) for row in zip(*columns, strict=True)],
+        "absent": [dataset.classes.names[index] for index in scores.absent],
+        "confusion_matrix": counts.tolist(),
+        "image_scores": dict(zip(names, _known(evaluation.image_scores), strict=True)),
+        "weights": dict(weights),
+        "data": {"path": str(dataset.root), "split": dataset.split},
+        "settings": flat(config),
+        "versions": {
+            "segformer": segformer_core.__version__,
+            "python": platform.python_version(),
+            "numpy": np.__version__,
+            "opencv": cv2.__version__,
+            backend.name: version(backend.name),
+        },
+        "backend": backend.name,
+        "device": backend.device,
+        "precision": backend.precision.inference,
+    }
+
+
+def _known(values: Sequence[float] | np.ndarray) -> list[float | None]:
+    return [None if math.isnan(value) else float(value) for value in values]
