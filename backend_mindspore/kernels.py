@@ -117,8 +117,17 @@ def interpolation_matrix(inputs: int, outputs: int) -> Tensor:
 def interpolation_matrix_of_any_size(inputs: int, outputs: int) -> Tensor:
     """`interpolation_matrix` of numbers that are known only when the graph runs."""
     unit = 2 * outputs  # a centre is a whole number of 1 / unit: whole numbers keep float32 from rounding it
-    centres = ops.clamp((2 * ops.arange(outputs) + 1) * inputs - outputs, 0, (inputs - 1) * unit)
-    whole, rest = centres // unit, centres % unit
-    steps = ops.expand_dims(whole, 1) - ops.arange(inputs)
-    distances = ops.abs(steps.to(ms.float32) + ops.expand_dims(rest.to(ms.float32) / unit, 1))
+    centres = ops.clamp((2 * first_numbers(outputs) + 1) * inputs - outputs, 0, (inputs - 1) * unit)
+    whole = centres // unit
+    steps, rest = ops.expand_dims(whole, 1) - first_numbers(inputs), ops.expand_dims(centres - whole * unit, 1)
+    distances = ops.abs(steps.to(ms.float32) + rest.to(ms.float32) / unit)
     return ops.relu(1.0 - distances)
+
+
+LONGEST_SIDE = 1 << 14
+"""Of a map that is upsampled in a graph for any size."""
+
+
+def first_numbers(count: int) -> Tensor:
+    """0 … count - 1, of which an Ascend has no operator that takes a number known only when the graph runs."""
+    return ops.slice(Tensor(np.arange(LONGEST_SIDE)), (0,), (count,))

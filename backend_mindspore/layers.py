@@ -172,7 +172,7 @@ def reduce_tokens(sr: nn.Conv2d, tokens: Tensor, size: tuple[int, int]) -> Tenso
     R = sr.kernel_size[0]
     h, w = size[0] // R, size[1] // R
     x = ops.reshape(tokens, (B, *size, C))
-    if (h * R, w * R) != size:
+    if ops.is_sequence_value_unknown(size) or (h * R, w * R) != size:
         x = x[:, : h * R, : w * R]
     x = ops.transpose(ops.reshape(x, (B, h, R, w, R * C)), (0, 1, 3, 2, 4))
     weight = ops.reshape(ops.transpose(sr.weight, (0, 2, 3, 1)), (C, R * R * C))

@@ -69,12 +69,15 @@ def resize(x: Tensor, size: tuple[int, int]) -> Tensor:
 
 def place(x: Tensor, top: int, left: int, size: tuple[int, int]) -> Tensor:
     """(B, C, h, w) -> (B, C, *size): `x` at its place, zeros around it. Concatenation is the fastest way on a CPU."""
-    for axis, before in ((3, left), (2, top)):
-        shape = list(x.shape)
-        after = size[axis - 2] - before - shape[axis]
-        zeros = [ops.zeros((*shape[:axis], count, *shape[axis + 1 :]), x.dtype) for count in (before, after) if count]
-        if before:
-            x = ops.concat((zeros[0], x), axis)
-        if after:
-            x = ops.concat((x, zeros[-1]), axis)
+    h, w = x.shape[2:]
+    return pad(pad(x, 3, left, size[1] - left - w), 2, top, size[0] - top - h)
+
+
+def pad(x: Tensor, axis: int, before: int, after: int) -> Tensor:
+    """With so many zeros on an axis."""
+    shape = x.shape
+    if before:
+        x = ops.concat((ops.zeros((*shape[:axis], before, *shape[axis + 1 :]), x.dtype), x), axis)
+    if after:
+        x = ops.concat((x, ops.zeros((*shape[:axis], after, *shape[axis + 1 :]), x.dtype)), axis)
     return x

@@ -65,8 +65,8 @@ B0, B2 = segformer("b0", class_count=CLASSES), segformer("b2", class_count=CLASS
 QUICK = {
     "training fp16, every option": Form("fp16", ("accumulation", "training"), **EVERY_OPTION),
     "inference fp16, b0": Form("fp16", ("inference",), B0),
-    "inference fp16": Form("fp16", ("inference",)),
-    "inference fp32": Form("fp32", ("inference",)),
+    "inference fp16": Form("fp16", ("inference", "inference, any size")),
+    "inference fp32": Form("fp32", ("inference", "inference, any size", "after the network")),
     "training fp16, two processes": Form("fp16", ("training",), processes=2),
 }
 """An Ascend's own precision in training, both of inference."""
@@ -143,6 +143,7 @@ def main(name: str) -> None:
 
     from backend_mindspore import distributed, kernels
     from backend_mindspore.learner import Learner
+    from parity_tests.mindspore_cells import AfterTheNetwork
     from parity_tests.support import random_batch, random_masks
 
     form = FORMS[name]
@@ -151,9 +152,14 @@ def main(name: str) -> None:
     distributed.STATE["count"] = form.processes
     grad_reducer.get_group_size = lambda *_: form.processes  # nothing is sent, so nobody has to join
     learner = Learner(form.spec, form.config, form.class_weights, Precision(form.precision, form.precision), print)
-    if form.graphs == ("inference",):
+    if "inference" in form.graphs:
         learner.model.set_train(False)
-        learner.prediction(ms.Tensor(random_batch(form.spec, 1, HEIGHT, WIDTH)[0]), HEIGHT, WIDTH)
+        images = ms.Tensor(random_batch(form.spec, 1, HEIGHT, WIDTH)[0])
+        learner.logits(images)
+        if "inference, any size" in form.graphs:
+            learner.logits_of_any_shape(images)
+        if "after the network" in form.graphs:
+            AfterTheNetwork()(images)
         return
     learner.model.set_train(True)
     masks = random_masks(form.spec, 2)

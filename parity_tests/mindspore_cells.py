@@ -2,6 +2,7 @@
 
 from mindspore import Tensor, nn, ops
 
+from backend_mindspore.prediction import flip, most_likely, place, probabilities, resize
 from segformer_core.training.schedule import SMALLEST_WEIGHT
 
 
@@ -37,3 +38,13 @@ divided = ops.MultitypeFuncGraph("divided")
 @divided.register("Tensor", "Tensor")
 def _(weight, gradient):
     return gradient / weight
+
+
+class AfterTheNetwork(nn.Cell):
+    """The operators that `backend_mindspore.prediction` calls one by one, as a graph."""
+
+    def construct(self, scores: Tensor) -> Tensor:
+        B, K, H, W = scores.shape
+        placed = place(resize(scores, (2 * H, 2 * W)), 3, 5, (2 * H + 8, 2 * W + 8))
+        mean = ops.div(ops.add(placed, flip(placed)), ops.ones((2 * H + 8, 2 * W + 8), scores.dtype))
+        return most_likely(probabilities(ops.slice(mean, (0, 0, 0, 0), (B, K, H, W))))

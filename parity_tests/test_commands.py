@@ -83,7 +83,8 @@ def test_train_evaluate_infer(connect, folder, tmp_path, capsys):
     output = tmp_path / "masks"
     assert main("infer", connect, flags(small | {"infer_ckpt_path": best, "infer_output_path": output})) == DONE
     results = sorted(path.name for path in output.iterdir())
-    assert results == sorted(f"val{i}{end}.png" for i in range(2) for end in ("", "_gray", "_color", "_overlap"))
+    wanted = [f"val{i}{end}.png" for i in range(2) for end in ("", "_gray", "_color", "_overlap")]
+    assert results == sorted(["legend.png", *wanted])
     counts = np.zeros((3, 3), np.int64)
     for index in range(2):
         truth = cv2.imread(str(folder / f"labels/val/val{index}.png"), cv2.IMREAD_GRAYSCALE)

@@ -54,7 +54,13 @@ def test_an_image_is_read_as_shown(tmp_path: Path, kind: str, orientation: int) 
         assert is_nearly(read(tmp_path, data, as_stored=True), BLOCKS)
 
 
-@pytest.mark.parametrize("exif", [b"Exif\0\0nonsense", b"II*\0\x08\0\0\0\xff\xff", b"MM", b"II*\0\xff\xff\xff\xff"])
+TURNING = b"\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0"
+"""The rest of EXIF data whose one entry is orientation 6."""
+
+
+@pytest.mark.parametrize(
+    "exif", [b"Exif\0\0nonsense", b"II*\0\x08\0\0\0\xff\xff", b"MM", b"II*\0\xff\xff\xff\xff", b"IIII" + TURNING]
+)
 def test_damaged_exif_data_turn_nothing(tmp_path: Path, exif: bytes) -> None:
     assert is_nearly(read(tmp_path, encoded(Image.fromarray(BLOCKS), "WEBP", exif=exif)), BLOCKS)
 

@@ -1,6 +1,8 @@
-"""Inference: which images, which files, what is in them, and that no file is ever half written."""
+"""Inference on images: which files, what is in them, what is refused, and that no file is ever half written."""
 
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,29 +10,20 @@ import cv2
 import numpy as np
 import pytest
 
-from parity_tests.folder_dataset import CLASSES as NAMES
-from parity_tests.folder_dataset import write_folder_dataset
+from parity_tests.halves import CLASSES, DESCRIPTION, SPEC, Halves, halves, segmenter
+from parity_tests.training_runs import ROOT
 from segformer_core import inference
-from segformer_core.config import DataConfig, InferenceConfig
-from segformer_core.data.cityscapes import CLASSES as CITYSCAPES
-from segformer_core.data.dataset import Classes
+from segformer_core.config import InferenceConfig
+from segformer_core.data.image_file import read_image
 from segformer_core.errors import DataError, UserError
 from segformer_core.files import atomic_write, writable_directory
-from segformer_core.inference import find_images, infer
+from segformer_core.inference import Incomplete, infer
+from segformer_core.pictures import legend
+from segformer_core.sources import named
+from segformer_core.spec.arrays import init_arrays
+from segformer_core.weights.store import save_weights
 
-CLASSES = Classes(("left", "right"), ((250, 10, 20), (30, 40, 240)))
-SIZES = {"wide.png": (30, 70), "tall.jpg": (61, 25), "square.bmp": (40, 40)}
-
-
-class Halves:
-    """Labels the left half 0 and the right half 1, at whatever size is asked for."""
-
-    calls = 0
-
-    def predict(self, image: np.ndarray, height: int, width: int) -> np.ndarray:
-        self.calls += 1
-        assert image.dtype == np.float32 and image.shape[0] == 3
-        return np.repeat((np.arange(width) >= width // 2)[None], height, 0).astype(np.uint8)
+SIZES = {"wide.png": (30, 70), "tall.jpg": (61, 25), "square.bmp": (40, 40), "dot.png": (1, 1), "line.png": (10, 20000)}
 
 
 def write_images(folder: Path, sizes: dict[str, tuple[int, int]]) -> list[Path]:
@@ -41,32 +34,33 @@ def write_images(folder: Path, sizes: dict[str, tuple[int, int]]) -> list[Path]:
     return [folder / name for name in sizes]
 
 
-def run(images: list[Path], output: Path, workers: int = 2, **switches: bool | int) -> tuple[Halves, list[str]]:
-    learner, lines = Halves(), []
-    data = DataConfig(base_size=(32, 64), dataset_num_parallel_workers=workers)
+def run(
+    images: list[Path], output: Path, workers: int = 2, batch_size: int = 1, **switches: bool | int
+) -> tuple[Halves, list[str]]:
+    """Infer on files whose places are their names."""
+    network, lines = Halves(), []
     settings = InferenceConfig(infer_output_path=str(output), **switches)
-    infer(learner, images, CLASSES, data, settings, lines.append)
-    return learner, lines
+    sources = named((image, Path(image.name)) for image in images)
+    infer(segmenter(network, workers, batch_size), sources, CLASSES, settings, lines.append)
+    return network, lines
 
 
 def names(folder: Path) -> set[str]:
-    return {path.name for path in folder.iterdir()}
+    return {str(path.relative_to(folder)) for path in folder.rglob("*") if not path.is_dir()}
 
 
-@pytest.mark.parametrize("workers", [0, 3])
-def test_results_have_the_seeds_names_the_images_size_and_its_labels(tmp_path: Path, workers: int) -> None:
+@pytest.mark.parametrize(("workers", "batch_size"), [(0, 1), (3, 1), (3, 2)])
+def test_results_have_the_seeds_names_the_images_size_and_its_labels(tmp_path: Path, workers: int, batch_size: int) -> None:
     images = write_images(tmp_path / "in", SIZES)
-    run(images, tmp_path / "out", workers)
+    run(images, tmp_path / "out", workers, batch_size)
     pictures = {f"{image.stem}{kind}.png" for image in images for kind in ("_gray", "_color", "_overlap")}
-    assert names(tmp_path / "out") == pictures | set(SIZES)
+    assert names(tmp_path / "out") == pictures | set(SIZES) | {"legend.png"}
     for image in images:
         result = {
             kind: cv2.imread(str(tmp_path / "out" / f"{image.stem}_{kind}.png"), cv2.IMREAD_UNCHANGED)
             for kind in ("gray", "color", "overlap")
         }
-        height, width = SIZES[image.name]
-        assert result["gray"].shape == (height, width)
-        assert (result["gray"][:, : width // 2] == 0).all() and (result["gray"][:, width // 2 :] == 1).all()
+        assert np.array_equal(result["gray"], halves(SIZES[image.name]))
         assert (result["color"] == np.array(CLASSES.colours)[result["gray"]][..., ::-1]).all()
         mixed = (cv2.imread(str(image)).astype(float) + result["color"]) / 2
         assert np.abs(result["overlap"] - mixed).max() <= 0.5
@@ -84,11 +78,36 @@ def test_results_have_the_seeds_names_the_images_size_and_its_labels(tmp_path: P
 )
 def test_each_switch_leaves_out_its_file(tmp_path: Path, switch: str, file: str) -> None:
     run(write_images(tmp_path / "in", {"wide.png": (30, 70)}), tmp_path / "out", **{switch: False})
-    assert names(tmp_path / "out") == {"wide_gray.png", "wide_color.png", "wide_overlap.png", "wide.png"} - {file}
+    assert names(tmp_path / "out") == {"wide_gray.png", "wide_color.png", "wide_overlap.png", "wide.png", "legend.png"} - {file}
+
+
+def test_a_legend_comes_with_the_colours(tmp_path: Path) -> None:
+    images = write_images(tmp_path / "in", {"wide.png": (30, 70)})
+    run(images, tmp_path / "out")
+    assert np.array_equal(read_image(tmp_path / "out" / "legend.png"), legend(CLASSES, inference.LEGEND_WIDTH))
+    run(images, tmp_path / "gray", infer_save_color_img=False, infer_save_overlap_img=False)
+    assert "legend.png" not in names(tmp_path / "gray")
+
+
+def test_the_legend_makes_way_for_an_image_of_its_name(tmp_path: Path) -> None:
+    images = write_images(tmp_path / "in", {"legend.png": (30, 70)})
+    _, lines = run(images, tmp_path / "out")
+    assert (tmp_path / "out" / "legend.png").read_bytes() == images[0].read_bytes()
+    assert f"no legend is written: {tmp_path}/out/legend.png is an image of its own" in lines
+
+
+def test_sub_folders_are_kept(tmp_path: Path) -> None:
+    places = [Path("a/x.png"), Path("b/c/x.png"), Path("b/c/x.jpg")]
+    for place in places:
+        write_images((tmp_path / "in" / place).parent, {place.name: (32, 32)})
+    sources = named((tmp_path / "in" / place, place) for place in places)
+    settings = InferenceConfig(infer_output_path=str(tmp_path / "out"), infer_save_color_img=False, infer_save_overlap_img=False)
+    infer(segmenter(Halves()), sources, CLASSES, settings, print)
+    assert names(tmp_path / "out") == {*map(str, places), "a/x_gray.png", "b/c/x.png_gray.png", "b/c/x.jpg_gray.png"}
 
 
 def test_progress_is_logged_in_the_seeds_words(tmp_path: Path) -> None:
-    _, lines = run(write_images(tmp_path / "in", SIZES), tmp_path / "out", infer_log_interval=2)
+    _, lines = run(write_images(tmp_path / "in", dict([*SIZES.items()][:3])), tmp_path / "out", infer_log_interval=2)
     assert lines[0] == f"get image size:3, infer result will save to {tmp_path / 'out'}"
     assert re.fullmatch(r"infer 2/3 done, step cost:\d+ms", lines[1])
     assert re.fullmatch(r"infer 3/3 done, step cost:\d+ms", lines[2])
@@ -107,11 +126,12 @@ def test_results_beside_the_images_leave_the_images_alone(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("files", "complaint"),
     [
-        (("in/a.png", "in/a.jpg"), r"in/a\.png and .*in/a\.jpg would both be written to .*a_gray\.png"),
-        (("in/a.png", "other/a.png"), r"in/a\.png and .*other/a\.png would both be written to .*a_gray\.png"),
+        (("in/a.png", "other/a.png"), r"in/a\.png and .*other/a\.png would both be written to .*a\.png_gray\.png"),
         (("in/a_color.png", "in/a.png"), r"would both be written to .*out/a_color\.png"),
-        (("out/a.png", "out/a_gray.png"), r"out/a\.png would overwrite the image .*out/a_gray\.png"),
-        (("in/a.png", "out/a.png"), r"in/a\.png would overwrite the image .*out/a\.png"),
+        (("in/a.png", "in/a.jpg", "in/a.jpg.png"), r"a\.jpg and .*a\.jpg\.png would both be written to .*a\.jpg_gray\.png"),
+        (("out/a.png", "out/a_gray.png"), r"out/a\.png would overwrite .*out/a_gray\.png, which is to be read as well; keep"),
+        (("in/a.png", "out/sub/a.png", "out/a.png"), r"would (overwrite .*out/a\.png|both be written)"),
+        (("in/b.png", "out/b_overlap.png"), r"in/b\.png would overwrite .*out/b_overlap\.png"),
     ],
 )
 def test_results_that_would_overwrite_something_are_refused(tmp_path: Path, files: tuple[str, ...], complaint: str) -> None:
@@ -119,33 +139,48 @@ def test_results_that_would_overwrite_something_are_refused(tmp_path: Path, file
     for image in images:
         write_images(image.parent, {image.name: (32, 32)})
     before = [image.read_bytes() for image in images]
-    learner = Halves()
+    network = Halves()
     settings = InferenceConfig(infer_output_path=str(tmp_path / "out"))
     with pytest.raises(DataError, match=complaint):
-        infer(learner, images, CLASSES, DataConfig(), settings, print)
-    assert learner.calls == 0
+        infer(segmenter(network), named((image, Path(image.name)) for image in images), CLASSES, settings, print)
+    assert network.calls == 0
     assert [image.read_bytes() for image in images] == before
 
 
-def test_an_output_folder_that_cannot_be_written_is_told_before_the_network_runs(tmp_path: Path) -> None:
-    (tmp_path / "file").touch()
-    learner = Halves()
-    settings = InferenceConfig(infer_output_path=str(tmp_path / "file" / "out"))
-    with pytest.raises(UserError, match=r"cannot write in folder .*file/out: Not a directory; choose another"):
-        infer(learner, write_images(tmp_path / "in", SIZES), CLASSES, DataConfig(), settings, print)
-    assert learner.calls == 0
+@pytest.mark.parametrize("place", ["wide.png", "a/wide.png"])
+def test_an_output_folder_that_cannot_be_written_is_told_before_the_network_runs(tmp_path: Path, place: str) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "a").touch()
+    output = tmp_path / "out" if "/" in place else tmp_path / "out" / "a" / "deeper"
+    [image] = write_images(tmp_path / "in", {"wide.png": (30, 70)})
+    network = Halves()
+    settings = InferenceConfig(infer_output_path=str(output))
+    with pytest.raises(UserError, match=r"cannot write in folder .*/out/a.*; choose another"):
+        infer(segmenter(network), named([(image, Path(place))]), CLASSES, settings, print)
+    assert network.calls == 0
 
 
-def test_an_undecodable_image_is_named(tmp_path: Path) -> None:
+@pytest.mark.parametrize("workers", [0, 3])
+def test_a_file_that_cannot_be_read_is_named_and_the_rest_is_done(tmp_path: Path, workers: int) -> None:
     images = write_images(tmp_path / "in", SIZES)
     images[1].write_bytes(b"no image")
-    with pytest.raises(DataError, match=r"tall\.jpg is empty or truncated"):
-        run(images, tmp_path / "out")
+    images[3].write_bytes(images[3].read_bytes()[:30])
+    lines: list[str] = []
+    settings = InferenceConfig(infer_output_path=str(tmp_path / "out"))
+    sources = named((image, Path(image.name)) for image in images)
+    with pytest.raises(Incomplete) as raised:
+        infer(segmenter(Halves(), workers), sources, CLASSES, settings, lines.append)
+    assert str(raised.value) == f"2 of 5 files could not be read: {images[3]}, {images[1]}; everything else is done"
+    assert f"{images[1]} is damaged, or no image of a kind that can be decoded; replace it" in lines
+    assert f"{images[3]} is empty or truncated (30 bytes); copy it again" in lines
+    endings = (".png", "_gray.png", "_color.png", "_overlap.png")
+    wanted = {f"{stem}{ending}" for stem in ("wide", "square", "line") for ending in endings}
+    assert names(tmp_path / "out") == wanted - {"square.png"} | {"square.bmp", "legend.png"}
 
 
-def test_a_failing_write_leaves_no_partial_file_and_keeps_the_old_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    images = write_images(tmp_path / "in", {"wide.png": (30, 70)})
-    run(images, tmp_path / "out")
+def test_a_failing_write_stops_at_once_and_leaves_no_partial_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    images = write_images(tmp_path / "in", {"wide.png": (30, 70), **{f"{index}.png": (32, 32) for index in range(40)}})
+    run(images[:1], tmp_path / "out")
     before = {path: path.read_bytes() for path in (tmp_path / "out").iterdir()}
 
     def full_disk(path: Path, write: Callable[[Path], object]) -> None:
@@ -154,11 +189,14 @@ def test_a_failing_write_leaves_no_partial_file_and_keeps_the_old_one(tmp_path: 
             temporary.write_bytes(temporary.read_bytes()[:20])
             raise OSError(28, "No space left on device")
 
-        atomic_write(path, half)
+        atomic_write(path, half if path.name != "legend.png" else write)
 
-    monkeypatch.setattr(inference, "atomic_write", full_disk)
-    with pytest.raises(UserError, match=r"cannot write .*wide_gray\.png: No space left on device"):
-        run(images, tmp_path / "out")
+    monkeypatch.setattr("segformer_core.pictures.atomic_write", full_disk)
+    network = Halves()
+    with pytest.raises(UserError, match=r"cannot write .*wide_gray\.png: No space left on device") as raised:
+        sources = named((image, Path(image.name)) for image in images)
+        infer(segmenter(network), sources, CLASSES, InferenceConfig(infer_output_path=str(tmp_path / "out")), print)
+    assert not isinstance(raised.value, Incomplete) and network.calls < 20
     assert {path: path.read_bytes() for path in (tmp_path / "out").iterdir()} == before
 
 
@@ -182,25 +220,44 @@ def test_writing_where_nothing_can_be_written_is_a_users_mistake(tmp_path: Path)
         writable_directory(tmp_path / "file")
 
 
-def test_images_come_from_a_dataset_a_folder_or_one_file(tmp_path: Path) -> None:
-    root = write_folder_dataset(tmp_path / "shapes")
-    images, classes = find_images(str(root), "")
-    assert [image.name for image in images] == ["val0.png", "val1.png"]
-    assert classes.names == NAMES
-
-    plain = write_images(tmp_path / "plain", SIZES)
-    (tmp_path / "plain" / "notes.txt").touch()
-    assert find_images(str(tmp_path / "plain"), "") == (sorted(plain), CITYSCAPES)
-    assert find_images(str(plain[0]), "") == ([plain[0]], CITYSCAPES)
-    assert find_images(str(plain[0]), str(root / "dataset.yaml"))[1].names == NAMES
-
-    city = tmp_path / "city" / "leftImg8bit" / "val" / "ulm"
-    scenes = write_images(city, {"ulm_000000_000019_leftImg8bit.png": (32, 64)})
-    assert find_images(str(tmp_path / "city"), "") == (scenes, CITYSCAPES)
+def command(folder: Path, **keys: object) -> subprocess.CompletedProcess[str]:
+    """The command in a process and a folder of its own, with a backend whose network is `Halves`."""
+    weights = folder / "weights.safetensors"
+    if not weights.exists():
+        save_weights(weights, SPEC, init_arrays(SPEC, 0))
+    program = (
+        "import sys; from parity_tests.halves import connect; from segformer_core.cli import main; "
+        "sys.exit(main('infer', connect, sys.argv[1:]))"
+    )
+    settings = {"class_num": 2, "infer_ckpt_path": weights, "base_size": "[32, 64]"} | keys
+    words = [sys.executable, "-c", program, *(f"--{name}={value}" for name, value in settings.items())]
+    environment = {"PATH": "", "PYTHONPATH": str(ROOT)}
+    return subprocess.run(words, cwd=folder, env=environment, capture_output=True, text=True, check=False)
 
 
-@pytest.mark.parametrize("path", ["nowhere", "empty"])
-def test_no_images_is_a_users_mistake(tmp_path: Path, path: str) -> None:
-    (tmp_path / "empty").mkdir()
-    with pytest.raises(DataError, match=rf"no images found at .*{path}; expected a dataset"):
-        find_images(str(tmp_path / path), "")
+def test_the_command_twice_in_the_images_folder(tmp_path: Path) -> None:
+    """The results lie in infer_result, which the second run passes over."""
+    write_images(tmp_path / "a", {"x.png": (32, 32)})
+    (tmp_path / "dataset.yaml").write_text(DESCRIPTION)
+    for _ in range(2):
+        done = command(tmp_path, data_path=".", infer_copy_original_img=False)
+        assert (done.returncode, done.stderr) == (0, ""), done.stderr
+        assert "get image size:1, infer result" in done.stdout
+        endings = ("gray", "color", "overlap")
+        assert names(tmp_path / "infer_result") == {"legend.png", *(f"a/x_{ending}.png" for ending in endings)}
+
+
+def test_the_command_says_what_could_not_be_read_in_one_sentence(tmp_path: Path) -> None:
+    """Whatever the decoders print themselves stays off the terminal."""
+    [sound, *broken] = write_images(tmp_path, {name: (60, 90) for name in ("x.png", "broken.bmp", "broken.tif", "broken.webp")})
+    for path in broken:
+        path.write_bytes(path.read_bytes()[:3000])
+    for suffix in ("mp4", "mkv"):
+        (tmp_path / f"broken.{suffix}").write_bytes(b"\x1a\x45\xdf\xa3 no video")
+    (tmp_path / "dataset.yaml").write_text(DESCRIPTION)
+    done = command(tmp_path, data_path=".")
+    files = "broken.bmp, broken.mkv, broken.mp4, broken.tif, broken.webp"
+    assert done.stderr == f"error: 5 of 6 files could not be read: {files}; everything else is done\n"
+    assert done.returncode == 1
+    assert sum(line.startswith("broken.") for line in done.stdout.splitlines()) == 5
+    assert "x_gray.png" in names(tmp_path / "infer_result") and sound.exists()

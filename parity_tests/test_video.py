@@ -1,7 +1,6 @@
 """Videos: as many frames of the same size at the same rate, in order; and nothing half written is left."""
 
 import re
-import resource
 import struct
 import subprocess
 import sys
@@ -85,6 +84,13 @@ def test_results_have_the_clips_frames_size_and_rate(tmp_path: Path, suffix: str
     assert [match[1] for match in counts if match] == ["4", "8", "11"]
 
 
+def test_a_colon_in_a_name_is_no_protocol(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    clip = write_clip(tmp_path / "clip.mp4").rename(tmp_path / "a:b.mp4")
+    run([Path(clip.name)], Path("."))
+    assert Video(tmp_path / "a:b_overlap.mp4").length == LENGTH
+
+
 @pytest.mark.parametrize(
     ("switch", "file"),
     [
@@ -124,7 +130,7 @@ def test_an_odd_height_and_width_are_filled_up(tmp_path: Path) -> None:
     clip = (tmp_path / "clip.gif").rename(tmp_path / "clip.avi")
     assert (Video(clip).size, Video(clip).length, Video(clip).rate) == ((47, 63), 5, 25)
     lines = run([clip], tmp_path / "out")
-    assert "its results have an even height and width, their last row or column repeated: video formats want it so" in lines
+    assert f"{clip}: an odd height or width is filled up with its last row or column repeated, as video formats want" in lines
     filled = np.pad(halves((47, 63)), ((0, 1), (0, 1)), "edge")
     result = frames(tmp_path / "out" / "clip_gray.mkv")
     assert len(result) == 5 and all(np.array_equal(picture[..., 0], filled) for picture in result)
@@ -142,15 +148,28 @@ def test_a_clip_that_ends_early_is_said(tmp_path: Path) -> None:
     assert f"{clip}: only {length} of the 40 frames that it announces could be read" in lines
 
 
-@pytest.mark.parametrize("content", [b"", b"no video", b"no frames"])
-def test_a_clip_that_cannot_be_read_is_named_and_the_rest_is_done(tmp_path: Path, content: bytes) -> None:
-    broken, sound = write_clip(tmp_path / "broken.mp4", length=2), write_clip(tmp_path / "sound.mp4")
-    data = broken.read_bytes()
-    start = data.index(b"mdat") + 4
-    broken.write_bytes(
-        content if content != b"no frames" else data[:start] + bytes(data.index(b"moov") - start) + data[data.index(b"moov") :]
-    )
-    with pytest.raises(Incomplete, match=r"1 of 2 files could not be read: .*broken\.mp4; everything else is done"):
+def without_frames(clip: bytes) -> bytes:
+    """An mp4 or avi whose index is sound and whose frames are zeros."""
+    start, end = (clip.index(mark) for mark in ((b"mdat", b"moov") if b"moov" in clip else (b"movi", b"idx1")))
+    return clip[: start + 4] + bytes(end - start - 8) + clip[end - 4 :]
+
+
+@pytest.mark.parametrize(
+    ("name", "spoilt"),
+    [
+        ("empty.mp4", lambda clip: b""),
+        ("text.mp4", lambda clip: b"no video"),
+        ("truncated.mp4", lambda clip: clip[:1000]),
+        ("blank.mp4", without_frames),
+        ("blank.avi", without_frames),
+    ],
+)
+def test_a_clip_that_cannot_be_read_is_named_and_the_rest_is_done(
+    tmp_path: Path, name: str, spoilt: Callable[[bytes], bytes]
+) -> None:
+    broken, sound = write_clip(tmp_path / name), write_clip(tmp_path / "sound.mp4")
+    broken.write_bytes(spoilt(broken.read_bytes()))
+    with pytest.raises(Incomplete, match=rf"1 of 2 files could not be read: .*{name}; everything else is done"):
         run([broken, sound], tmp_path / "out")
     assert names(tmp_path / "out") == {"sound_gray.mkv", "sound_color.mp4", "sound_overlap.mp4", "legend.png"}
 
@@ -201,7 +220,6 @@ try:
 except UserError as error:
     sys.exit(f"error: {{error}}")
 """
-    assert hasattr(resource, "RLIMIT_FSIZE")
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
     assert f"error: cannot write {tmp_path}/clip.mp4: not every frame arrived; free some space" in done.stderr
     assert done.returncode == 1 and names(tmp_path) == set()

@@ -44,7 +44,7 @@ RESULT, PAGE = "result.json", "report.html"
 Connect = Callable[[RuntimeConfig], Backend]
 
 DONE, INCOMPLETE, USERS_MISTAKE, SIGNALLED = 0, 1, 2, 128
-"""Exit codes; the last plus the signal's number, as a shell has it."""
+"""Exit codes: INCOMPLETE where infer could not read some files and did the rest; the last plus the signal's number."""
 
 
 def main(command: str, connect: Connect, arguments: Sequence[str]) -> int:

@@ -20,6 +20,8 @@ from segformer_core.errors import ConfigError
 COMMAND_LINE = "the command line"
 PRECISIONS = ("fp32", "fp16", "bf16")
 BASE_KEY = "__BASE__"
+SWITCHES = {"--force": "--export_force=True"}
+"""Flags without a value, and what they stand for."""
 INSTALLED_CONFIGS = Path(__file__).resolve().parent.parent
 """Where `configs/` lies: the checkout, or the site-packages folder of an installation."""
 
@@ -47,7 +49,7 @@ decisive = partial(key, decides=True)
 
 @dataclass(frozen=True)
 class DataConfig:
-    data_path: str = key("./data/cityscapes/", "the dataset's folder; for infer also a folder of images or one image")
+    data_path: str = key("./data/cityscapes/", "the dataset's folder; for infer also a file, a folder or a quoted pattern of images and videos")
     dataset_file: str = key("", "YAML that names a folder dataset's classes; empty: dataset.yaml in data_path, if there")
     dataset_num_parallel_workers: int = key(4, "workers that read and augment images", low=0)
     base_size: tuple[int, int] = decisive((512, 1024), "height, width in pixels that an image is first resized to", low=32)
@@ -144,6 +146,22 @@ class InferenceConfig:
 
 
 @dataclass(frozen=True)
+class ExportConfig:
+    export_ckpt_path: str = key("", "weight file to export")
+    export_format: str = key(
+        "auto", "auto: MINDIR with MindSpore, ONNX with PyTorch", choices=("auto", "MINDIR", "AIR", "ONNX", "TORCH")
+    )
+    export_path: str = key("", "file or folder to write; empty: named like the configuration file, in the working directory")
+    export_height: int = key(0, "rows of the file's images; 0: base_size's", low=0)
+    export_width: int = key(0, "columns of the file's images; 0: base_size's", low=0)
+    export_dynamic: bool = key(False, "let the file take any number of images of any size from 32×32")
+    export_precision: str = key("fp32", "of products, convolutions and their weights", choices=("fp32", "fp16"))
+    export_output: str = key("auto", "auto: labels with export_preprocess, else logits", choices=("auto", "logits", "labels"))
+    export_preprocess: bool = key(False, "let the file take (N, H, W, 3) uint8 RGB images: it normalises them itself")
+    export_force: bool = key(False, "replace an existing file; --force for short")
+
+
+@dataclass(frozen=True)
 class RuntimeConfig:
     device_target: str = key("auto", "device", choices=("auto", "CPU", "GPU", "CUDA", "Ascend"))
     device_id: int = key(0, "which of several devices", low=0)
@@ -162,6 +180,7 @@ class Config:
     training: TrainingConfig = TrainingConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
     inference: InferenceConfig = InferenceConfig()
+    export: ExportConfig = ExportConfig()
     runtime: RuntimeConfig = RuntimeConfig()
 
 
@@ -285,7 +304,7 @@ def _flags(arguments: Sequence[str]) -> dict[str, str]:
         word = remaining.pop(0)
         if not word.startswith("--"):
             raise ConfigError(f"unexpected argument {word!r}; expected --key value or --key=value")
-        name, equals, text = word[2:].partition("=")
+        name, equals, text = SWITCHES.get(word, word)[2:].partition("=")
         if not equals:
             if not remaining or remaining[0].startswith("--"):
                 raise ConfigError(f"--{name} has no value; expected --{name} value")

@@ -28,7 +28,7 @@ LEGEND, LEGEND_WIDTH = "legend.png", 640
 
 
 class Incomplete(UserError):
-    """Some files could not be read, the results of all others are there."""
+    """Some files could not be read; the results of all others are there. The command exits with 1."""
 
 
 def infer(
@@ -115,7 +115,7 @@ def infer_video(
     (height, width), pictures = video.size, pictures_of(inference)
     log(f"{source.path}: {height}×{width} pixels, {video.rate:g} frames a second; its results are without sound")
     if height % 2 or width % 2:
-        log("its results have an even height and width, their last row or column repeated: video formats want it so")
+        log(f"{source.path}: an odd height or width is filled up with its last row or column repeated, as video formats want")
     with ExitStack() as stack:
         paths = {picture: output / f"{source.name}{VIDEO_ENDINGS[picture]}" for picture in pictures}
         writers = {picture: stack.enter_context(video_writer(path, video.rate, video.size)) for picture, path in paths.items()}

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from segformer_core.data.cityscapes import LABELS, POLYGONS_SUFFIX, TRAIN_IDS_SUFFIX
-from segformer_core.data.dataset import is_complete
+from segformer_core.data.image_file import is_complete
 from segformer_core.errors import DataError, UserError
 from segformer_core.files import atomic_write
 

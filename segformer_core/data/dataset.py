@@ -7,7 +7,6 @@ import cv2
 import numpy as np
 
 from segformer_core.data.image_file import PNG, decode, read_bytes, read_image
-from segformer_core.data.image_file import is_complete as is_complete
 from segformer_core.errors import DataError
 
 IGNORED = 255

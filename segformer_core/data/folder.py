@@ -10,10 +10,10 @@ from pathlib import Path
 
 from segformer_core.config import find_config, read_yaml
 from segformer_core.data.dataset import IGNORED, Classes, Item
+from segformer_core.data.image_file import IMAGE_SUFFIXES
 from segformer_core.errors import DataError
 
 DESCRIPTION = "dataset.yaml"
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
 
 
 def find_description(root: Path, dataset_file: str) -> Path | None:

@@ -1,0 +1,114 @@
+"""Reading an image file of any kind as 8-bit RGB, the way a viewer shows it."""
+
+import os
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from segformer_core.errors import DataError
+
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
+"""Of the files that are taken for images in a folder; a file that is named itself is judged by its content."""
+
+PNG, PNG_END = b"\x89PNG\r\n\x1a\n", b"IEND\xaeB`\x82"
+JPEG, JPEG_SCAN, JPEG_END = b"\xff\xd8\xff", b"\xff\xda", b"\xff\xd9"
+RIFF, WEBP, WEBP_EXIF = b"RIFF", b"WEBP", b"EXIF"
+
+ORIENTATION_TAG = 0x112
+TURNS: dict[int, tuple[bool, int | None]] = {
+    2: (False, 1), 3: (False, -1), 4: (False, 0), 5: (True, None), 6: (True, 1), 7: (True, -1), 8: (True, 0)
+}  # fmt: skip
+"""By EXIF orientation: whether rows and columns change places, then how cv2 flips."""
+
+
+def read_image(path: Path, as_stored: bool = False) -> np.ndarray:
+    """(H, W, 3) uint8 RGB. Raises DataError for a missing, truncated or undecodable file.
+
+    Gray is spread to three channels and a palette to its colours; alpha is dropped, the colours under it stay (a TIFF's come
+    multiplied by it); of 16 bits the upper 8 are kept; CMYK is converted without its profile. The EXIF orientation is applied,
+    unless the pixels are wanted `as_stored` (a TIFF is turned in any case).
+    """
+    data = read_bytes(path)
+    flags = cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH
+    webp = is_webp(data)
+    image = decode(path, data, flags | cv2.IMREAD_IGNORE_ORIENTATION if as_stored or webp else flags)
+    if image.dtype == np.uint16:
+        image = (image >> 8).astype(np.uint8)
+    if image.dtype != np.uint8:
+        raise DataError(f"{path} holds {image.dtype} values; expected 8 or 16 bits a channel: convert it")
+    if webp and not as_stored:  # in which cv2 does not look for the orientation
+        image = turned(image, webp_orientation(data))
+    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+
+
+def read_bytes(path: Path) -> bytes:
+    """What the file holds. Raises DataError if it cannot be read or does not reach its end."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise DataError(f"cannot read {path}: {error.strerror}") from error
+    if not is_complete(data):
+        raise DataError(f"{path} is empty or truncated ({len(data)} bytes); copy it again")
+    return data
+
+
+def is_complete(data: bytes) -> bool:
+    """Whether the bytes of an image file reach its end; cv2 decodes a truncated PNG or JPEG without a word.
+
+    A JPEG may go on after its end (cameras append data), and holds another end in a thumbnail before its own scan.
+    """
+    if data.startswith(PNG):
+        return PNG_END in data[-64:]
+    if data.startswith(JPEG):
+        return data.rfind(JPEG_END) > data.rfind(JPEG_SCAN)
+    if is_webp(data):
+        return len(data) >= 8 + int.from_bytes(data[4:8], "little")
+    return bool(data)
+
+
+def is_webp(data: bytes) -> bool:
+    return data.startswith(RIFF) and data[8:12] == WEBP
+
+
+def decode(path: Path, data: bytes, flags: int) -> np.ndarray:
+    """What cv2 makes of the bytes. Raises DataError."""
+    try:
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+    except cv2.error as error:  # more pixels than cv2 takes, for one
+        raise DataError(f"{path} cannot be decoded: {error.err}; replace it") from error
+    if image is None:
+        raise DataError(f"{path} is damaged, or no image of a kind that can be decoded; replace it")
+    return image
+
+
+def webp_orientation(data: bytes) -> int:
+    """The EXIF orientation in a WebP, 1..8; 1, as stored, where there is none or the EXIF data are damaged."""
+    exif = data[data.rfind(WEBP_EXIF) + 8 :].removeprefix(b"Exif\0\0")  # the chunk is named, sized, and holds a TIFF's head
+    if exif[:4] not in (b"II*\0", b"MM\0*"):
+        return 1
+
+    def number(at: int, size: int) -> int:
+        return int.from_bytes(exif[at : at + size], "little" if exif.startswith(b"II") else "big")
+
+    first = number(4, 4)
+    for entry in range(first + 2, first + 2 + 12 * number(first, 2), 12):
+        if number(entry, 2) == ORIENTATION_TAG:
+            return number(entry + 8, 2)
+    return 1
+
+
+def turned(image: np.ndarray, orientation: int) -> np.ndarray:
+    """(H, W, C) as an EXIF orientation wants it shown."""
+    transpose, flip = TURNS.get(orientation, (False, None))
+    image = cv2.transpose(image) if transpose else image
+    return image if flip is None else cv2.flip(image, flip)
+
+
+def quiet_decoders() -> None:
+    """Keep OpenCV's and FFmpeg's own lines off the terminal: what they mean is said in a sentence of ours.
+
+    FFmpeg takes note when the process opens its first video.
+    """
+    cv2.setLogLevel(0)
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")

@@ -1,0 +1,99 @@
+"""Videos frame by frame: read ahead in a thread, and written so that nobody sees half of one. Frames are RGB; sound is lost."""
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import count
+from pathlib import Path
+from threading import Lock
+
+import cv2
+import numpy as np
+
+from segformer_core.data.pipeline import prefetch
+from segformer_core.errors import DataError, UserError
+from segformer_core.files import atomic_write, temporary_name
+
+VIDEO_SUFFIXES = (".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv")
+CODECS = {".mp4": "mp4v", ".mkv": "FFV1"}
+"""By a written file's suffix: MPEG-4 for colours; FFV1, which loses nothing, for label maps."""
+
+ROOM = 2**24
+"""Bytes free on the disk below which no frame is written: cv2 does not say when a disk is full."""
+
+
+class Video:
+    """An open video. `rate` is in frames a second, `size` height and width as shown; `length`, the frames that it says it has,
+    is an estimate in some containers and not positive where unknown.
+    """
+
+    def __init__(self, path: Path):
+        """Raises DataError."""
+        self.path = path
+        self.capture = _opened(path)
+        self.capture.set(cv2.CAP_PROP_ORIENTATION_AUTO, 1)  # turned as a telephone's metadata want it
+        self.rate = self.capture.get(cv2.CAP_PROP_FPS)
+        self.size = int(self.capture.get(cv2.CAP_PROP_FRAME_HEIGHT)), int(self.capture.get(cv2.CAP_PROP_FRAME_WIDTH))
+        self.length = int(self.capture.get(cv2.CAP_PROP_FRAME_COUNT))
+        if not self.rate > 0 or 0 in self.size:
+            raise DataError(f"{path} is empty, damaged, or no video of a kind that can be decoded; replace it")
+
+    def frames(self) -> Iterator[np.ndarray]:
+        """(H, W, 3) uint8 RGB in order, a few ahead. Raises DataError if there is none, or one has another size."""
+
+        def read(_: int) -> np.ndarray | None:
+            found, frame = self.capture.read()
+            return cv2.cvtColor(frame, cv2.COLOR_BGR2RGB) if found else None
+
+        number = 0
+        for frame in prefetch(read, count(), workers=1):  # two would change the order
+            if frame is None:
+                break
+            number += 1
+            if frame.shape[:2] != self.size:
+                raise DataError(f"{self.path} changes its size at frame {number}; cut it there")
+            yield frame
+        if not number:
+            raise DataError(f"{self.path} has no frame that can be decoded; replace it")
+
+
+@contextmanager
+def video_writer(path: Path, rate: float, size: tuple[int, int]) -> Iterator[Callable[[np.ndarray], None]]:
+    """What takes a video's frames one by one: (*size, 3) uint8 RGB for an mp4, (*size) uint8 label maps for an mkv.
+
+    They fill a temporary file, which is put in place when the context is left without an exception. An odd height or width is
+    filled up with its last row or column once more, as cv2 would cut it. Raises UserError.
+    """
+    temporary, colour = temporary_name(path, f"{os.getpid()}-frames"), path.suffix == ".mp4"
+    down, right = size[0] % 2, size[1] % 2
+    codec = cv2.VideoWriter.fourcc(*CODECS[path.suffix])
+    writer = cv2.VideoWriter(str(temporary.absolute()), cv2.CAP_FFMPEG, codec, rate, (size[1] + right, size[0] + down), colour)
+    written, busy = 0, Lock()
+
+    def write(picture: np.ndarray) -> None:
+        nonlocal written
+        if shutil.disk_usage(path.parent).free < ROOM:
+            raise UserError(f"cannot write {path}: the disk is full; free some space or choose another folder")
+        pixels = cv2.cvtColor(picture, cv2.COLOR_RGB2BGR) if colour else picture
+        with busy:
+            writer.write(cv2.copyMakeBorder(pixels, 0, down, 0, right, cv2.BORDER_REPLICATE))
+        written += 1
+
+    try:
+        if not writer.isOpened():
+            raise UserError(f"cannot write {path}: its folder is not writable, or OpenCV lacks the encoder {CODECS[path.suffix]}")
+        yield write
+        writer.release()
+        if int(_opened(temporary).get(cv2.CAP_PROP_FRAME_COUNT)) != written:
+            raise UserError(f"cannot write {path}: not every frame arrived; free some space or choose another folder")
+        atomic_write(path, lambda whole: os.replace(temporary, whole))
+    finally:
+        with busy:  # interrupted, another thread may be at a frame
+            writer.release()
+        temporary.unlink(missing_ok=True)
+
+
+def _opened(path: Path) -> cv2.VideoCapture:
+    """By its absolute path: FFmpeg would take the a of "a:b.mp4" for a protocol."""
+    return cv2.VideoCapture(str(path.absolute()), cv2.CAP_FFMPEG)
