@@ -42,6 +42,13 @@ def hot_arrays(spec: SegFormer, seed: int = 0) -> dict[str, np.ndarray]:
     return arrays
 
 
+def undecided_arrays(spec: SegFormer, seed: int = 0) -> dict[str, np.ndarray]:
+    """`hot_arrays` with which no class wins everywhere."""
+    arrays = hot_arrays(spec, seed)
+    arrays["decode_head.linear_pred.weight"] -= arrays["decode_head.linear_pred.weight"].mean(1, keepdims=True)
+    return arrays
+
+
 def random_images(batch: int, height: int, width: int, seed: int = 0, channels: int = 3) -> np.ndarray:
     """(batch, channels, height, width) float32, unit variance."""
     return np.random.default_rng(seed).standard_normal((batch, channels, height, width)).astype(np.float32)

@@ -35,6 +35,8 @@ def test_order_is_defaults_base_file_command_line(write):
         ("lr: 6e-5", "optimizer", "lr", 6e-5),
         ("lr: 1", "optimizer", "lr", 1.0),
         ("crop_size: [64, 96]", "data", "crop_size", (64, 96)),
+        ("eval_scales: [0.5, 1, 1.75]", "evaluation", "eval_scales", (0.5, 1.0, 1.75)),
+        ("eval_scales: [1]", "evaluation", "eval_scales", (1.0,)),
         ("run_eval: False", "evaluation", "run_eval", False),
         ("device_target: ascend", "runtime", "device_target", "Ascend"),
         ("execution_mode: GRAPH", "runtime", "execution_mode", "graph"),
@@ -81,6 +83,11 @@ def test_values_from_the_command_line(arguments, group, key, value):
         ("precision: fp8", "expected one of auto, fp32"),
         ("execution_mode: eager", "expected one of graph, pynative"),
         ("scale_range: [2.0, 0.5]", "scale_range.*smaller scale first"),
+        ("eval_scales: 1.0", r"eval_scales in .* is 1.0; expected a list \(a number each\)"),
+        ("eval_scales: []", "eval_scales in .* is \\[\\]; expected a list"),
+        ("eval_scales: [1, 0]", "expected at least 0.01"),
+        ("eval_mode: tiles", "expected one of whole, slide"),
+        ("eval_stride: [769, 1025]", r"eval_stride is \[769, 1025\] and eval_crop_size \[1024, 1024\].*no larger than the crop"),
         ("seed: 1\nseed: 2", "line 2: key 'seed' is given twice"),
         ("seed: [1", "recipe.yaml, line"),
         ("- seed", "expected lines of `key: value`"),
@@ -123,6 +130,7 @@ def test_recipes_load_and_name_themselves(recipe):
     header = [line for line in path.read_text().splitlines() if line.startswith("#")]
     assert any(recipe in line or "make demo" in line for line in header), "the header says the command"
     if ".city." in recipe:
+        assert config.evaluation.eval_mode == ("slide" if config.data.crop_size == (1024, 1024) else "whole")
         assert f"crop_size: [{recipe.split('.')[2].replace('x', ', ')}]" in path.read_text()
         assert config.training.batch_size * (2975 // 8) * config.training.epoch_size // 8 == pytest.approx(160_000, rel=0.01)
 
