@@ -10,6 +10,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 RECIPE := configs/segformer.b0.sample.yaml
 RUN    := runs/sample_b0
+PARALLEL := -n auto --maxprocesses 4 --dist loadfile
 
 .PHONY: help demo test test-all check clean
 help:
@@ -24,10 +25,10 @@ demo: $(VENV)/mindspore.stamp
 	$(BIN)/python tools/make_contact_sheet.py --data_path data/sample --infer_output_path $(RUN)/masks --output $(RUN)/contact_sheet.png
 
 test: $(VENV)/dev.stamp
-	SEGFORMER_BACKENDS=torch,mindspore $(BIN)/python -m pytest parity_tests
+	SEGFORMER_BACKENDS=torch,mindspore $(BIN)/python -m pytest parity_tests $(PARALLEL)
 
 test-all: $(VENV)/dev.stamp
-	SEGFORMER_TESTS=full SEGFORMER_BACKENDS=torch,mindspore $(BIN)/python -m pytest parity_tests --timeout 3000
+	SEGFORMER_TESTS=full SEGFORMER_BACKENDS=torch,mindspore $(BIN)/python -m pytest parity_tests --timeout 3000 $(PARALLEL)
 
 check: $(VENV)/dev.stamp
 	$(BIN)/ruff check .

@@ -14,6 +14,9 @@ import pytest
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a shell leaves it in the background: the tests' own processes would
     signal.signal(signal.SIGINT, signal.default_int_handler)  # inherit it
 
+if "PYTEST_XDIST_WORKER" in os.environ:  # each of several workers has a core of its own: more threads would only wait for it
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 REQUIRED = [name for name in os.environ.get("SEGFORMER_BACKENDS", "").split(",") if name]
 
 if importlib.util.find_spec("mindspore"):
@@ -68,6 +71,22 @@ def undisturbed(run_keys, tmp_path_factory):
         return runs[backend]
 
     return get
+
+
+def pytest_sessionfinish(session) -> None:
+    """A worker hands what it measured to the process that prints."""
+    from parity_tests.support import MEASURED
+
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["measured"] = MEASURED
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node, error) -> None:
+    from parity_tests.support import MEASURED
+
+    for rung, found in getattr(node, "workeroutput", {}).get("measured", {}).items():
+        MEASURED[rung] = max(found, MEASURED.get(rung, 0.0))
 
 
 def pytest_terminal_summary(terminalreporter) -> None:
