@@ -20,7 +20,7 @@ class Prediction:
 
     def labels(self, images: Sequence[np.ndarray], plan: Plan) -> np.ndarray:
         """(B, 3, *canvas) float32 for each view -> (B, *size) uint8."""
-        return most_likely(self.scores(images, plan)).asnumpy().astype(np.uint8)
+        return most_likely(self.scores(images, plan)).asnumpy()
 
     def scores(self, images: Sequence[np.ndarray], plan: Plan) -> Tensor:
         """(B, 3, *canvas) for each view -> (B, K, *size): logits, or where the plan averages the sum of all probabilities."""
@@ -50,8 +50,8 @@ class Prediction:
 
 
 def most_likely(scores: Tensor) -> Tensor:
-    """(B, K, H, W) -> (B, H, W) int32."""
-    return ops.Argmax(axis=1, output_type=ms.int32)(scores)
+    """(B, K, H, W) -> (B, H, W) uint8."""
+    return ops.Argmax(axis=1, output_type=ms.int32)(scores).to(ms.uint8)
 
 
 def probabilities(logits: Tensor) -> Tensor:

@@ -19,7 +19,7 @@ class Prediction:
 
     def labels(self, images: Sequence[np.ndarray], plan: Plan) -> np.ndarray:
         """(B, 3, *canvas) float32 for each view -> (B, *size) uint8."""
-        return self.scores(images, plan).argmax(1).to(torch.uint8).cpu().numpy()
+        return most_likely(self.scores(images, plan)).cpu().numpy()
 
     @torch.inference_mode()
     def scores(self, images: Sequence[np.ndarray], plan: Plan) -> Tensor:
@@ -31,9 +31,10 @@ class Prediction:
                 scores = self._view(x.flip(3), view).flip(3) if mirrored else self._view(x, view)
                 if view.windows:
                     scores = scores[:, :, : view.size[0], : view.size[1]]
-                scores = self.upsample(scores, plan.size)
                 if plan.averages:
-                    scores = torch.softmax(scores, 1)
+                    scores = probabilities(self.upsample(scores, plan.size))
+                else:
+                    scores = self.upsample(scores.contiguous(memory_format=torch.channels_last), plan.size)
                 total = scores if total is None else total.add_(scores)
         return total
 
@@ -52,3 +53,12 @@ class Prediction:
 
     def _tensor(self, array: np.ndarray) -> Tensor:
         return torch.from_numpy(array).to(self.device, non_blocking=True)
+
+
+def most_likely(scores: Tensor) -> Tensor:
+    """(B, K, H, W) -> (B, H, W) uint8."""
+    return scores.argmax(1).to(torch.uint8)
+
+
+def probabilities(logits: Tensor) -> Tensor:
+    return torch.softmax(logits, 1)

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from parity_tests.support import DEVICE, assert_close, difference
+from parity_tests.support import CONFIG, DEVICE, assert_close, difference
 from parity_tests.tolerances import tolerance
 from segformer_core.spec.layers import BatchNorm2d, Conv2d, LayerNorm, Linear
 
@@ -27,9 +27,10 @@ class Framework:
 
             import backend_torch.kernels as kernels
             import backend_torch.layers as layers
+            from backend_torch.device import connect
 
-            device = "cpu" if DEVICE == "CPU" else "cuda"
-            self.tensor = lambda array: torch.from_numpy(array).to(device)
+            self.device = connect(CONFIG.runtime).device
+            self.tensor = lambda array: torch.from_numpy(array).to(self.device)
         else:
             import mindspore
             from mindspore import Tensor
@@ -49,7 +50,7 @@ class Framework:
             with torch.no_grad():
                 for name, value in arrays.items():
                     getattr(layer, name).copy_(torch.from_numpy(value))
-            return layer if DEVICE == "CPU" else layer.cuda()
+            return layer.to(self.device)
         names = self.layers.LEAF_NAMES.get(type(leaf), {})
         for name, value in arrays.items():
             getattr(layer, names.get(name, name)).set_data(self.tensor(value))

@@ -110,5 +110,6 @@ def quiet_decoders() -> None:
 
     FFmpeg takes note when the process opens its first video.
     """
-    cv2.setLogLevel(0)
+    if hasattr(cv2, "setLogLevel"):  # not in OpenCV 5
+        cv2.setLogLevel(0)
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
