@@ -20,6 +20,7 @@ def connect(runtime: RuntimeConfig) -> Backend:
     except ModuleNotFoundError as error:
         raise BackendError("MindSpore is not installed: run pip install '.[mindspore]' in the project's folder") from error
     from backend_mindspore.distributed import join, launched, local_rank
+    from backend_mindspore.exported import EXPORTS
     from backend_mindspore.learner import Learner
     from backend_mindspore.loader import batches
 
@@ -37,6 +38,7 @@ def connect(runtime: RuntimeConfig) -> Backend:
         precision,
         lambda spec, config, class_weights, say: Learner(spec, config, class_weights, precision, say),
         batches,
+        EXPORTS,
         processes,
     )
 

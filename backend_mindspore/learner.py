@@ -90,6 +90,9 @@ class Learner:
     def predict(self, images: Sequence[np.ndarray], plan: Plan) -> np.ndarray:
         return self.prediction.labels(images, plan)
 
+    def forward(self, images: np.ndarray) -> np.ndarray:
+        return self._logits(Tensor(images)).asnumpy()
+
     def _logits(self, x: Tensor) -> Tensor:
         """The first shapes that are seen get a graph each, all others share one that takes any."""
         self.model.set_train(False)

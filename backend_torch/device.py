@@ -12,6 +12,7 @@ def connect(runtime: RuntimeConfig) -> Backend:
     except ModuleNotFoundError as error:
         raise BackendError("PyTorch is not installed: run pip install '.[torch]' in the project's folder") from error
     from backend_torch.distributed import join, launched, local_rank
+    from backend_torch.exported import EXPORTS
     from backend_torch.learner import Learner
     from backend_torch.loader import batches
 
@@ -30,6 +31,7 @@ def connect(runtime: RuntimeConfig) -> Backend:
         precision,
         lambda spec, config, class_weights, say: Learner(spec, config, class_weights, precision, device),
         batches,
+        EXPORTS,
         processes,
     )
 

@@ -106,6 +106,10 @@ class Learner:
     def predict(self, images: Sequence[np.ndarray], plan: Plan) -> np.ndarray:
         return self.prediction.labels(images, plan)
 
+    @torch.inference_mode()
+    def forward(self, images: np.ndarray) -> np.ndarray:
+        return self._logits(self._tensor(images)).cpu().numpy()
+
     def _logits(self, images: Tensor) -> Tensor:
         self.model.eval()
         return self.model(images).float()

@@ -47,4 +47,4 @@ def connect(runtime: RuntimeConfig) -> Backend:
     def learner(spec: SegFormer, config: Config, class_weights: np.ndarray | None, log: object) -> Halves:
         return Halves()
 
-    return Backend("halves", "cpu", Precision(), learner, lambda stream, workers, first: iter(()))
+    return Backend("halves", "cpu", Precision(), learner, lambda stream, workers, first: iter(()), exports=None)

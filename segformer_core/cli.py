@@ -24,6 +24,10 @@ from segformer_core.evaluation.examples import worst_and_best
 from segformer_core.evaluation.page import page
 from segformer_core.evaluation.result import result
 from segformer_core.evaluation.submission import Submission
+from segformer_core.export.export import export
+from segformer_core.export.exported import open_exported
+from segformer_core.export.form import OF_SUFFIX, choose_size
+from segformer_core.export.verification import Unproven
 from segformer_core.files import writable_directory, write_text
 from segformer_core.inference import Incomplete, infer
 from segformer_core.learner import Backend, Processes
@@ -48,7 +52,7 @@ DONE, INCOMPLETE, USERS_MISTAKE, SIGNALLED = 0, 1, 2, 128
 
 
 def main(command: str, connect: Connect, arguments: Sequence[str]) -> int:
-    """Run `train`, `evaluate` or `infer` with a backend; returns the exit code (a bug of ours leaves as a traceback: 1)."""
+    """Run one of COMMANDS with a backend; returns the exit code (a bug of ours leaves as a traceback: 1)."""
     if "--help" in arguments or "-h" in arguments:
         print(help_text(f"{connect.__module__.partition('.')[0]}.{command}"))
         return DONE
@@ -56,7 +60,7 @@ def main(command: str, connect: Connect, arguments: Sequence[str]) -> int:
         COMMANDS[command](load_config(arguments), connect)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
-        return INCOMPLETE if isinstance(error, Incomplete) else USERS_MISTAKE
+        return INCOMPLETE if isinstance(error, Incomplete | Unproven) else USERS_MISTAKE
     except Stopped as stopped:
         return SIGNALLED + stopped.signal_number
     except KeyboardInterrupt:
@@ -205,7 +209,18 @@ def infer_command(config: Config, connect: Connect) -> None:
     infer(segmenter, sources, classes, config.inference, log)
 
 
-COMMANDS = {"train": train_command, "evaluate": evaluate_command, "infer": infer_command}
+def export_command(config: Config, connect: Connect) -> None:
+    """Write the network for another runtime. Raises Unproven if what was written does not compute the same."""
+    path = required(config.export.export_ckpt_path, "export_ckpt_path")
+    spec, _ = network(config), choose_size(config)
+    arrays, source = load_weights(path, spec)
+    backend = connect(replace(config.runtime, precision="fp32"))  # that of what the file is compared with
+    log = Log(quiet=not backend.processes.first)
+    log(source)
+    export(config, spec, arrays, described_weights(path, arrays, spec, source), backend, log)
+
+
+COMMANDS = {"train": train_command, "evaluate": evaluate_command, "infer": infer_command, "export": export_command}
 
 
 def network(config: Config) -> SegFormer:
@@ -223,16 +238,25 @@ def network(config: Config) -> SegFormer:
 
 
 def loaded(path: str, spec: SegFormer, config: Config, connect: Connect) -> tuple[Segmenter, Backend, Log, dict[str, str]]:
-    """A network with the weights of `path`, announced; and what a result says of the weights."""
-    arrays, source = load_weights(path, spec)
-    backend = connect(config.runtime)
-    log = Log(quiet=not backend.processes.first)
-    learner = backend.learner(spec, config, None, log)
-    learner.load_arrays(arrays)
-    log(describe(spec, backend))
-    log(source)
-    weights = {"path": path, "sha256": sha256(arrays), "network": config.model.backbone, "source": source}
-    return Segmenter(learner, spec, config.data, config.evaluation), backend, log, weights
+    """A network with the weights of `path`, or an exported file, announced; and what a result says of the weights."""
+    if Path(path).suffix in OF_SUFFIX:
+        segmenter, backend, weights = open_exported(Path(path), spec, config, connect)
+        log = Log(quiet=not backend.processes.first)
+    else:
+        arrays, source = load_weights(path, spec)
+        backend = connect(config.runtime)
+        log = Log(quiet=not backend.processes.first)
+        learner = backend.learner(spec, config, None, log)
+        learner.load_arrays(arrays)
+        log(describe(spec, backend))
+        segmenter = Segmenter(learner, spec, config.data, config.evaluation)
+        weights = described_weights(path, arrays, spec, source)
+    log(weights["source"])
+    return segmenter, backend, log, weights
+
+
+def described_weights(path: str, arrays: Mapping[str, np.ndarray], spec: SegFormer, source: str) -> dict[str, str]:
+    return {"path": path, "sha256": sha256(arrays), "network": f"mit_{spec.variant}", "source": source}
 
 
 def describe(spec: SegFormer, backend: Backend) -> str:

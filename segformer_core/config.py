@@ -49,7 +49,9 @@ decisive = partial(key, decides=True)
 
 @dataclass(frozen=True)
 class DataConfig:
-    data_path: str = key("./data/cityscapes/", "the dataset's folder; for infer also a file, a folder or a quoted pattern of images and videos")
+    data_path: str = key(
+        "./data/cityscapes/", "the dataset's folder; for infer also a file, a folder or a quoted pattern of images and videos"
+    )
     dataset_file: str = key("", "YAML that names a folder dataset's classes; empty: dataset.yaml in data_path, if there")
     dataset_num_parallel_workers: int = key(4, "workers that read and augment images", low=0)
     base_size: tuple[int, int] = decisive((512, 1024), "height, width in pixels that an image is first resized to", low=32)
@@ -151,10 +153,11 @@ class ExportConfig:
     export_format: str = key(
         "auto", "auto: MINDIR with MindSpore, ONNX with PyTorch", choices=("auto", "MINDIR", "AIR", "ONNX", "TORCH")
     )
-    export_path: str = key("", "file or folder to write; empty: named like the configuration file, in the working directory")
+    export_path: str = key("", "file or folder to write; empty: export_name with the format's ending, in the working directory")
+    export_name: str = key("", "the file's name without its ending; empty: the configuration file's")
     export_height: int = key(0, "rows of the file's images; 0: base_size's", low=0)
     export_width: int = key(0, "columns of the file's images; 0: base_size's", low=0)
-    export_dynamic: bool = key(False, "let the file take any number of images of any size from 32×32")
+    export_dynamic: bool = key(False, "let the file take any number of images of any size from 32×32 (TORCH 64×64)")
     export_precision: str = key("fp32", "of products, convolutions and their weights", choices=("fp32", "fp16"))
     export_output: str = key("auto", "auto: labels with export_preprocess, else logits", choices=("auto", "logits", "labels"))
     export_preprocess: bool = key(False, "let the file take (N, H, W, 3) uint8 RGB images: it normalises them itself")
@@ -194,7 +197,8 @@ def load_config(arguments: Sequence[str]) -> Config:
     path = flags.pop("config_path", None)
     values: dict[str, tuple[Any, str]] = {}
     if path is not None:
-        values |= _read(find_config(path), ())
+        found = find_config(path)
+        values |= {"export_name": (found.stem, str(found))} | _read(found, ())
     values |= {name: (_parse(name, text), COMMAND_LINE) for name, text in flags.items()}
     checked = {name: _checked(name, value, source) for name, (value, source) in values.items()}
     config = Config(

@@ -10,7 +10,11 @@ from segformer_core.evaluation.plan import Plan
 from segformer_core.training.masks import KeepMasks
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from segformer_core.data.pipeline import TrainingStream
+    from segformer_core.export.form import Form
+    from segformer_core.spec.model import SegFormer
 
 Batch = tuple[np.ndarray, np.ndarray]
 """(B, 3, H, W) float32 normalised RGB and (B, H, W) int32 labels, 255 ignored."""
@@ -76,6 +80,9 @@ class Predictor(Protocol):
 class Learner(Predictor, Protocol):
     """A network with its optimizer."""
 
+    def forward(self, images: np.ndarray) -> np.ndarray:
+        """(B, 3, H, W) float32 normalised RGB -> (B, K, H/4, W/4) float32 logits, as `predict` takes them."""
+
     def arrays(self) -> dict[str, np.ndarray]:
         """A copy of every array of the spec, under its canonical name."""
 
@@ -95,6 +102,21 @@ class Learner(Predictor, Protocol):
         """
 
 
+Session = Callable[[np.ndarray], np.ndarray]
+"""An exported file, ready to run: what it takes -> what it gives, as its `Form` says."""
+
+
+@dataclass(frozen=True)
+class Exports:
+    """How a backend writes and runs files of a network for other runtimes."""
+
+    write: "Callable[[SegFormer, Mapping[str, np.ndarray], Form, Path], None]"
+    """(spec, arrays, form, path): write the file. Raises OSError."""
+    open: "Callable[[Path], Session]"
+    predict: "Callable[[Session], Callable[[Sequence[np.ndarray], Plan], np.ndarray]]"
+    """`Predictor.predict` of what maps (B, 3, H, W) float32 to (B, K, h, w) float32 logits."""
+
+
 @dataclass(frozen=True)
 class Backend:
     """A framework that is installed and has a device."""
@@ -106,4 +128,5 @@ class Backend:
     """(spec, config, class weights or None, what to say a line with) -> the learner."""
     batches: "Callable[[TrainingStream, int, int], Iterator[Batch]]"
     """(stream, workers, first step) -> the run's batches from that step on, read ahead."""
+    exports: Exports
     processes: Processes = ALONE

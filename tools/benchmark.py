@@ -2,7 +2,8 @@
 
 Each contestant has a process of its own (they would share oneDNN's settings otherwise); the runs are interleaved, so that a
 noisy machine disturbs all alike. Inference is image to label map at the image's size, a training step forward, backward and
-AdamW. Prints medians, ratios and peak memory (on CUDA the device's); --json keeps every single time.
+AdamW; onnx and transformers-onnx are files of the two networks in ONNX Runtime, which only infers. Prints medians, ratios and
+peak memory (on CUDA the device's); --json keeps every single time.
 """
 
 import argparse
@@ -13,6 +14,7 @@ import resource
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -26,12 +28,14 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from segformer_core.config import PRECISIONS, Config, RuntimeConfig
 from segformer_core.errors import UserError
 from segformer_core.evaluation.plan import make_plan
+from segformer_core.export.form import Form
 from segformer_core.spec.arrays import init_arrays
 from segformer_core.spec.model import VARIANTS, segformer, variant_name
 from segformer_core.training.masks import draw_keep_masks
 from segformer_core.training.schedule import parameter_groups
 
 CONTESTANTS = ("torch", "mindspore", "transformers")
+FILES = ("onnx", "transformers-onnx")
 TASKS = ("inference", "training")
 WARM_UPS = 2
 
@@ -43,7 +47,7 @@ def main() -> int:
     parser.add_argument("--variant", default="b0", help="b0 … b5")
     parser.add_argument("--size", nargs=2, type=int, default=(512, 1024), metavar=("HEIGHT", "WIDTH"))
     parser.add_argument("--batch", type=int, default=1, help="images in a training step")
-    parser.add_argument("--contestants", nargs="+", choices=CONTESTANTS, default=CONTESTANTS)
+    parser.add_argument("--contestants", nargs="+", choices=CONTESTANTS + FILES, default=CONTESTANTS)
     parser.add_argument("--tasks", nargs="+", choices=TASKS, default=TASKS)
     parser.add_argument("--rounds", type=int, default=7, help="timed runs of each")
     parser.add_argument("--device_target", default="CPU", help="CPU, CUDA or Ascend")
@@ -67,7 +71,7 @@ def race(options: argparse.Namespace) -> None:
     """Start the contestants, run them in turns, print the table."""
     results = []
     for task in options.tasks:
-        racers = {name: Racer(name, task) for name in options.contestants}
+        racers = {name: Racer(name, task) for name in options.contestants if task == "inference" or name not in FILES}
         times: dict[str, list[float]] = {name: [] for name in racers}
         for _ in range(options.rounds):
             for name, racer in racers.items():
@@ -80,12 +84,12 @@ def race(options: argparse.Namespace) -> None:
     network = f"mit_{variant_name(options.variant)} {height}×{width}"
     title = f"{network}, batch {options.batch} in training, {options.precision} on {options.device_target}"
     print(f"{title}; {platform.machine()}, {os.cpu_count()} cores, {options.rounds} rounds\n")
-    print(f"{'task':<10} {'contestant':<13} {'median s':>9} {'min s':>7} {'max s':>7} {'× torch':>8} {'peak GB':>8}")
+    print(f"{'task':<10} {'contestant':<17} {'median s':>9} {'min s':>7} {'max s':>7} {'× torch':>8} {'peak GB':>8}")
     for row in results:
         base = next((r["median"] for r in results if r["task"] == row["task"] and r["contestant"] == "torch"), float("nan"))
         low, high = min(row["seconds"]), max(row["seconds"])
         print(
-            f"{row['task']:<10} {row['contestant']:<13} {row['median']:>9.3f} {low:>7.3f} {high:>7.3f} "
+            f"{row['task']:<10} {row['contestant']:<17} {row['median']:>9.3f} {low:>7.3f} {high:>7.3f} "
             f"{row['median'] / base:>8.2f} {row['peak_gb']:>8.2f}"
         )
     if options.json:
@@ -120,8 +124,8 @@ class Racer:
 
 def work(options: argparse.Namespace, name: str, task: str) -> None:
     """Answer questions from standard input: seconds of one run, or the peak of resident memory in GB."""
-    make = transformers_runner if name == "transformers" else twin_runner
-    run = make(options, name, task)
+    makers = {"transformers": transformers_runner, **dict.fromkeys(FILES, file_runner)}
+    run = makers.get(name, twin_runner)(options, name, task)
     for question in sys.stdin:
         if question.strip() == "peak":
             print("answer", peak_gb(options), flush=True)
@@ -157,18 +161,9 @@ def twin_runner(options: argparse.Namespace, name: str, task: str) -> Callable[[
 
 def transformers_runner(options: argparse.Namespace, name: str, task: str) -> Callable[[], object]:
     import torch
-    from transformers import SegformerConfig, SegformerForSemanticSegmentation
 
-    variant = VARIANTS[variant_name(options.variant)]
-    config = SegformerConfig(
-        depths=list(variant.depths),
-        hidden_sizes=list(variant.widths),
-        decoder_hidden_size=variant.decoder_width,
-        num_labels=19,
-        drop_path_rate=0.1,
-    )
     device = torch.device("cpu" if options.device_target == "CPU" else "cuda")
-    model = SegformerForSemanticSegmentation(config).to(device)
+    model = transformers_model(options).to(device)
     images, labels = batch(options)
     dtype = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}[options.precision]
     autocast = partial(torch.autocast, device.type, dtype, enabled=options.precision != "fp32")
@@ -194,6 +189,55 @@ def transformers_runner(options: argparse.Namespace, name: str, task: str) -> Ca
     model.train()
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-6, fused=True)
     return step
+
+
+def transformers_model(options: argparse.Namespace):
+    from transformers import SegformerConfig, SegformerForSemanticSegmentation
+
+    variant = VARIANTS[variant_name(options.variant)]
+    return SegformerForSemanticSegmentation(
+        SegformerConfig(
+            depths=list(variant.depths),
+            hidden_sizes=list(variant.widths),
+            decoder_hidden_size=variant.decoder_width,
+            num_labels=19,
+            drop_path_rate=0.1,
+        )
+    )
+
+
+def file_runner(options: argparse.Namespace, name: str, task: str) -> Callable[[], object]:
+    """An ONNX file in ONNX Runtime on a CPU; resizing and arg-max are backend_torch's."""
+    from backend_torch.exported import EXPORTS
+
+    data = Config().data
+    images, _ = batch(options)
+    plan = make_plan(tuple(options.size), replace(data, base_size=tuple(options.size)), Config().evaluation)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "network.onnx"
+        if name == "onnx":
+            spec, size = segformer(options.variant), tuple(options.size)
+            form = Form("ONNX", size, False, options.precision, False, False, data.img_norm_mean, data.img_norm_std, 19)
+            EXPORTS.write(spec, init_arrays(spec, 0), form, path)
+        else:
+            write_transformers(options, images[:1], path)
+        predict = EXPORTS.predict(EXPORTS.open(path))
+    return lambda: predict([images[:1]], plan)
+
+
+def write_transformers(options: argparse.Namespace, image: np.ndarray, path: Path) -> None:
+    import torch
+
+    class Logits(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.model = transformers_model(options).eval()
+
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            return self.model(images).logits
+
+    names = {"input_names": ["images"], "output_names": ["logits"]}
+    torch.onnx.export(Logits(), (torch.from_numpy(image),), dynamo=True, opset_version=18, **names).save(str(path))
 
 
 def batch(options: argparse.Namespace) -> tuple[np.ndarray, np.ndarray]:

@@ -1,0 +1,87 @@
+"""The network as a file holds it: no training, the head folded; `backend_torch/deployment.py` is its twin."""
+
+from collections.abc import Mapping
+
+import mindspore as ms
+import numpy as np
+from mindspore import Parameter, Tensor, nn, ops
+
+from backend_mindspore.kernels import Upsample
+from backend_mindspore.layers import DTYPES, Convolution, linear_to_map, pointwise, to_map
+from backend_mindspore.learner import canonical_parameters
+from backend_mindspore.model import SegFormer, Size
+from segformer_core.export.folding import FoldedHead, fold_head
+from segformer_core.export.form import Form
+from segformer_core.spec import model as spec
+
+
+class Deployed(nn.Cell):
+    """What `form` takes -> what it gives: images or normalised images -> logits or labels."""
+
+    def __init__(self, spec: spec.SegFormer, arrays: Mapping[str, np.ndarray], form: Form):
+        super().__init__()
+        dtype = DTYPES[form.precision]
+        network = SegFormer(spec, (dtype, dtype))
+        self.normalise = Normalise(form) if form.preprocess else None
+        self.stages = network.stages
+        self.decode_head = FoldedDecodeHead(fold_head(spec, arrays), dtype)
+        self.upsample = interpolation() if form.labels else None
+        for name, parameter in canonical_parameters(spec, network).items():
+            parameter.set_data(Tensor(arrays[name]))
+        for _, layer in self.cells_and_names():
+            if isinstance(layer, nn.Dense | Convolution):
+                for parameter in layer.get_parameters():
+                    parameter.set_dtype(dtype)
+        self.set_train(False)
+
+    def construct(self, images: Tensor) -> Tensor:
+        """(B, 3, H, W) float32, normalised, or (B, H, W, 3) uint8 -> (B, K, H/4, W/4) float32 or (B, H, W) uint8."""
+        x = images if self.normalise is None else self.normalise(images)
+        size = (x.shape[2], x.shape[3])
+        features, sizes = [], []
+        for stage in self.stages:
+            tokens, level = stage(x, None)
+            x = to_map(tokens, level)
+            features.append(tokens)
+            sizes.append(level)
+        logits = self.decode_head(features, sizes)
+        if self.upsample is None:
+            return logits
+        return ops.Argmax(axis=1, output_type=ms.int32)(self.upsample(logits, size)).to(ms.uint8)
+
+
+class Normalise(nn.Cell):
+    def __init__(self, form: Form):
+        super().__init__()
+        self.mean = Tensor(np.reshape(form.mean, (1, 3, 1, 1)).astype(np.float32))
+        self.scale = Tensor(np.reshape(1.0 / np.array(form.std), (1, 3, 1, 1)).astype(np.float32))
+
+    def construct(self, images: Tensor) -> Tensor:
+        """(B, H, W, 3) uint8 RGB -> (B, 3, H, W) float32."""
+        return (ops.transpose(images.to(ms.float32), (0, 3, 1, 2)) - self.mean) * self.scale
+
+
+class FoldedDecodeHead(nn.Cell):
+    def __init__(self, head: FoldedHead, dtype: ms.dtype.Type):
+        super().__init__()
+        self.dtype = dtype
+        self.mixes = ms.ParameterTuple([Parameter(Tensor(mix, dtype), f"mixes.{level}") for level, mix in enumerate(head.mixes)])
+        self.bias = Parameter(Tensor(head.bias, dtype), "bias")
+        self.classifier = Parameter(Tensor(head.classifier, dtype), "classifier")
+        self.classifier_bias = Parameter(Tensor(head.classifier_bias, dtype), "classifier_bias")
+        self.upsample = interpolation()
+
+    def construct(self, features: list[Tensor], sizes: list[Size]) -> Tensor:
+        """Tokens and sizes of c1..c4 -> (B, K, H/4, W/4) float32 logits."""
+        x = linear_to_map(features[0].to(self.dtype), self.mixes[0], self.bias, sizes[0])
+        for i in range(1, len(self.mixes)):
+            mixed = linear_to_map(features[i].to(self.dtype), self.mixes[i], None, sizes[i])
+            x = x + self.upsample(mixed, sizes[0])
+        return pointwise(ops.relu(x), self.classifier, self.classifier_bias).to(ms.float32)
+
+
+def interpolation() -> Upsample:
+    """The one operator of an Ascend wherever the file is written: without a gradient it is the faster on a CPU, too."""
+    layer = Upsample()
+    layer.on_cpu = False
+    return layer

@@ -1,0 +1,9 @@
+"""`python -m backend_mindspore.export --config_path …`: see `segformer_core.cli`."""
+
+import sys
+
+from backend_mindspore.device import connect
+from segformer_core.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main("export", connect, sys.argv[1:]))

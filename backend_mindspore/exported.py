@@ -1,0 +1,56 @@
+"""Files of the network for other runtimes, written and run; `backend_torch/exported.py` is its twin."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import mindspore as ms
+import numpy as np
+from mindspore import Tensor, nn
+
+from backend_mindspore.deployment import Deployed
+from backend_mindspore.prediction import Prediction
+from segformer_core.evaluation.plan import Plan
+from segformer_core.export.form import Form
+from segformer_core.learner import Exports, Session
+from segformer_core.spec import model as spec
+
+READABLE = 0o644
+"""MindSpore makes files that only their owner may read, and nobody may write."""
+
+
+def write(spec: spec.SegFormer, arrays: Mapping[str, np.ndarray], form: Form, path: Path) -> None:
+    """Raises OSError if it cannot write."""
+    network = Deployed(spec, arrays, form)
+    shape = list(form.input_shape)
+    dtype = ms.uint8 if form.preprocess else ms.float32
+    if form.dynamic:
+        for axis in form.input_axes.values():
+            shape[axis] = None
+        images = Tensor(shape=shape, dtype=dtype)
+        network.set_inputs(images)
+    else:
+        images = Tensor(np.zeros(shape), dtype)
+    ms.export(network, images, file_name=str(path), file_format=form.format)
+    path.chmod(READABLE)
+
+
+def open_file(path: Path) -> Session:
+    """The file, to be run by MindSpore on the connected device."""
+    network = nn.GraphCell(ms.load(str(path)))
+
+    def run(images: np.ndarray) -> np.ndarray:
+        return network(Tensor(images)).asnumpy()
+
+    return run
+
+
+def predict(logits: Session) -> Callable[[Sequence[np.ndarray], Plan], np.ndarray]:
+    """`Prediction.labels`, of a file that gives logits."""
+
+    def run(images: Tensor) -> Tensor:
+        return Tensor(logits(images.asnumpy()))
+
+    return Prediction(run).labels
+
+
+EXPORTS = Exports(write, open_file, predict)

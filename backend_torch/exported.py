@@ -1,0 +1,104 @@
+"""Files of the network for other runtimes, written and run; `backend_mindspore/exported.py` is its twin."""
+
+import contextlib
+import io
+import logging
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.export import Dim
+
+from backend_torch.deployment import Deployed
+from backend_torch.prediction import Prediction
+from segformer_core.evaluation.plan import Plan
+from segformer_core.export.form import FORMATS, IMAGES, Form
+from segformer_core.learner import Exports, Session
+from segformer_core.spec import model as spec
+
+SMALLEST = FORMATS["TORCH"].smallest
+"""Of what torch.export makes, where sizes vary; ONNX has no such limit, and its verification shows it."""
+OPSET = 18
+"""The oldest that the exporter writes without converting; LayerNormalization came with 17."""
+
+
+def write(spec: spec.SegFormer, arrays: Mapping[str, np.ndarray], form: Form, path: Path) -> None:
+    """Raises OSError if it cannot write."""
+    network = Deployed(spec, arrays, form)
+    shape, smallest = list(form.input_shape), {"batch": 1, "height": SMALLEST, "width": SMALLEST}
+    if form.dynamic:  # an axis of length 1 would be taken for a constant
+        for name, axis in form.input_axes.items():
+            shape[axis] = max(shape[axis], 2 * smallest[name])
+    images = torch.zeros(shape, dtype=torch.uint8 if form.preprocess else torch.float32)
+    axes = {axis: Dim(name, min=smallest[name]) for name, axis in form.input_axes.items()}
+    with quiet():
+        program = torch.export.export(network, (images,), dynamic_shapes=(axes,) if form.dynamic else None)
+        path.write_bytes(SERIALISED[form.format](program, form))
+
+
+def onnx_bytes(program: torch.export.ExportedProgram, form: Form) -> bytes:
+    names = {"input_names": [IMAGES], "output_names": [form.output_name]}
+    return torch.onnx.export(program, dynamo=True, opset_version=OPSET, verbose=False, **names).model_proto.SerializeToString()
+
+
+def torch_bytes(program: torch.export.ExportedProgram, form: Form) -> bytes:
+    file = io.BytesIO()
+    torch.export.save(program, file)
+    return file.getvalue()
+
+
+def open_onnx(path: Path) -> Session:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = torch.get_num_threads()  # else all cores, whatever OMP_NUM_THREADS says
+    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    return lambda images: session.run(None, {IMAGES: images})[0]
+
+
+def open_torch(path: Path) -> Session:
+    network = torch.export.load(path).module()
+
+    @torch.inference_mode()
+    def run(images: np.ndarray) -> np.ndarray:
+        return network(torch.from_numpy(images)).numpy()
+
+    return run
+
+
+SERIALISED = {"ONNX": onnx_bytes, "TORCH": torch_bytes}
+OPENED = {".onnx": open_onnx, ".pt2": open_torch}
+
+
+def open_file(path: Path) -> Session:
+    """The file, to be run by its own runtime on a CPU."""
+    return OPENED[path.suffix](path)
+
+
+def predict(logits: Session) -> Callable[[Sequence[np.ndarray], Plan], np.ndarray]:
+    """`Prediction.labels`, of a file that gives logits."""
+
+    def run(images: Tensor) -> Tensor:
+        return torch.from_numpy(logits(images.numpy()))
+
+    return Prediction(run, torch.device("cpu")).labels
+
+
+@contextlib.contextmanager
+def quiet():
+    """Without what the exporter says of operators that are not ours."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)
+
+
+EXPORTS = Exports(write, open_file, predict)

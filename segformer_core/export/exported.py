@@ -1,0 +1,116 @@
+"""An exported file in a network's place: `evaluate` and `infer` see images through it."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from segformer_core.config import Config, RuntimeConfig
+from segformer_core.errors import BackendError, ConfigError, DataError, WeightsError
+from segformer_core.evaluation.plan import Plan
+from segformer_core.export.form import FORMATS, Form, need_packages
+from segformer_core.export.sidecar import network_keys, read_sidecar
+from segformer_core.learner import Backend, Session
+from segformer_core.segmenter import Segmenter
+from segformer_core.spec.model import SegFormer
+
+
+@dataclass(frozen=True)
+class ExportedPredictor:
+    """`predict_logits` carries out a plan with what `logits` computes; both are unused where the file gives labels."""
+
+    form: Form
+    session: Session
+    predict_logits: Callable[[Sequence[np.ndarray], Plan], np.ndarray]
+
+    def predict(self, images: Sequence[np.ndarray], plan: Plan) -> np.ndarray:
+        """As `Predictor.predict`. Raises DataError if the file does not take images of the plan's sizes."""
+        self._check(plan)
+        if not self.form.labels:
+            return self.predict_logits(images, plan)
+        labels = run(self.session, self.form, images[0])
+        return np.stack([cv2.resize(found, plan.size[::-1], interpolation=cv2.INTER_NEAREST) for found in labels])
+
+    def _check(self, plan: Plan) -> None:
+        for view in plan.views:
+            if self.form.dynamic and min(view.crop) < self.form.smallest:
+                raise DataError(
+                    f"the file takes images of at least {self.form.smallest} pixels each way, and one of "
+                    f"{plan.size[0]}×{plan.size[1]} comes to it as {view.crop[0]}×{view.crop[1]}; set a larger base_size"
+                )
+            if not self.form.dynamic and view.crop != self.form.size:
+                (height, width), (rows, columns) = self.form.size, view.crop
+                raise DataError(
+                    f"the file takes images of {height}×{width} pixels, and one of {plan.size[0]}×{plan.size[1]} comes to it as "
+                    f"{rows}×{columns}; export with --export_dynamic True or that --export_height and --export_width, or see "
+                    f"images through windows: --eval_mode slide --eval_crop_size [{height},{width}]"
+                )
+            if self.form.preprocess and view.canvas != view.size:
+                raise DataError(
+                    f"a sliding window of {view.crop[0]}×{view.crop[1]} is larger than an image, whose rest a file that "
+                    "normalises cannot leave empty; export without export_preprocess"
+                )
+
+
+def run(session: Session, form: Form, images: np.ndarray) -> np.ndarray:
+    """(B, 3, H, W) float32 -> what the file gives for them; a static file takes them one by one."""
+    if form.preprocess:
+        images = np.ascontiguousarray(images.transpose(0, 2, 3, 1).astype(np.uint8))
+    if form.dynamic:
+        return session(images)
+    return np.concatenate([session(images[index : index + 1]) for index in range(len(images))])
+
+
+def open_exported(
+    path: Path, spec: SegFormer, config: Config, connect: Callable[[RuntimeConfig], Backend]
+) -> tuple[Segmenter, Backend, dict[str, str]]:
+    """The file, ready to label images, and what a result says of it. Raises UserError if it is of another recipe."""
+    form, content = read_sidecar(path)
+    check_recipe(path, form, content["network"], spec, config)
+    backend = connect(config.runtime)
+    known = FORMATS[form.format]
+    if known.backend != backend.name or known.proved_as:
+        where = "atc compiles it and no backend runs it" if known.proved_as else f"backend_{known.backend} runs it"
+        raise BackendError(f"{path} is a file of {form.format}: {where}")
+    need_packages(form.format, known.runtime)
+    session = backend.exports.open(path)
+
+    def logits(images: np.ndarray) -> np.ndarray:
+        return run(session, form, np.ascontiguousarray(images))
+
+    data = config.data
+    if form.preprocess:  # the file's own doing; until then values stay 0..255
+        data = replace(data, img_norm_mean=(0.0, 0.0, 0.0), img_norm_std=(1.0, 1.0, 1.0))
+    predictor = ExportedPredictor(form, session, backend.exports.predict(logits))
+    source = f"running {path}: {form.format} in {form.precision}, written from {content['weights']['path']}"
+    weights = {"path": str(path), "sha256": content["weights"]["sha256"], "network": config.model.backbone, "source": source}
+    return Segmenter(predictor, spec, data, config.evaluation), backend, weights
+
+
+def check_recipe(path: Path, form: Form, keys: dict[str, str], spec: SegFormer, config: Config) -> None:
+    """Raises WeightsError unless the file is of this network and of images prepared alike, ConfigError if it cannot serve."""
+    pairs = {key: (keys.get(key), value) for key, value in network_keys(spec).items()}
+    if not form.preprocess:
+        pairs["img_norm_mean"] = shown(form.mean), shown(config.data.img_norm_mean)
+        pairs["img_norm_std"] = shown(form.std), shown(config.data.img_norm_std)
+    wrong = {key: pair for key, pair in pairs.items() if pair[0] != pair[1]}
+    if wrong:
+        found = ", ".join(f"{key} {theirs}" for key, (theirs, _) in wrong.items())
+        wanted = ", ".join(f"{key} {ours}" for key, (_, ours) in wrong.items())
+        flags = " ".join(f"--{key} {theirs}" for key, (theirs, _) in wrong.items())
+        raise WeightsError(
+            f"{path} was exported with {found}; the configuration has {wanted}; set {flags}, or choose another file"
+        )
+    evaluation = config.evaluation
+    if form.labels and (evaluation.eval_mode == "slide" or len(evaluation.eval_scales) > 1 or evaluation.eval_flip):
+        raise ConfigError(
+            f"{path} gives labels, which windows, scales and mirror images cannot be averaged of; use --eval_mode whole, one of "
+            "eval_scales and no eval_flip, or export with --export_output logits"
+        )
+
+
+def shown(values: Sequence[float]) -> str:
+    """As a flag has it."""
+    return f"[{','.join(map(str, values))}]"
