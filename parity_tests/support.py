@@ -163,7 +163,7 @@ def check_difference(name: str, found: float, rung: str) -> None:
     """Raise unless `found` is within the tolerance of `rung`; the largest of the session is printed at its end."""
     allowed = tolerance(rung, DEVICE)
     assert found <= allowed, f"{name}: largest difference {found:.3g}, {rung} allows {allowed:.3g}"
-    MEASURED[rung] = max(found, MEASURED.get(rung, 0.0))
+    MEASURED[rung] = max(float(found), MEASURED.get(rung, 0.0))
 
 
 def perturbed(arrays: dict[str, np.ndarray], name: str, amount: float) -> dict[str, np.ndarray]:

@@ -183,7 +183,7 @@ def test_strangers_are_refused_by_name(tmp_path):
 
 def test_files_of_no_known_kind(tmp_path):
     sentences = {
-        "model.tlt": (os.urandom(100).replace(b"PK", b"xx"), "is an encrypted TAO file"),
+        "model.tlt": (np.random.default_rng(0).bytes(100), "is an encrypted TAO file"),
         "model.onnx": (b"\x08\x07\x12\x07pytorch", "a weight file of no known kind"),
         "model.ckpt": (b"\x08\x07\x12\x07pytorch", "holds no arrays|damaged, encrypted, or of no known kind"),
         "notes.txt": (b"hello", "a weight file of no known kind"),
