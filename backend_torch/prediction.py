@@ -31,10 +31,9 @@ class Prediction:
                 scores = self._view(x.flip(3), view).flip(3) if mirrored else self._view(x, view)
                 if view.windows:
                     scores = scores[:, :, : view.size[0], : view.size[1]]
+                scores = self.upsample(scores, plan.size)
                 if plan.averages:
-                    scores = probabilities(self.upsample(scores, plan.size))
-                else:
-                    scores = self.upsample(scores.contiguous(memory_format=torch.channels_last), plan.size)
+                    scores = probabilities(scores)
                 total = scores if total is None else total.add_(scores)
         return total
 
