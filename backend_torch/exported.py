@@ -55,6 +55,7 @@ def open_onnx(path: Path) -> Session:
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()  # else all cores, whatever OMP_NUM_THREADS says
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # its threads would wait on PyTorch's cores
     session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     return lambda images: session.run(None, {IMAGES: images})[0]
 

@@ -1,9 +1,9 @@
 """Time whole networks beside each other: `python tools/benchmark.py --variant b0 --size 512 1024`.
 
 Each contestant has a process of its own (they would share oneDNN's settings otherwise); the runs are interleaved, so that a
-noisy machine disturbs all alike. Inference is image to label map at the image's size, a training step forward, backward and
-AdamW; onnx and transformers-onnx are files of the two networks in ONNX Runtime, which only infers. Prints medians, ratios and
-peak memory (on CUDA the device's); --json keeps every single time.
+noisy machine disturbs all alike. Inference is image to label map at the image's size, forward image to logits, a training step
+forward, backward and AdamW; onnx and transformers-onnx are files of the two networks in ONNX Runtime, which does not train.
+Prints medians, ratios and peak memory (on CUDA the device's); --json keeps every single time.
 """
 
 import argparse
@@ -37,6 +37,7 @@ from segformer_core.training.schedule import parameter_groups
 CONTESTANTS = ("torch", "mindspore", "transformers")
 FILES = ("onnx", "transformers-onnx")
 TASKS = ("inference", "training")
+FORWARD = "forward"
 WARM_UPS = 2
 
 
@@ -48,7 +49,7 @@ def main() -> int:
     parser.add_argument("--size", nargs=2, type=int, default=(512, 1024), metavar=("HEIGHT", "WIDTH"))
     parser.add_argument("--batch", type=int, default=1, help="images in a training step")
     parser.add_argument("--contestants", nargs="+", choices=CONTESTANTS + FILES, default=CONTESTANTS)
-    parser.add_argument("--tasks", nargs="+", choices=TASKS, default=TASKS)
+    parser.add_argument("--tasks", nargs="+", choices=(*TASKS, FORWARD), default=TASKS)
     parser.add_argument("--rounds", type=int, default=7, help="timed runs of each")
     parser.add_argument("--device_target", default="CPU", help="CPU, CUDA or Ascend")
     parser.add_argument("--precision", default="fp32", choices=PRECISIONS, help="of products and convolutions")
@@ -71,7 +72,7 @@ def race(options: argparse.Namespace) -> None:
     """Start the contestants, run them in turns, print the table."""
     results = []
     for task in options.tasks:
-        racers = {name: Racer(name, task) for name in options.contestants if task == "inference" or name not in FILES}
+        racers = {name: Racer(name, task) for name in options.contestants if task != "training" or name not in FILES}
         times: dict[str, list[float]] = {name: [] for name in racers}
         for _ in range(options.rounds):
             for name, racer in racers.items():
@@ -154,6 +155,8 @@ def twin_runner(options: argparse.Namespace, name: str, task: str) -> Callable[[
     if task == "inference":
         plan = make_plan(tuple(options.size), replace(config.data, base_size=tuple(options.size)), config.evaluation)
         return lambda: learner.predict([images[:1]], plan)
+    if task == FORWARD:
+        return lambda: learner.forward(images[:1])
     masks = draw_keep_masks(spec, 0, 0, range(options.batch))
     rates = [1e-6 * group.learning_rate_factor for group in parameter_groups(spec, config.optimizer)]
     return lambda: float(learner.step((images, labels), masks, rates).loss)
@@ -168,10 +171,13 @@ def transformers_runner(options: argparse.Namespace, name: str, task: str) -> Ca
     dtype = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}[options.precision]
     autocast = partial(torch.autocast, device.type, dtype, enabled=options.precision != "fp32")
 
+    def forward() -> torch.Tensor:
+        with torch.inference_mode(), autocast():
+            return model(torch.from_numpy(images[:1]).to(device)).logits.float()
+
     def predict() -> np.ndarray:
         with torch.inference_mode():
-            with autocast():
-                logits = model(torch.from_numpy(images[:1]).to(device)).logits.float()
+            logits = forward()
             logits = torch.nn.functional.interpolate(logits, tuple(options.size), mode="bilinear", align_corners=False)
             return logits[0].argmax(0).to(torch.uint8).cpu().numpy()
 
@@ -183,9 +189,9 @@ def transformers_runner(options: argparse.Namespace, name: str, task: str) -> Ca
         optimizer.step()
         return float(loss.detach())
 
-    if task == "inference":
+    if task != "training":
         model.eval()
-        return predict
+        return predict if task == "inference" else lambda: forward().cpu().numpy()
     model.train()
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-6, fused=True)
     return step
@@ -221,8 +227,9 @@ def file_runner(options: argparse.Namespace, name: str, task: str) -> Callable[[
             EXPORTS.write(spec, init_arrays(spec, 0), form, path)
         else:
             write_transformers(options, images[:1], path)
-        predict = EXPORTS.predict(EXPORTS.open(path))
-    return lambda: predict([images[:1]], plan)
+        session = EXPORTS.open(path)
+    predict = EXPORTS.predict(session)
+    return (lambda: predict([images[:1]], plan)) if task == "inference" else (lambda: session(images[:1]))
 
 
 def write_transformers(options: argparse.Namespace, image: np.ndarray, path: Path) -> None:
