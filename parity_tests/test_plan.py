@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from parity_tests.support import LEARNERS, difference, logits, mindspore_learner, random_images, torch_learner, undecided_arrays
-from parity_tests.tolerances import NEAR_TIE
 from segformer_core.config import DataConfig, EvaluationConfig
+from segformer_core.evaluation.metrics import NEAR_TIE
 from segformer_core.evaluation.plan import Plan, View, make_plan
 from segformer_core.segmenter import Segmenter, network_image
 from segformer_core.spec.model import segformer

@@ -31,9 +31,6 @@ TOLERANCES = {
     "weights after twenty steps": Tolerance(1e-3, 1e-2, 4.4e-4, "AdamW's first steps are ±lr: a gradient near 0 may change sign"),
 }
 
-NEAR_TIE = 1e-4
-"""Where the two best scores of a pixel are nearer to each other than this, either label is right."""
-
 
 def tolerance(name: str, device: str = "CPU") -> float:
     row = TOLERANCES[name]

@@ -16,11 +16,10 @@ from segformer_core.config import load_config
 from segformer_core.data import open_dataset
 from segformer_core.data.dataset import read_pair
 from segformer_core.errors import UserError
-from segformer_core.evaluation.metrics import confusion_matrix, scores
+from segformer_core.evaluation.metrics import NEAR_TIE, confusion_matrix, scores
 from segformer_core.segmenter import Segmenter
 from segformer_core.weights.loading import load_weights
 
-NEAR_TIE = 1e-4
 LARGEST_MIOU_DIFFERENCE = 1e-4
 
 

@@ -6,6 +6,9 @@ import numpy as np
 
 from segformer_core.data.dataset import IGNORED
 
+NEAR_TIE = 1e-4
+"""Where the two best scores of a pixel are nearer to each other than this, rounding decides: either label is right."""
+
 
 @dataclass(frozen=True)
 class Scores:

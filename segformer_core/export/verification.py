@@ -9,11 +9,10 @@ import numpy as np
 
 from segformer_core.data.transforms import normalise, resize_image
 from segformer_core.errors import UserError
+from segformer_core.evaluation.metrics import NEAR_TIE
 from segformer_core.export.form import Form
 
 IMAGES_COMPARED = 3
-NEAR_TIE = 1e-4
-"""Where the two best logits of a pixel are nearer to each other than this, on the network's scale, either label is right."""
 
 
 @dataclass(frozen=True)
