@@ -6,7 +6,7 @@ from functools import cache
 import numpy as np
 import pytest
 
-from parity_tests.support import LEARNERS, difference, logits, mindspore_learner, random_images, torch_learner, undecided_arrays
+from parity_tests.support import LEARNERS, assert_close, logits, mindspore_learner, random_images, torch_learner, undecided_arrays
 from segformer_core.config import DataConfig, EvaluationConfig
 from segformer_core.evaluation.metrics import NEAR_TIE
 from segformer_core.evaluation.plan import Plan, View, make_plan
@@ -175,6 +175,8 @@ def test_mixed_sizes_cost_two_compilations_and_change_nothing(need_mindspore, ne
         maps = [Segmenter(one, SPEC, data, EvaluationConfig()).segment(pixels) for one in (learner, other)]
         assert (maps[0] != maps[1]).mean() < 1e-3, size
     assert [line.split(" for ")[1].split(" (")[0] for line in said if line.startswith("compiling")] == ["1×3×64×96", "any size"]
+    compiled = [len(cell.compile_cache) for cell in (learner.logits, learner.logits_of_any_shape)]
+    assert compiled == [1, 1], "what is said is what MindSpore did"
 
 
 def test_a_graph_for_any_size_gives_what_a_graph_of_its_own_gives(need_mindspore):
@@ -184,5 +186,5 @@ def test_a_graph_for_any_size_gives_what_a_graph_of_its_own_gives(need_mindspore
     learner.model.set_train(False)
     for size in [(64, 96), (75, 101)]:
         images = Tensor(random_images(2, *size))
-        found = difference(learner.logits_of_any_shape(images).asnumpy(), learner.logits(images).asnumpy())
-        assert found < 5e-6, f"{size}: {found}"
+        got, want = learner.logits_of_any_shape(images).asnumpy(), learner.logits(images).asnumpy()
+        assert_close(f"a graph for any size at {size}", got, want, "logits")

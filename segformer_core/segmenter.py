@@ -1,8 +1,10 @@
 """Images in, label maps out: what evaluation, inference and a user's own program call.
 
-from backend_torch import load                      # or backend_mindspore
-network = load("segformer_b0.safetensors")          # any recognised weights
-labels = network.segment("street.jpg")              # (H, W) uint8 class indices
+    from backend_torch import load                      # or backend_mindspore
+    network = load("segformer_b0.safetensors")          # any recognised weights
+    labels = network.segment("street.jpg")              # (H, W) uint8 class indices
+
+The commands take the same way.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
