@@ -1,7 +1,7 @@
 """SegFormer in MindSpore, on an Ascend or a CPU."""
 
 from backend_mindspore.device import connect
-from segformer_core import segmenter
+from segformer_core.inference import segmenter
 
 
 def load(weights: str, config_path: str = "", **keys: object) -> segmenter.Segmenter:

@@ -4,7 +4,7 @@ import hashlib
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -12,8 +12,9 @@ import mindspore as ms
 
 import segformer_core
 from backend_mindspore.distributed import world_size
-from segformer_core.config import Config
+from segformer_core.config.keys import Config
 from segformer_core.files import writable_directory
+from segformer_core.protocol.learner import Log
 from segformer_core.spec import model as spec
 
 SWITCH, FOLDER = "MS_COMPILER_CACHE_ENABLE", "MS_COMPILER_CACHE_PATH"
@@ -26,9 +27,9 @@ class Compiling:
     of its own below `compile_cache`, and only the training graph, whose shapes never change, is kept.
     """
 
-    def __init__(self, spec: spec.SegFormer, config: Config, built_in: object, say: Callable[[str], object]):
+    def __init__(self, spec: spec.SegFormer, config: Config, built_in: object, log: Log):
         graph_mode = config.runtime.execution_mode == "graph"
-        self.variant, self.say = spec.variant, say if graph_mode else lambda _: None
+        self.variant, self.log = spec.variant, log if graph_mode else lambda _: None
         self.cache = config.runtime.compile_cache if graph_mode else ""
         numbers = (spec, config.optimizer, config.loss, config.training.accumulation_steps, built_in)
         self.key = (ms.__version__, world_size(), numbers, sources_hash() if self.cache else "")
@@ -42,11 +43,11 @@ class Compiling:
             return
         self.known.add((what, shape))
         size = "×".join(map(str, shape)) if shape else "any size"
-        self.say(f"compiling the {what} graph of mit_{self.variant} for {size} (seconds for B0, a minute or two for B5) …")
+        self.log(f"compiling the {what} graph of mit_{self.variant} for {size} (seconds for B0, a minute or two for B5) …")
         start = time.perf_counter()
         with self._kept(what, shape):
             yield
-        self.say(f"compiled and run once in {time.perf_counter() - start:.1f} s")
+        self.log(f"compiled and run once in {time.perf_counter() - start:.1f} s")
 
     @contextmanager
     def _kept(self, what: str, shape: tuple[int, ...] | None) -> Iterator[None]:

@@ -7,11 +7,11 @@ import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
 
 from backend_mindspore.kernels import Upsample
-from backend_mindspore.layers import DTYPES, Convolution, linear_to_map, pointwise, to_map
+from backend_mindspore.layers import DTYPES, Arithmetic, Convolution, linear_to_map, pointwise, to_map
 from backend_mindspore.learner import canonical_parameters
 from backend_mindspore.model import SegFormer, Size
 from segformer_core.export.folding import FoldedHead, fold_head
-from segformer_core.export.form import Form
+from segformer_core.protocol.form import Form
 from segformer_core.spec import model as spec
 
 
@@ -21,11 +21,11 @@ class Deployed(nn.Cell):
     def __init__(self, spec: spec.SegFormer, arrays: Mapping[str, np.ndarray], form: Form):
         super().__init__()
         dtype = DTYPES[form.precision]
-        network = SegFormer(spec, (dtype, dtype))
+        network = SegFormer(spec, Arithmetic(dtype, dtype))
         self.normalise = Normalise(form) if form.preprocess else None
         self.stages = network.stages
         self.decode_head = FoldedDecodeHead(fold_head(spec, arrays), dtype)
-        self.upsample = interpolation() if form.labels else None
+        self.upsample = Upsample(as_products=False) if form.labels else None
         for name, parameter in canonical_parameters(spec, network).items():
             parameter.set_data(Tensor(arrays[name]))
         for _, layer in self.cells_and_names():
@@ -69,7 +69,7 @@ class FoldedDecodeHead(nn.Cell):
         self.bias = Parameter(Tensor(head.bias, dtype), "bias")
         self.classifier = Parameter(Tensor(head.classifier, dtype), "classifier")
         self.classifier_bias = Parameter(Tensor(head.classifier_bias, dtype), "classifier_bias")
-        self.upsample = interpolation()
+        self.upsample = Upsample(as_products=False)  # no gradient is asked for: the operator is faster, on a CPU too
 
     def construct(self, features: list[Tensor], sizes: list[Size]) -> Tensor:
         """Tokens and sizes of c1..c4 -> (B, K, H/4, W/4) float32 logits."""
@@ -78,10 +78,3 @@ class FoldedDecodeHead(nn.Cell):
             mixed = linear_to_map(features[i].to(self.dtype), self.mixes[i], None, sizes[i])
             x = x + self.upsample(mixed, sizes[0])
         return pointwise(ops.relu(x), self.classifier, self.classifier_bias).to(ms.float32)
-
-
-def interpolation() -> Upsample:
-    """The one operator of an Ascend wherever the file is written: without a gradient it is the faster on a CPU, too."""
-    layer = Upsample()
-    layer.on_cpu = False
-    return layer

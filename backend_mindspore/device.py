@@ -3,9 +3,9 @@
 import glob
 import os
 
-from segformer_core.config import RuntimeConfig
+from segformer_core.config.keys import RuntimeConfig
 from segformer_core.errors import BackendError
-from segformer_core.learner import ALONE, Backend, Precision
+from segformer_core.protocol.learner import ALONE, Backend, Precision, resident_peak
 
 ASCEND_DEVICES = "/dev/davinci[0-9]*"
 
@@ -36,10 +36,11 @@ def connect(runtime: RuntimeConfig) -> Backend:
         "mindspore",
         target,
         precision,
-        lambda spec, config, class_weights, say: Learner(spec, config, class_weights, precision, say),
+        lambda spec, config, log, training=None: Learner(spec, config, training, precision, log),
         batches,
         EXPORTS,
         processes,
+        ms.runtime.max_memory_allocated if target == "Ascend" else resident_peak,
     )
 
 

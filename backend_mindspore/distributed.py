@@ -6,7 +6,7 @@ import mindspore as ms
 import numpy as np
 from mindspore import Tensor, communication, nn, ops
 
-from segformer_core.learner import COLLECTIVE_TIMEOUT_SECONDS, Processes
+from segformer_core.protocol.learner import COLLECTIVE_TIMEOUT_SECONDS, Processes
 
 STATE = {"count": 1}
 """How many processes have joined; graphs are built for it."""
@@ -42,7 +42,7 @@ def join() -> Processes:
         sums = summed(Tensor(np.stack(limbs).astype(np.float32))).asnumpy().astype(np.int64)
         return sum(sums[limb] << LIMB_BITS * limb for limb in range(LIMBS))
 
-    return Processes(communication.get_rank(), STATE["count"], all_reduce)
+    return Processes(communication.get_rank(), STATE["count"], all_reduce, communication.release)
 
 
 def world_size() -> int:

@@ -9,9 +9,9 @@ from mindspore import Tensor, nn
 
 from backend_mindspore.deployment import Deployed
 from backend_mindspore.prediction import Prediction
-from segformer_core.evaluation.plan import Plan
-from segformer_core.export.form import Form
-from segformer_core.learner import Exports, Session
+from segformer_core.protocol.form import Form
+from segformer_core.protocol.learner import Exports, Session
+from segformer_core.protocol.plan import Plan
 from segformer_core.spec import model as spec
 
 READABLE = 0o644

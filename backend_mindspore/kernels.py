@@ -23,10 +23,10 @@ def on(device: str) -> bool:
 class Attend(nn.Cell):
     """softmax(q kᵀ / √d) v for (B, heads, N, d) queries and (B, heads, M, d) keys and values."""
 
-    def __init__(self, heads: int):
+    def __init__(self, heads: int, fused: bool = True):
         super().__init__()
         self.heads = heads
-        self.fused = on("Ascend") and MSContext.get_instance().get_ascend_soc_version() != FIRST_ASCEND
+        self.fused = fused and on("Ascend") and MSContext.get_instance().get_ascend_soc_version() != FIRST_ASCEND
         self.plain = PlainAttend()
 
     def construct(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
@@ -86,17 +86,20 @@ class NormalCdf(nn.Cell):
 
 
 class Upsample(nn.Cell):
-    """(B, C, h, w) -> (B, C, *size), bilinear with half-pixel centres."""
+    """(B, C, h, w) -> (B, C, *size), bilinear with half-pixel centres.
 
-    def __init__(self):
+    `as_products` computes matrix products instead of MindSpore's operator: on a CPU their gradient is the faster one.
+    """
+
+    def __init__(self, as_products: bool | None = None):
         super().__init__()
-        self.on_cpu = on("CPU")
+        self.as_products = on("CPU") if as_products is None else as_products
 
     def construct(self, x: Tensor, size: tuple[int, int]) -> Tensor:
         B, C, h, w = x.shape
         if ops.is_sequence_value_unknown((h, w, *size)):  # a graph for any size
             rows, columns = interpolation_matrix_of_any_size(h, size[0]), interpolation_matrix_of_any_size(w, size[1])
-        elif self.on_cpu:
+        elif self.as_products:
             rows, columns = interpolation_matrix(h, size[0]), interpolation_matrix(w, size[1])
         else:
             wide = x.to(ms.float32) if x.dtype == ms.bfloat16 else x  # Ascend's kernel takes no bfloat16

@@ -1,29 +1,30 @@
 """The spec's leaves as MindSpore layers: the only file that passes eps, momentum, padding or groups."""
 
+from dataclasses import dataclass
 from functools import singledispatch
 
 import mindspore as ms
 from mindspore import Tensor, nn, ops
 
 from backend_mindspore.distributed import sum_over_processes, world_size
+from segformer_core.spec.arrays import ArraySpec
 from segformer_core.spec.layers import BatchNorm2d, Conv2d, LayerNorm, Leaf, Linear
-
-LEAF_NAMES = {
-    LayerNorm: {"weight": "gamma", "bias": "beta"},
-    BatchNorm2d: {
-        "weight": "gamma",
-        "bias": "beta",
-        "running_mean": "moving_mean",
-        "running_var": "moving_variance",
-    },
-}
-"""What MindSpore calls a layer's arrays, where that is not what the spec calls them."""
-
+from segformer_core.weights.architecture import kind
+from segformer_core.weights.dialects import MINDSPORE_LEAVES
 
 DTYPES = {"fp32": ms.float32, "fp16": ms.float16, "bf16": ms.bfloat16}
-Dtypes = tuple[ms.dtype.Type, ms.dtype.Type]
-"""What products and convolutions are computed in: at inference, in training."""
-FULL_PRECISION: Dtypes = (ms.float32, ms.float32)
+
+
+@dataclass(frozen=True)
+class Arithmetic:
+    """The types that linear layers and convolutions compute in, and whether attention may use the framework's fused kernel."""
+
+    inference: ms.dtype.Type = ms.float32
+    training: ms.dtype.Type = ms.float32
+    fused_attention: bool = True
+
+
+FULL_PRECISION = Arithmetic()
 
 
 @singledispatch
@@ -83,6 +84,12 @@ def _(leaf: BatchNorm2d) -> nn.Cell:
     )
 
 
+def native_name(array: ArraySpec) -> str:
+    """What MindSpore calls an array of the spec: gamma, beta, moving_mean and moving_variance in a norm."""
+    leaves = MINDSPORE_LEAVES.get(kind(array.owner), MINDSPORE_LEAVES[""])
+    return array.name.removesuffix(f".{array.leaf_name}") + leaves[array.leaf_name]
+
+
 class Convolution(nn.Conv2d):
     """Computes in its input's type; the weights are float32."""
 
@@ -116,9 +123,9 @@ class BatchNorm(nn.BatchNorm2d):
 class Mixed(nn.Cell):
     """A cell whose products can run in lower precision."""
 
-    def __init__(self, dtypes: Dtypes):
+    def __init__(self, arithmetic: Arithmetic):
         super().__init__()
-        self.inference_dtype, self.training_dtype = dtypes
+        self.inference_dtype, self.training_dtype = arithmetic.inference, arithmetic.training
 
     def low(self, x: Tensor) -> Tensor:
         """`x` in the precision of products; weights follow their input."""

@@ -1,6 +1,6 @@
-"""The verbs of `segformer_core.learner.Learner` in MindSpore; `backend_torch/learner.py` is its twin."""
+"""The verbs of `segformer_core.protocol.learner.Learner` in MindSpore; `backend_torch/learner.py` is its twin."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 
 import mindspore as ms
@@ -10,19 +10,19 @@ from mindspore import Parameter, Tensor, nn, ops
 from backend_mindspore.compiling import Compiling
 from backend_mindspore.distributed import sum_over_processes, world_size
 from backend_mindspore.kernels import Upsample
-from backend_mindspore.layers import DTYPES, LEAF_NAMES
+from backend_mindspore.layers import DTYPES, Arithmetic, native_name
 from backend_mindspore.loss import CrossEntropy
 from backend_mindspore.model import SegFormer
 from backend_mindspore.optimizer import AdamW, LossScale
 from backend_mindspore.prediction import Prediction
-from segformer_core.config import Config
-from segformer_core.evaluation.plan import Plan
-from segformer_core.learner import Batch, Precision, Step
+from segformer_core.config.keys import Config
+from segformer_core.protocol import loss_scale
+from segformer_core.protocol.groups import CLIP_EPS, SMALLEST_WEIGHT
+from segformer_core.protocol.learner import Batch, Log, Precision, Step, Training
+from segformer_core.protocol.masks import KeepMasks
+from segformer_core.protocol.plan import Plan
 from segformer_core.spec import model as spec
 from segformer_core.spec.arrays import array_specs, check_arrays
-from segformer_core.training.loss_scale import SMALLEST
-from segformer_core.training.masks import KeepMasks
-from segformer_core.training.schedule import CLIP_EPS, SMALLEST_WEIGHT, parameter_groups
 
 
 class Learner:
@@ -30,13 +30,14 @@ class Learner:
         self,
         spec: spec.SegFormer,
         config: Config,
-        class_weights: tuple[float, ...] | None,
+        training: Training | None,
         precision: Precision,
-        say: Callable[[str], object],
+        log: Log,
     ):
-        self.spec, self.config, self.class_weights, self.precision = spec, config, class_weights, precision
-        self.compiling = Compiling(spec, config, (class_weights, precision), say)
-        self.model = SegFormer(spec, (DTYPES[precision.inference], DTYPES[precision.training]))
+        self.spec, self.config, self.training, self.precision = spec, config, training, precision
+        self.compiling = Compiling(spec, config, (training, precision), log)
+        arithmetic = Arithmetic(DTYPES[precision.inference], DTYPES[precision.training])
+        self.model = SegFormer(spec, arithmetic)
         self.parameters = canonical_parameters(spec, self.model)
         self.prediction = Prediction(self._logits)
         self.logits, self.logits_of_any_shape = Logits(self.model), Logits(self.model)
@@ -44,10 +45,11 @@ class Learner:
         self.static_graphs, self.static_shapes = len(config.evaluation.eval_scales), set[tuple[int, ...]]()
 
     @cached_property
-    def training(self) -> "TrainingStep":
+    def training_step(self) -> "TrainingStep":
         """Made when the first step is asked for: AdamW's moments take twice the network's memory."""
-        optimizer = AdamW(self.parameters, parameter_groups(self.spec, self.config.optimizer), self.config.optimizer)
-        loss = Loss(self.model, CrossEntropy(self.config.loss, self.class_weights))
+        assert self.training, "a learner that was made without a Training only predicts"
+        optimizer = AdamW(self.parameters, self.training.groups, self.config.optimizer)
+        loss = Loss(self.model, CrossEntropy(self.config.loss, self.training.class_weights))
         options = self.config.optimizer.clip_norm, self.config.training.accumulation_steps
         return TrainingStep(loss, optimizer, LossScale(self.precision.training), *options)
 
@@ -58,37 +60,38 @@ class Learner:
         check_arrays(self.spec, arrays, "the given set of arrays")
         for name, parameter in self.parameters.items():
             parameter.set_data(Tensor(arrays[name]))
-        if "training" in self.__dict__:
-            self.training.remember_statistics()
+        if "training_step" in self.__dict__:
+            self.training_step.remember_statistics()
 
     def optimizer_arrays(self) -> dict[str, np.ndarray]:
-        return _numpy(self.training.optimizer.arrays() | self.training.scale.arrays())
+        return _numpy(self.training_step.optimizer.arrays() | self.training_step.scale.arrays())
 
     def load_optimizer_arrays(self, arrays: Mapping[str, np.ndarray]) -> None:
-        parameters = self.training.optimizer.arrays() | self.training.scale.arrays()
-        if not self.training.scale.dynamic or arrays["loss_scale"] <= SMALLEST:  # another precision starts its own scale
-            del parameters["loss_scale"]
-        for name, parameter in parameters.items():
-            parameter.set_data(Tensor(np.array(arrays[name], np.float32)))
+        resumed = loss_scale.resumed(arrays, self.precision.training)
+        for name, parameter in (self.training_step.optimizer.arrays() | self.training_step.scale.arrays()).items():
+            parameter.set_data(Tensor(np.array(resumed[name], np.float32)))
 
     def step(self, batch: Batch, keep: KeepMasks, learning_rates: Sequence[float]) -> Step:
         self.model.set_train(True)
         rates = Tensor(np.array(learning_rates, np.float32))
-        parts = [self._part(batch, keep, part) for part in range(self.training.accumulation_steps)]
+        parts = [self._part(batch, keep, part) for part in range(self.training_step.accumulation_steps)]
         with self.compiling("training", batch[0].shape):
             for inputs in parts[:-1]:
-                self.training.accumulate(*inputs)
-            return Step(*self.training(*parts[-1], rates))
+                self.training_step.accumulate(*inputs)
+            return Step(*self.training_step(*parts[-1], rates))
 
     def _part(self, batch: Batch, keep: KeepMasks, part: int) -> tuple[Tensor, ...]:
         """One of the accumulated batches: images, labels and keep masks on the device."""
-        size = len(batch[0]) // self.training.accumulation_steps
+        size = len(batch[0]) // self.training_step.accumulation_steps
         samples = slice(part * size, (part + 1) * size)
         arrays = (batch[0][samples], batch[1][samples], keep.paths[:, :, samples], keep.channels[samples])
         return tuple(Tensor(np.ascontiguousarray(array)) for array in arrays)
 
     def predict(self, images: Sequence[np.ndarray], plan: Plan) -> np.ndarray:
         return self.prediction.labels(images, plan)
+
+    def scores(self, images: Sequence[np.ndarray], plan: Plan) -> np.ndarray:
+        return self.prediction.scores(images, plan).asnumpy()
 
     def forward(self, images: np.ndarray) -> np.ndarray:
         return self._logits(Tensor(images)).asnumpy()
@@ -175,13 +178,13 @@ class TrainingStep(nn.Cell):
         if self.clip_norm:
             factor = factor * ops.minimum(self.clip_norm / (norm + CLIP_EPS), 1.0)
         done = self.optimizer(gradients, rates, factor, finite)
-        done = ops.depend(done, self.map(ops.partial(keep_sound, finite), self.statistics, self.sound_statistics))
+        done = ops.depend(done, self.map(ops.partial(keep_if_finite, finite), self.statistics, self.sound_statistics))
         skipped = ops.depend(self.scale(finite), done)
         return total / weight, ops.logical_not(finite), scale, skipped
 
 
 add, take = ops.MultitypeFuncGraph("add"), ops.MultitypeFuncGraph("take")
-squared_norm, keep_sound = ops.MultitypeFuncGraph("squared_norm"), ops.MultitypeFuncGraph("keep_sound")
+squared_norm, keep_if_finite = ops.MultitypeFuncGraph("squared_norm"), ops.MultitypeFuncGraph("keep_if_finite")
 
 
 @add.register("Tensor", "Tensor")
@@ -200,7 +203,7 @@ def _(gradient):
     return ops.ReduceSum()(ops.Square()(gradient))
 
 
-@keep_sound.register("Tensor", "Tensor", "Tensor")
+@keep_if_finite.register("Tensor", "Tensor", "Tensor")
 def _(finite, statistic, sound):
     """What an overflow has spoilt is put back; what is sound is remembered."""
     value = ops.Select()(finite, statistic, sound)
@@ -220,14 +223,11 @@ class Logits(nn.Cell):
 
 def canonical_parameters(spec: spec.SegFormer, model: SegFormer) -> dict[str, Parameter]:
     """The model's parameters under the spec's names. Raises WeightsError if the two are not the same set."""
-    own, found = dict(model.parameters_dict()), {}
-    for array in array_specs(spec):
-        path, _, leaf = array.name.rpartition(".")
-        native = f"{path}.{LEAF_NAMES.get(type(array.owner), {}).get(leaf, leaf)}"
-        if native in own:
-            found[array.name] = own.pop(native)
-    check_arrays(spec, found | own, "backend_mindspore's model")
-    return found
+    unnamed = dict(model.parameters_dict())
+    names = {array.name: native_name(array) for array in array_specs(spec)}
+    parameters = {name: unnamed.pop(native) for name, native in names.items() if native in unnamed}
+    check_arrays(spec, parameters | unnamed, "backend_mindspore's model")
+    return parameters
 
 
 def _numpy(parameters: Mapping[str, Parameter]) -> dict[str, np.ndarray]:

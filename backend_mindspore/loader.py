@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from mindspore import dataset
 
 from segformer_core.data.pipeline import GuardedStream, TrainingStream, raise_message
-from segformer_core.learner import Batch
+from segformer_core.protocol.learner import Batch
 
 
 def batches(stream: TrainingStream, workers: int, first_step: int) -> Iterator[Batch]:

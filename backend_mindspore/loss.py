@@ -4,7 +4,7 @@ import mindspore as ms
 import numpy as np
 from mindspore import Tensor, nn, ops
 
-from segformer_core.config import LossConfig
+from segformer_core.config.keys import LossConfig
 from segformer_core.data.dataset import IGNORED
 
 

@@ -6,7 +6,7 @@ from mindspore import Tensor, nn, ops
 from backend_mindspore.kernels import Attend, Gelu, Upsample
 from backend_mindspore.layers import (
     FULL_PRECISION,
-    Dtypes,
+    Arithmetic,
     Mixed,
     build,
     linear,
@@ -23,8 +23,8 @@ Size = tuple[int, int]
 
 
 class PatchEmbed(Mixed):
-    def __init__(self, spec: spec.PatchEmbed, dtypes: Dtypes):
-        super().__init__(dtypes)
+    def __init__(self, spec: spec.PatchEmbed, arithmetic: Arithmetic):
+        super().__init__(arithmetic)
         self.proj = build(spec.proj)
         self.norm = build(spec.norm)
 
@@ -35,15 +35,15 @@ class PatchEmbed(Mixed):
 
 
 class Attention(Mixed):
-    def __init__(self, spec: spec.Attention, dtypes: Dtypes):
-        super().__init__(dtypes)
+    def __init__(self, spec: spec.Attention, arithmetic: Arithmetic):
+        super().__init__(arithmetic)
         self.heads = spec.heads
         self.q = build(spec.q)
         self.kv = build(spec.kv)
         self.sr = build(spec.sr) if spec.sr else None
         self.norm = build(spec.norm) if spec.norm else None
         self.proj = build(spec.proj)
-        self.attend = Attend(spec.heads)
+        self.attend = Attend(spec.heads, arithmetic.fused_attention)
 
     def construct(self, x: Tensor, size: Size) -> Tensor:
         """(B, N, C) tokens of a map of `size` -> (B, N, C)."""
@@ -62,8 +62,8 @@ class Attention(Mixed):
 
 
 class MixFFN(Mixed):
-    def __init__(self, spec: spec.MixFFN, dtypes: Dtypes):
-        super().__init__(dtypes)
+    def __init__(self, spec: spec.MixFFN, arithmetic: Arithmetic):
+        super().__init__(arithmetic)
         self.fc1 = build(spec.fc1)
         self.dwconv = build(spec.dwconv)
         self.fc2 = build(spec.fc2)
@@ -77,12 +77,12 @@ class MixFFN(Mixed):
 
 
 class Block(nn.Cell):
-    def __init__(self, spec: spec.Block, dtypes: Dtypes):
+    def __init__(self, spec: spec.Block, arithmetic: Arithmetic):
         super().__init__()
         self.norm1 = build(spec.norm1)
-        self.attn = Attention(spec.attn, dtypes)
+        self.attn = Attention(spec.attn, arithmetic)
         self.norm2 = build(spec.norm2)
-        self.mlp = MixFFN(spec.mlp, dtypes)
+        self.mlp = MixFFN(spec.mlp, arithmetic)
         self.drops = spec.drop_path > 0
 
     def construct(self, x: Tensor, size: Size, keep: Tensor | None) -> Tensor:
@@ -94,10 +94,10 @@ class Block(nn.Cell):
 
 
 class Stage(nn.Cell):
-    def __init__(self, spec: spec.Stage, dtypes: Dtypes):
+    def __init__(self, spec: spec.Stage, arithmetic: Arithmetic):
         super().__init__()
-        self.patch_embed = PatchEmbed(spec.patch_embed, dtypes)
-        self.blocks = nn.CellList([Block(block, dtypes) for block in spec.blocks])
+        self.patch_embed = PatchEmbed(spec.patch_embed, arithmetic)
+        self.blocks = nn.CellList([Block(block, arithmetic) for block in spec.blocks])
         self.norm = build(spec.norm)
 
     def construct(self, x: Tensor, keep: Tensor | None) -> tuple[Tensor, Size]:
@@ -121,8 +121,8 @@ class DecodeHead(Mixed):
     fuse(concat(up(L4 c4), …, up(L1 c1))) = Σ_i up((F_i L_i) c_i + F_i b_i), where F = [F4 F3 F2 F1] is the fusion's weight.
     """
 
-    def __init__(self, spec: spec.DecodeHead, dtypes: Dtypes):
-        super().__init__(dtypes)
+    def __init__(self, spec: spec.DecodeHead, arithmetic: Arithmetic):
+        super().__init__(arithmetic)
         self.linear_c = nn.CellList([build(linear) for linear in spec.linear_c])
         self.linear_fuse = Fuse(spec.linear_fuse)
         self.linear_pred = build(spec.linear_pred)
@@ -162,10 +162,10 @@ class DecodeHead(Mixed):
 
 
 class SegFormer(nn.Cell):
-    def __init__(self, spec: spec.SegFormer, dtypes: Dtypes = FULL_PRECISION):
+    def __init__(self, spec: spec.SegFormer, arithmetic: Arithmetic = FULL_PRECISION):
         super().__init__()
-        self.stages = nn.CellList([Stage(stage, dtypes) for stage in spec.stages])
-        self.decode_head = DecodeHead(spec.decode_head, dtypes)
+        self.stages = nn.CellList([Stage(stage, arithmetic) for stage in spec.stages])
+        self.decode_head = DecodeHead(spec.decode_head, arithmetic)
 
     def features(self, images: Tensor, keep_paths: Tensor | None = None) -> tuple[list[Tensor], list[Size]]:
         """(B, 3, H, W) float32 -> the tokens of c1..c4, each (B, H_i·W_i, C_i), and their sizes (H_i, W_i)."""

@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 import mindspore as ms
 from mindspore import Parameter, Tensor, nn, ops
 
-from segformer_core.config import OptimizerConfig
-from segformer_core.training import loss_scale
-from segformer_core.training.schedule import ADAM_EPS, ParameterGroup
+from segformer_core.config.keys import OptimizerConfig
+from segformer_core.protocol import loss_scale
+from segformer_core.protocol.groups import ADAM_EPS, ParameterGroup
 
 update = ops.MultitypeFuncGraph("update")
 

@@ -9,7 +9,7 @@ import mindspore as ms
 import numpy as np
 from mindspore import Tensor, ops
 
-from segformer_core.evaluation.plan import Plan, View
+from segformer_core.protocol.plan import Plan, View
 
 
 class Prediction:

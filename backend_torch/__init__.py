@@ -1,7 +1,7 @@
 """SegFormer in PyTorch, on a CPU or a CUDA device: the reference."""
 
 from backend_torch.device import connect
-from segformer_core import segmenter
+from segformer_core.inference import segmenter
 
 
 def load(weights: str, config_path: str = "", **keys: object) -> segmenter.Segmenter:

@@ -12,10 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from backend_torch.kernels import Upsample
-from backend_torch.layers import DTYPES, Convolution, to_map, to_tokens
+from backend_torch.layers import DTYPES, Arithmetic, Convolution, to_map, to_tokens
 from backend_torch.model import MixFFN, SegFormer, Size
 from segformer_core.export.folding import FoldedHead, fold_head
-from segformer_core.export.form import Form
+from segformer_core.protocol.form import Form
 from segformer_core.spec import model as spec
 
 
@@ -25,12 +25,11 @@ class Deployed(nn.Module):
     def __init__(self, spec: spec.SegFormer, arrays: Mapping[str, np.ndarray], form: Form):
         super().__init__()
         dtype = DTYPES[form.precision]
-        network = SegFormer(spec, (dtype, dtype))
+        network = SegFormer(spec, Arithmetic(dtype, dtype, fused_attention=False))
         for name, array in network.state_dict().items():
             array.copy_(torch.from_numpy(np.array(arrays[name])))
         for stage in network.stages:
             for block in stage.blocks:
-                block.attn.attend.fused = False
                 block.mlp = PointwiseFFN(block.mlp)
         self.normalise = Normalise(form) if form.preprocess else None
         self.stages = network.stages

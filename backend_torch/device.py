@@ -1,8 +1,8 @@
 """Where PyTorch is imported for the commands, and which device it runs on."""
 
-from segformer_core.config import RuntimeConfig
+from segformer_core.config.keys import RuntimeConfig
 from segformer_core.errors import BackendError
-from segformer_core.learner import ALONE, Backend, Precision
+from segformer_core.protocol.learner import ALONE, Backend, Precision, resident_peak
 
 
 def connect(runtime: RuntimeConfig) -> Backend:
@@ -19,7 +19,7 @@ def connect(runtime: RuntimeConfig) -> Backend:
     if runtime.run_distribute and not launched():
         raise BackendError("run_distribute is True but this process is alone; start it with torchrun --nproc_per_node N -m …")
     id_ = local_rank() if launched() else runtime.device_id
-    device = torch.device(device_name(runtime, torch.cuda.device_count(), id_))
+    device = torch.device(device_target(runtime, torch.cuda.device_count(), id_))
     if device.type == "cuda":
         torch.cuda.set_device(device)
         torch.backends.cudnn.allow_tf32 = False  # fp32 is fp32: convolutions would keep ten bits of their inputs
@@ -29,14 +29,15 @@ def connect(runtime: RuntimeConfig) -> Backend:
         "torch",
         str(device),
         precision,
-        lambda spec, config, class_weights, say: Learner(spec, config, class_weights, precision, device),
+        lambda spec, config, log, training=None: Learner(spec, config, training, precision, device),
         batches,
         EXPORTS,
         processes,
+        torch.cuda.max_memory_allocated if device.type == "cuda" else resident_peak,
     )
 
 
-def device_name(runtime: RuntimeConfig, cuda_devices: int, device_id: int) -> str:
+def device_target(runtime: RuntimeConfig, cuda_devices: int, device_id: int) -> str:
     """`cpu` or `cuda:N` for device_target auto, CPU, GPU or CUDA. Raises BackendError."""
     target = runtime.device_target.lower()
     if target == "ascend":

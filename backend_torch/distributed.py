@@ -9,7 +9,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from segformer_core.learner import COLLECTIVE_TIMEOUT_SECONDS, Processes
+from segformer_core.protocol.learner import COLLECTIVE_TIMEOUT_SECONDS, Processes
 
 CPU, CUDA = "gloo", "nccl"
 
@@ -47,10 +47,10 @@ def world_size() -> int:
 
 def sum_over_processes(x: Tensor) -> Tensor:
     """The sum of every process's `x`; the gradient is summed alike."""
-    return _Sum.apply(x) if world_size() > 1 else x
+    return Sum.apply(x) if world_size() > 1 else x
 
 
-class _Sum(torch.autograd.Function):
+class Sum(torch.autograd.Function):
     @staticmethod
     def forward(ctx, x: Tensor) -> Tensor:
         x = x.clone()
@@ -59,4 +59,4 @@ class _Sum(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, gradient: Tensor) -> Tensor:
-        return _Sum.forward(ctx, gradient)
+        return Sum.forward(ctx, gradient)

@@ -14,9 +14,9 @@ from torch.export import Dim
 
 from backend_torch.deployment import Deployed
 from backend_torch.prediction import Prediction
-from segformer_core.evaluation.plan import Plan
-from segformer_core.export.form import FORMATS, IMAGES, Form
-from segformer_core.learner import Exports, Session
+from segformer_core.protocol.form import FORMATS, IMAGES, Form
+from segformer_core.protocol.learner import Exports, Session
+from segformer_core.protocol.plan import Plan
 from segformer_core.spec import model as spec
 
 SMALLEST = FORMATS["TORCH"].smallest

@@ -7,9 +7,9 @@ from torch import Tensor, nn
 class Attend(nn.Module):
     """softmax(q kᵀ / √d) v for (B, heads, N, d) queries and (B, heads, M, d) keys and values."""
 
-    def __init__(self):
+    def __init__(self, fused: bool = True):
         super().__init__()
-        self.fused = True
+        self.fused = fused
         self.plain = PlainAttend()
 
     def forward(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:

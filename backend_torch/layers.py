@@ -1,5 +1,6 @@
 """The spec's leaves as PyTorch layers: the only file that passes eps, momentum, padding or groups."""
 
+from dataclasses import dataclass
 from functools import singledispatch
 
 import torch
@@ -9,9 +10,18 @@ from backend_torch.distributed import sum_over_processes, world_size
 from segformer_core.spec.layers import BatchNorm2d, Conv2d, LayerNorm, Leaf, Linear
 
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
-Dtypes = tuple[torch.dtype, torch.dtype]
-"""What products and convolutions are computed in: at inference, in training."""
-FULL_PRECISION: Dtypes = (torch.float32, torch.float32)
+
+
+@dataclass(frozen=True)
+class Arithmetic:
+    """The types that linear layers and convolutions compute in, and whether attention may use the framework's fused kernel."""
+
+    inference: torch.dtype = torch.float32
+    training: torch.dtype = torch.float32
+    fused_attention: bool = True
+
+
+FULL_PRECISION = Arithmetic()
 
 
 @singledispatch
@@ -80,9 +90,9 @@ class BatchNorm(nn.BatchNorm2d):
 class Mixed(nn.Module):
     """A module whose products can run in lower precision."""
 
-    def __init__(self, dtypes: Dtypes):
+    def __init__(self, arithmetic: Arithmetic):
         super().__init__()
-        self.inference_dtype, self.training_dtype = dtypes
+        self.inference_dtype, self.training_dtype = arithmetic.inference, arithmetic.training
 
     def low(self, x: Tensor) -> Tensor:
         """`x` in the precision of products; weights follow their input."""

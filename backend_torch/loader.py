@@ -7,7 +7,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from segformer_core.data.pipeline import GuardedStream, TrainingStream, raise_message
-from segformer_core.learner import Batch
+from segformer_core.protocol.learner import Batch
 
 
 def batches(stream: TrainingStream, workers: int, first_step: int) -> Iterator[Batch]:

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from segformer_core.config import LossConfig
+from segformer_core.config.keys import LossConfig
 from segformer_core.data.dataset import IGNORED
 
 

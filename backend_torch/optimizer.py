@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from segformer_core.config import OptimizerConfig
-from segformer_core.training import loss_scale
-from segformer_core.training.schedule import ADAM_EPS, ParameterGroup
+from segformer_core.config.keys import OptimizerConfig
+from segformer_core.protocol import loss_scale
+from segformer_core.protocol.groups import ADAM_EPS, ParameterGroup
 
 
 class AdamW:
@@ -59,7 +59,7 @@ class LossScale:
         self.clean_steps = torch.zeros((), device=device)
         self.skipped_steps = torch.zeros((), device=device)
 
-    def update(self, finite: Tensor) -> None:
+    def __call__(self, finite: Tensor) -> None:
         """After a step: was every gradient finite?"""
         self.skipped_steps = torch.where(finite, 0.0, self.skipped_steps + 1.0)
         if not self.dynamic:
@@ -75,8 +75,6 @@ class LossScale:
         return {"loss_scale": self.value, "clean_steps": self.clean_steps, "skipped_steps": self.skipped_steps}
 
     def load(self, arrays: Mapping[str, Tensor]) -> None:
-        """A run that goes on in another precision starts its own scale."""
         self.clean_steps = arrays["clean_steps"].to(self.value)
         self.skipped_steps = arrays["skipped_steps"].to(self.value)
-        if self.dynamic and arrays["loss_scale"] > loss_scale.SMALLEST:
-            self.value = arrays["loss_scale"].to(self.value)
+        self.value = arrays["loss_scale"].to(self.value)

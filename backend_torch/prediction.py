@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from backend_torch.kernels import Upsample
-from segformer_core.evaluation.plan import Plan, View
+from segformer_core.protocol.plan import Plan, View
 
 
 class Prediction:

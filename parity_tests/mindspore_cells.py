@@ -3,7 +3,7 @@
 from mindspore import Tensor, nn, ops
 
 from backend_mindspore.prediction import flip, most_likely, place, probabilities, resize
-from segformer_core.training.schedule import SMALLEST_WEIGHT
+from segformer_core.protocol.groups import SMALLEST_WEIGHT
 
 
 class FeaturesAndLogits(nn.Cell):

@@ -6,13 +6,13 @@ from dataclasses import replace
 import numpy as np
 
 from parity_tests.tolerances import tolerance
-from segformer_core.config import Config, OptimizerConfig, RuntimeConfig
-from segformer_core.evaluation.plan import Plan, View
-from segformer_core.learner import Batch, Learner
+from segformer_core.config.keys import Config, RuntimeConfig
+from segformer_core.protocol.groups import SMALLEST_WEIGHT, parameter_groups
+from segformer_core.protocol.learner import Batch, Learner, Training
+from segformer_core.protocol.masks import KeepMasks, draw_keep_masks
+from segformer_core.protocol.plan import Plan, View
 from segformer_core.spec.arrays import array_specs
 from segformer_core.spec.model import SegFormer
-from segformer_core.training.masks import KeepMasks, draw_keep_masks
-from segformer_core.training.schedule import SMALLEST_WEIGHT, parameter_groups
 
 DEVICE = os.environ.get("SEGFORMER_DEVICE", "CPU")
 MODES = ("graph", "pynative")
@@ -83,7 +83,8 @@ def mindspore_learner(
 
 
 def _learner(connect, spec, arrays, config, options) -> Learner:
-    learner = connect(config.runtime).learner(spec, config, options.pop("class_weights", None), options.pop("say", print))
+    training = Training(parameter_groups(spec, config.optimizer), options.pop("class_weights", None))
+    learner = connect(config.runtime).learner(spec, config, options.pop("log", print), training)
     assert not options, options
     learner.load_arrays(arrays)
     return learner
@@ -133,7 +134,7 @@ def gradients(learner: Learner, batch: Batch, masks: KeepMasks) -> tuple[float, 
 
         learner.model.train()
         learner.model.zero_grad()
-        total, weight = learner.loss(*(torch.from_numpy(value).to(learner.device) for value in inputs))
+        total, weight = learner.training_step.loss(*(torch.from_numpy(value).to(learner.device) for value in inputs))
         loss = total / max(weight, SMALLEST_WEIGHT)
         loss.backward()
         return float(loss.detach()), {name: value.grad.cpu().numpy() for name, value in learner.model.named_parameters()}
@@ -142,8 +143,8 @@ def gradients(learner: Learner, batch: Batch, masks: KeepMasks) -> tuple[float, 
     from parity_tests.mindspore_cells import Gradients
 
     learner.model.set_train(True)
-    loss, values = Gradients(learner.training)(*map(Tensor, inputs))
-    names = [name for group in parameter_groups(learner.spec, OptimizerConfig()) for name in group.names]
+    loss, values = Gradients(learner.training_step)(*map(Tensor, inputs))
+    names = learner.training_step.optimizer.names
     return float(loss), {name: value.asnumpy() for name, value in zip(names, values, strict=True)}
 
 

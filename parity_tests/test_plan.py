@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from parity_tests.support import LEARNERS, assert_close, logits, mindspore_learner, random_images, torch_learner, undecided_arrays
-from segformer_core.config import DataConfig, EvaluationConfig
+from segformer_core.config.keys import DataConfig, EvaluationConfig
 from segformer_core.evaluation.metrics import NEAR_TIE
-from segformer_core.evaluation.plan import Plan, View, make_plan
-from segformer_core.segmenter import Segmenter, network_image
+from segformer_core.inference.segmenter import Segmenter, network_image
+from segformer_core.protocol.plan import Plan, View, make_plan
 from segformer_core.spec.model import segformer
 
 SPEC = segformer("b0", class_count=7)
@@ -166,7 +166,7 @@ def bilinear(x: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 def test_mixed_sizes_cost_two_compilations_and_change_nothing(need_mindspore, need_torch):
     said: list[str] = []
-    learner = mindspore_learner(SPEC, ARRAYS, say=said.append)
+    learner = mindspore_learner(SPEC, ARRAYS, log=said.append)
     other = torch_learner(SPEC, ARRAYS)
     rng = np.random.default_rng(0)
     for size in [(64, 96), (65, 99), (96, 64), (33, 40), (101, 57), (64, 96)]:

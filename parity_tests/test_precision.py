@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 
 from parity_tests.support import CONFIG, DEVICE, LEARNERS, hot_arrays, random_batch, random_masks
-from segformer_core.config import RuntimeConfig
+from segformer_core.config.keys import RuntimeConfig
 from segformer_core.errors import BackendError
-from segformer_core.learner import Precision
+from segformer_core.protocol import loss_scale
+from segformer_core.protocol.groups import parameter_groups
+from segformer_core.protocol.learner import Precision
 from segformer_core.spec.arrays import init_arrays
 from segformer_core.spec.model import segformer
-from segformer_core.training import loss_scale
-from segformer_core.training.schedule import parameter_groups
 
 SPEC = segformer("b0", class_count=5)
 RATES = [1e-4] * len(parameter_groups(SPEC, CONFIG.optimizer))
@@ -77,7 +77,7 @@ def test_what_stays_in_full_precision_in_torch(precision, need_torch):
         kind = next((kind.__name__ for kind in kinds if isinstance(module, kind)), type(module).__name__)
         if kind in ("LayerNorm", "BatchNorm2d", "Conv2d", "Attend", "Gelu"):
             module.register_forward_pre_hook(note(kind))
-    learner.loss.cross_entropy.register_forward_pre_hook(note("CrossEntropy"))
+    learner.training_step.loss.cross_entropy.register_forward_pre_hook(note("CrossEntropy"))
     learner.step(random_batch(SPEC, 2, 64, 96), random_masks(SPEC, 2), RATES)
     low = {"fp16": torch.float16, "bf16": torch.bfloat16}[precision]
     full = {name: {torch.float32} for name in ("LayerNorm", "BatchNorm2d", "CrossEntropy")}

@@ -7,6 +7,7 @@ import pytest
 
 from parity_tests.support import CONFIG, DEVICE, assert_close, difference
 from parity_tests.tolerances import tolerance
+from segformer_core.spec.arrays import ArraySpec
 from segformer_core.spec.layers import BatchNorm2d, Conv2d, LayerNorm, Linear
 
 BACKENDS = ("torch", "mindspore")
@@ -51,9 +52,8 @@ class Framework:
                 for name, value in arrays.items():
                     getattr(layer, name).copy_(torch.from_numpy(value))
             return layer.to(self.device)
-        names = self.layers.LEAF_NAMES.get(type(leaf), {})
         for name, value in arrays.items():
-            getattr(layer, names.get(name, name)).set_data(self.tensor(value))
+            getattr(layer, self.native(leaf, name)).set_data(self.tensor(value))
         return layer
 
     def train(self, layer, training: bool):
@@ -63,9 +63,10 @@ class Framework:
         return tensor.detach().cpu().numpy() if self.name == "torch" else tensor.asnumpy()
 
     def array(self, layer, leaf, name: str) -> np.ndarray:
-        if self.name == "mindspore":
-            name = self.layers.LEAF_NAMES[type(leaf)][name]
-        return self.numpy(getattr(layer, name))
+        return self.numpy(getattr(layer, self.native(leaf, name) if self.name == "mindspore" else name))
+
+    def native(self, leaf, name: str) -> str:
+        return self.layers.native_name(ArraySpec(f"layer.{name}", (), leaf)).removeprefix("layer.")
 
 
 @pytest.fixture(params=BACKENDS)

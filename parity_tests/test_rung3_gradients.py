@@ -18,10 +18,10 @@ from parity_tests.support import (
     torch_learner,
 )
 from parity_tests.tolerances import tolerance
-from segformer_core.config import LossConfig
+from segformer_core.config.keys import LossConfig
+from segformer_core.protocol.masks import KeepMasks
 from segformer_core.spec.layers import RUNNING_STATISTICS
 from segformer_core.spec.model import segformer
-from segformer_core.training.masks import KeepMasks
 
 SPEC = segformer("b0", class_count=7, drop_path_rate=0.3, head_dropout_rate=0.3)
 

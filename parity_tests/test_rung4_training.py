@@ -16,15 +16,16 @@ from parity_tests.support import (
     predict,
     torch_learner,
 )
-from segformer_core.config import Config, DataConfig, OptimizerConfig
-from segformer_core.data import open_dataset
+from segformer_core.config.keys import Config, DataConfig, OptimizerConfig
+from segformer_core.data.layout import open_dataset
 from segformer_core.data.pipeline import TrainingStream
-from segformer_core.learner import Batch, Learner
+from segformer_core.protocol.groups import parameter_groups
+from segformer_core.protocol.learner import Batch, Learner
+from segformer_core.protocol.masks import draw_keep_masks
 from segformer_core.spec.arrays import array_specs, init_arrays
 from segformer_core.spec.layers import LayerNorm
 from segformer_core.spec.model import segformer
-from segformer_core.training.masks import draw_keep_masks
-from segformer_core.training.schedule import group_rates, learning_rate, parameter_groups
+from segformer_core.training.schedule import group_rates, learning_rate
 
 STEPS = 20
 SPEC = segformer("b0", class_count=3)

@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import safetensors
 
-ROOT = Path(__file__).resolve().parent.parent
+from parity_tests import ROOT
+
 SCRIPTS = Path(sys.executable).parent
 FULL = os.environ.get("SEGFORMER_TESTS") == "full"
 """`make test-all` runs the slow tests whole, `make test` a quick form of them."""

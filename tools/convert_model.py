@@ -1,91 +1,11 @@
-"""Convert weights between every SegFormer code base: `python tools/convert_model.py INPUT OUTPUT [--to FORMAT]`.
+"""`python tools/convert_model.py …`: the command of `segformer_core/commands/convert_model.py`, from a checkout."""
 
-Without --to the suffix of OUTPUT decides: .safetensors canonical, .ckpt mindspore, .pth .pt .bin nvlabs, .pdparams paddle,
-.h5 keras, no suffix a transformers folder. The seed's spelling works too: `--pt_model_path=A.pth --ms_model_path=B.ckpt`,
-and with --to_pt in the other direction.
-"""
-
-import argparse
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+sys.path.append(str(Path(__file__).resolve().parent.parent))  # last: nothing of the checkout may hide a library
 
-from segformer_core.errors import ConfigError, UserError
-from segformer_core.spec.model import NUMERICS
-from segformer_core.weights.containers.stored import WRITTEN_TYPES
-from segformer_core.weights.hub import local_path, stated_numerics
-from segformer_core.weights.numerics import IMPORTED, differences
-from segformer_core.weights.reading import Weights, read, reasons
-from segformer_core.weights.writing import FAMILIES, plan, write
-
-
-def main(arguments: list[str] | None = None) -> None:
-    options = _parser().parse_args(arguments)
-    source, target = _ends(options)
-    profile = options.profile or stated_numerics(source)
-    weights = read(local_path(source), options.source_format, options.drop_head, profile, options.part)
-    _report(source, weights)
-    planned = plan(weights, target, options.to, options.drop_head)
-    for sentence in planned.dropped:
-        print(f"  left out: {sentence}")
-    for sentence in differences(weights.numerics, planned.dialect):
-        print(f"  differs:  {sentence}")
-    written = ", ".join(map(str, planned.files))
-    form = f"{planned.dialect.title}, {planned.architecture}, {options.dtype}"
-    if options.dry_run:
-        print(f"would write {written}: {form}")
-        return
-    write(weights, target, planned, options.dtype, options.force)
-    print(f"wrote {written}: {form}")
-
-
-def _report(source: str, weights: Weights) -> None:
-    print(f"read {source}: {weights.dialect.title} ({weights.container}), {weights.architecture}, {len(weights.atoms)} arrays")
-    said = "stated" if weights.numerics_stated else f"what {weights.dialect.title} computes with; --profile says otherwise"
-    print(f"  numerics: {weights.numerics} ({said})")
-    for why, names in reasons(weights.dropped).items():
-        print(f"  left out: {len(names)} arrays, {why}: {', '.join(names[:3])}{', …' if len(names) > 3 else ''}")
-    for warning in weights.warnings:
-        print(f"  WARNING:  {warning}")
-    if weights.dialect.name in IMPORTED:
-        print(f"  note:     {IMPORTED[weights.dialect.name]}")
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        description=__doc__, allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("input", nargs="?", default="", help="weight file, transformers or keras-hub folder, or hf:owner/name")
-    parser.add_argument("output", nargs="?", default="", help="file or folder to write")
-    parser.add_argument("--from", dest="source_format", default="auto", choices=("auto", *FAMILIES), help="format of the input")
-    parser.add_argument("--to", default="", choices=("", *FAMILIES), help="format of the output")
-    parser.add_argument("--profile", default="", choices=("", *NUMERICS), help="whose constants the weights were trained with")
-    parser.add_argument("--part", default="", help="of several copies in one file, the one below this key or prefix")
-    parser.add_argument("--drop_head", action="store_true", help="convert the encoder alone")
-    parser.add_argument("--dtype", default="fp32", choices=tuple(WRITTEN_TYPES), help="type of the numbers written")
-    parser.add_argument("--force", action="store_true", help="replace an existing output")
-    parser.add_argument("--dry_run", action="store_true", help="only report")
-    parser.add_argument("--pt_model_path", default="", help="PyTorch file, for the seed's spelling")
-    parser.add_argument("--ms_model_path", default="", help="MindSpore file, for the seed's spelling")
-    parser.add_argument("--to_pt", action="store_true", help="with the two paths above: MindSpore -> PyTorch")
-    return parser
-
-
-def _ends(options: argparse.Namespace) -> tuple[str, Path]:
-    """(input, output) in either spelling. Raises ConfigError."""
-    pair, seeds = (options.input, options.output), (options.pt_model_path, options.ms_model_path)
-    if options.to_pt:
-        seeds = seeds[::-1]
-    if all(pair) == all(seeds) or any(pair) == any(seeds):
-        raise ConfigError("expected INPUT OUTPUT, or --pt_model_path A.pth --ms_model_path B.ckpt (with --to_pt for the reverse)")
-    source, target = pair if all(pair) else seeds
-    return source, Path(target)
-
+from segformer_core.cli import segformer
 
 if __name__ == "__main__":
-    try:
-        main()
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+    sys.exit(segformer(["convert_model", *sys.argv[1:]]))

@@ -1,63 +1,11 @@
-"""Put image, truth and prediction side by side, for a few images of a dataset.
+"""`python tools/make_contact_sheet.py …`: the command of `segformer_core/commands/make_contact_sheet.py`, from a checkout."""
 
-python tools/make_contact_sheet.py --data_path data/camvid --infer_output_path infer_result --output sheet.png
-"""
-
-import argparse
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+sys.path.append(str(Path(__file__).resolve().parent.parent))  # last: nothing of the checkout may hide a library
 
-from segformer_core.data import open_dataset
-from segformer_core.data.dataset import Classes, Item, read_label, read_pair
-from segformer_core.errors import DataError, UserError
-from segformer_core.evaluation.metrics import confusion_matrix, scores
-from segformer_core.files import writable_directory
-from segformer_core.inference import GRAY
-from segformer_core.pictures import SheetRow, contact_sheet, write_png
-
-
-def main() -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--data_path", required=True, help="the dataset")
-    parser.add_argument("--dataset_file", default="", help="its YAML, if not data_path/dataset.yaml")
-    parser.add_argument("--infer_output_path", required=True, type=Path, help="the folder infer wrote to")
-    parser.add_argument("--output", required=True, type=Path, help="the PNG to write")
-    parser.add_argument("--split", default="val", help="train or val (default %(default)s)")
-    parser.add_argument("--count", default=6, type=int, help="rows, taken evenly (default %(default)s)")
-    options = parser.parse_args()
-    try:
-        if options.count < 1:
-            raise UserError(f"--count is {options.count}; expected at least 1")
-        writable_directory(options.output.parent)
-        dataset = open_dataset(options.data_path, options.split, options.dataset_file)
-        count = min(options.count, len(dataset))
-        items = [dataset.items[place * len(dataset) // count] for place in range(count)]
-        rows = [sheet_row(item, dataset.classes, options.infer_output_path) for item in items]
-        write_png(options.output, contact_sheet(rows, dataset.classes))
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    print(f"contact sheet: {options.output}")
-    return 0
-
-
-def sheet_row(item: Item, classes: Classes, infer_output_path: Path) -> SheetRow:
-    """An item with its prediction, captioned with its name and pixel accuracy. Raises DataError."""
-    predicted = infer_output_path / f"{item.name}{GRAY}"
-    if not predicted.is_file():
-        raise DataError(f"no prediction {predicted}; run infer with that infer_output_path first")
-    image, truth = read_pair(item, classes)
-    prediction = read_label(predicted, classes)
-    if prediction.shape != truth.shape:
-        (height, width), (wanted_height, wanted_width) = prediction.shape, truth.shape
-        raise DataError(f"{predicted} is {height}×{width} pixels; expected {wanted_height}×{wanted_width}, as {item.label}")
-    right = scores(confusion_matrix(truth, prediction, len(classes))).aacc
-    return SheetRow(f"{item.name}   pixel accuracy {right:.1%}", image, truth, prediction)
-
+from segformer_core.cli import segformer
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(segformer(["make_contact_sheet", *sys.argv[1:]]))

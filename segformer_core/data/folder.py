@@ -8,11 +8,12 @@ ignore_value: 255                            # optional
 
 from pathlib import Path
 
-from segformer_core.config import find_config, read_yaml
+from segformer_core.config.files import find_config, read_yaml
 from segformer_core.data.dataset import IGNORED, Classes, Item
 from segformer_core.data.image_file import IMAGE_SUFFIXES
 from segformer_core.errors import DataError
 
+IMAGES, LABELS = "images", "labels"
 DESCRIPTION = "dataset.yaml"
 
 
@@ -54,7 +55,7 @@ def read_classes(path: Path) -> Classes:
 
 def find_items(root: Path, split: str, with_labels: bool = True) -> tuple[Item, ...]:
     """The split's images by name. Raises DataError if there are none, or one has no label."""
-    folder = root / "images" / split
+    folder = root / IMAGES / split
     images = find_images(folder)
     if not images:
         raise DataError(f"no images in {folder}; expected files ending in {', '.join(IMAGE_SUFFIXES)}")
@@ -63,7 +64,7 @@ def find_items(root: Path, split: str, with_labels: bool = True) -> tuple[Item, 
     twins = [path for before, path in zip(images, images[1:], strict=False) if before.stem == path.stem]
     if twins:
         raise DataError(f"{twins[0]} has the name of another image but for its ending; one label cannot serve both: rename one")
-    labels = [root / "labels" / split / f"{image.stem}.png" for image in images]
+    labels = [root / LABELS / split / f"{image.stem}.png" for image in images]
     missing = [(image, label) for image, label in zip(images, labels, strict=True) if not label.is_file()]
     if missing:
         raise DataError(

@@ -5,17 +5,15 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 import numpy as np
 
+from segformer_core.config.keys import DataConfig
 from segformer_core.data.dataset import Dataset, read_pair
 from segformer_core.data.transforms import augment
 from segformer_core.errors import DataError, UserError
 from segformer_core.seeds import generator
-
-if TYPE_CHECKING:
-    from segformer_core.config import DataConfig
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -33,7 +31,7 @@ class TrainingStream:
     """
 
     dataset: Dataset
-    config: "DataConfig"
+    config: DataConfig
     seed: int
     batch_size: int
     epochs: int

@@ -5,15 +5,12 @@ code: scale, crop, flip, distort, normalise, pad.
 """
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 
+from segformer_core.config.keys import DataConfig
 from segformer_core.data.dataset import IGNORED
-
-if TYPE_CHECKING:
-    from segformer_core.config import DataConfig
 
 Sample = tuple[np.ndarray, np.ndarray]
 
@@ -24,7 +21,7 @@ HUE = 18
 """Degrees of hue as OpenCV counts them: 180 to the circle."""
 
 
-def augment(image: np.ndarray, label: np.ndarray, rng: np.random.Generator, config: "DataConfig") -> Sample:
+def augment(image: np.ndarray, label: np.ndarray, rng: np.random.Generator, config: DataConfig) -> Sample:
     """(H, W, 3) uint8 and (H, W) uint8 -> (3, *crop_size) float32, normalised, and (*crop_size) int32."""
     image, label = random_scale(image, label, rng, config.base_size, config.scale_range)
     image, label = random_crop(image, label, rng, config.crop_size, config.cat_max_ratio)

@@ -5,7 +5,7 @@ import numpy as np
 from segformer_core.data.dataset import Dataset, read_pair
 from segformer_core.evaluation.evaluate import Evaluation
 from segformer_core.evaluation.page import Example
-from segformer_core.segmenter import Segmenter
+from segformer_core.inference.segmenter import Segmenter
 
 SHOWN = 6
 """Images of each kind."""

@@ -10,6 +10,14 @@ NEAR_TIE = 1e-4
 """Where the two best scores of a pixel are nearer to each other than this, rounding decides: either label is right."""
 
 
+def near_ties(scores: np.ndarray, scale: float = 1.0) -> np.ndarray:
+    """(B, K, H, W) float -> (B, H, W) bool: whether a pixel's two best scores differ by less than NEAR_TIE times `scale`."""
+    if scores.shape[1] == 1:
+        return np.zeros(scores[:, 0].shape, bool)
+    second, best = np.moveaxis(np.partition(scores, -2, axis=1)[:, -2:], 1, 0)
+    return best - second < NEAR_TIE * scale
+
+
 @dataclass(frozen=True)
 class Scores:
     """iou and accuracy by class, (K,) float64 in 0..1; NaN, and not in the means, where nothing is to judge.

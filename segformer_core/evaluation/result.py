@@ -11,10 +11,10 @@ import cv2
 import numpy as np
 
 import segformer_core
-from segformer_core.config import Config, flat
+from segformer_core.config.keys import Config, flat
 from segformer_core.data.dataset import Dataset
 from segformer_core.evaluation.evaluate import Evaluation
-from segformer_core.learner import Backend
+from segformer_core.protocol.learner import Backend
 
 FORMAT = 1
 """Counts up when a reader of older files would misread a newer one."""

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from segformer_core.export.form import IMAGES, Form
+from segformer_core.protocol.form import IMAGES, Form
 
 SOC_VERSION = "<soc_version>"
 """Ascend and the name that `npu-smi info` gives on the host: Ascend310P3, Ascend910B4, …"""

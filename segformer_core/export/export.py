@@ -8,12 +8,12 @@ from pathlib import Path
 
 import numpy as np
 
-from segformer_core.config import Config
-from segformer_core.data import folder, open_dataset
-from segformer_core.data.cityscapes import CLASSES
-from segformer_core.data.dataset import Classes, read_image
+from segformer_core.config.keys import Config
+from segformer_core.data.dataset import Classes
+from segformer_core.data.image_file import read_image
+from segformer_core.data.layout import find_classes, open_dataset
 from segformer_core.errors import DataError
-from segformer_core.export.form import FORMATS, Form, choose_form, sidecar_path, target
+from segformer_core.export.choice import choose_form, sidecar_path, target
 from segformer_core.export.fresh import DoesNotRun, run_afresh
 from segformer_core.export.sidecar import describe_file, file_hash
 from segformer_core.export.verification import (
@@ -27,7 +27,8 @@ from segformer_core.export.verification import (
     normalised,
 )
 from segformer_core.files import atomic_write, writable_directory, write_text
-from segformer_core.learner import Backend, Learner
+from segformer_core.protocol.form import FORMATS, Form
+from segformer_core.protocol.learner import Backend, Learner
 from segformer_core.spec.model import SegFormer
 
 
@@ -53,7 +54,7 @@ def export(
     path = target(config, form, config.export.export_name or f"segformer.{spec.variant}")
     writable_directory(path.parent)
     subjects = find_subjects(config, spec, form)
-    learner = backend.learner(spec, config, None, log)
+    learner = backend.learner(spec, config, log)
     learner.load_arrays(arrays)
 
     def produce(temporary: Path) -> None:
@@ -103,8 +104,7 @@ def find_subjects(config: Config, spec: SegFormer, form: Form) -> Subjects:
     try:
         dataset = open_dataset(data.data_path, "val", data.dataset_file, with_labels=False)
     except DataError:
-        described = folder.find_description(Path(data.data_path), data.dataset_file)
-        classes = folder.read_classes(described) if described else CLASSES
+        classes = find_classes(Path(data.data_path), data.dataset_file)
         images, source = made_images(IMAGES_COMPARED, form.size), "made images"
     else:
         classes = dataset.classes

@@ -7,13 +7,14 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from segformer_core.config import Config, RuntimeConfig
+from segformer_core.config.keys import Config
 from segformer_core.errors import BackendError, ConfigError, DataError, WeightsError
-from segformer_core.evaluation.plan import Plan
-from segformer_core.export.form import FORMATS, Form, need_packages
+from segformer_core.export.choice import need_packages
 from segformer_core.export.sidecar import network_keys, read_sidecar
-from segformer_core.learner import Backend, Session
-from segformer_core.segmenter import Segmenter
+from segformer_core.inference.segmenter import Segmenter
+from segformer_core.protocol.form import FORMATS, Form
+from segformer_core.protocol.learner import Backend, Connect, Session
+from segformer_core.protocol.plan import Plan
 from segformer_core.spec.model import SegFormer
 
 
@@ -63,9 +64,7 @@ def run(session: Session, form: Form, images: np.ndarray) -> np.ndarray:
     return np.concatenate([session(images[index : index + 1]) for index in range(len(images))])
 
 
-def open_exported(
-    path: Path, spec: SegFormer, config: Config, connect: Callable[[RuntimeConfig], Backend]
-) -> tuple[Segmenter, Backend, dict[str, str]]:
+def open_exported(path: Path, spec: SegFormer, config: Config, connect: Connect) -> tuple[Segmenter, Backend, dict[str, str]]:
     """The file, ready to label images, and what a result says of it. Raises UserError if it is of another recipe."""
     form, content = read_sidecar(path)
     check_recipe(path, form, content["network"], spec, config)

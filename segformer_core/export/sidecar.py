@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import segformer_core
-from segformer_core.config import Config, flat
+from segformer_core.config.keys import Config, flat
 from segformer_core.data.dataset import Classes
 from segformer_core.errors import WeightsError
+from segformer_core.export.choice import sidecar_path
 from segformer_core.export.converters import converter_lines
-from segformer_core.export.form import CHANNELS, FORMATS, IMAGES, Form, sidecar_path
 from segformer_core.export.verification import Comparison
+from segformer_core.protocol.form import CHANNELS, FORMATS, IMAGES, Form
 from segformer_core.spec.model import SegFormer
 
 FORMAT = 1

@@ -9,8 +9,8 @@ import numpy as np
 
 from segformer_core.data.transforms import normalise, resize_image
 from segformer_core.errors import UserError
-from segformer_core.evaluation.metrics import NEAR_TIE
-from segformer_core.export.form import Form
+from segformer_core.evaluation.metrics import near_ties
+from segformer_core.protocol.form import Form
 
 IMAGES_COMPARED = 3
 
@@ -106,8 +106,7 @@ def compare(got: Sequence[np.ndarray], logits: Sequence[np.ndarray], batches: Se
             raise Unproven(f"it gives {form.output_name} of shape {found.shape}; expected {expected}")
         if not form.labels:
             largest = float(np.maximum(largest, np.abs(found - want).max()))  # max() would pass over NaN
-        best = np.partition(want, -2, axis=1)[:, -2:] if want.shape[1] > 1 else None
-        tie = np.zeros(want[:, 0].shape, bool) if best is None else best[:, 1] - best[:, 0] < NEAR_TIE * scale
+        tie = near_ties(want, scale)
         labels = found if form.labels else found.argmax(1)
         pixels, ties = pixels + tie.size, ties + int(tie.sum())
         unequal += int(((labels != want.argmax(1)) & ~tie).sum())

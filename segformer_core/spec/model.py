@@ -38,6 +38,8 @@ PATCH_STRIDES = (4, 2, 2, 2)
 HEADS = (1, 2, 5, 8)
 SR_RATIOS = (8, 4, 2, 1)
 MLP_RATIO = 4
+DECODE_HEAD = "decode_head."
+"""How the names of the decode head's arrays begin; all others are the encoder's."""
 SMALLEST_INPUT = 32
 """Pixels: below it the sr convolutions of the early stages have no output."""
 

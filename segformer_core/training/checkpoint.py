@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from segformer_core.config import KEYS, Config, flat
+from segformer_core.config.keys import KEYS, Config, flat
 from segformer_core.errors import TrainingError, WeightsError
 from segformer_core.files import temporary_name, writable_directory
-from segformer_core.learner import Learner
+from segformer_core.protocol.learner import Learner
 from segformer_core.spec.arrays import array_specs
 from segformer_core.spec.model import SegFormer
 from segformer_core.weights import containers

@@ -1,4 +1,4 @@
-"""SIGTERM and Ctrl-C, as a wish that the training loop grants after the step it is in."""
+"""SIGTERM and Ctrl-C as a stop request, which the training loop handles after the step that is running."""
 
 import signal
 from collections.abc import Iterator
@@ -9,14 +9,14 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 class Stopped(Exception):
-    """A run that ended early because it was asked to, with everything saved."""
+    """A run ended early because it was asked to; everything is saved."""
 
     def __init__(self, signal_number: int):
         super().__init__(signal.Signals(signal_number).name)
         self.signal_number = signal_number
 
 
-class Wish:
+class StopRequest:
     """`signal_number` is 0 until the process is asked to stop."""
 
     def __init__(self) -> None:
@@ -24,17 +24,17 @@ class Wish:
 
     def __call__(self, signal_number: int, _: FrameType | None) -> None:
         if self.signal_number == signal_number == signal.SIGINT:
-            raise KeyboardInterrupt  # asked twice: at once
+            raise KeyboardInterrupt  # the second Ctrl-C ends the process at once
         self.signal_number = signal_number
 
 
 @contextmanager
-def stop_wish() -> Iterator[Wish]:
-    """While it is open, SIGTERM and SIGINT are noted and nothing more. (A second Ctrl-C ends the process at once.)"""
-    wish = Wish()
-    before = {number: signal.signal(number, wish) for number in SIGNALS}
+def stop_request() -> Iterator[StopRequest]:
+    """Inside this context SIGTERM and SIGINT are only noted. (A second Ctrl-C ends the process at once.)"""
+    request = StopRequest()
+    before = {number: signal.signal(number, request) for number in SIGNALS}
     try:
-        yield wish
+        yield request
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

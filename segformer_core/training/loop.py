@@ -2,24 +2,26 @@
 
 import signal
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 import numpy as np
 
-from segformer_core.config import Config
+from segformer_core.config.keys import Config
 from segformer_core.data.pipeline import TrainingStream
 from segformer_core.errors import TrainingError
-from segformer_core.learner import ALONE, Batch, Learner, Processes, Step
+from segformer_core.protocol.groups import ParameterGroup
+from segformer_core.protocol.learner import ALONE, Batch, Learner, Processes, Step
+from segformer_core.protocol.loss_scale import SKIPPED_FOR_GOOD, SKIPPED_IN_DOUBT
+from segformer_core.protocol.masks import draw_keep_masks
 from segformer_core.spec.model import SegFormer
 from segformer_core.training.checkpoint import Checkpoints
 from segformer_core.training.curves import draw_curves
-from segformer_core.training.interrupt import Stopped, Wish
+from segformer_core.training.interrupt import Stopped, StopRequest
 from segformer_core.training.log import Log
-from segformer_core.training.loss_scale import SKIPPED_FOR_GOOD, SKIPPED_IN_DOUBT
-from segformer_core.training.masks import draw_keep_masks
-from segformer_core.training.schedule import group_rates, learning_rate, parameter_groups
+from segformer_core.training.schedule import group_rates, learning_rate
 
 Evaluate = Callable[[str], float]
 """Evaluates the learner as it is; takes the name to print with the result, returns the mIoU."""
@@ -27,62 +29,71 @@ Evaluate = Callable[[str], float]
 
 @dataclass
 class Run:
-    """A training run: what it works on, and `step`, how many steps are done."""
+    """A training run: what it works on, and `step`, the number of steps it has taken.
+
+    `groups` are those of the learner; `earlier` holds the metrics that an interrupted run has written up to this step.
+    """
 
     learner: Learner
     spec: SegFormer
     stream: TrainingStream
+    groups: Sequence[ParameterGroup]
     config: Config
     checkpoints: Checkpoints
     evaluate: Evaluate | None
     log: Log
     processes: Processes = ALONE
     step: int = 0
+    earlier: Sequence[Mapping[str, Any]] = ()
 
     @property
     def epoch(self) -> int:
-        """The epoch of the last step done, from 1."""
+        """The epoch of the latest step, from 1."""
         return (self.step - 1) // self.stream.steps_per_epoch + 1
 
     @property
     def step_of_epoch(self) -> int:
-        """The place of the last step done in its epoch, from 1."""
+        """The place of the latest step in its epoch, from 1."""
         return (self.step - 1) % self.stream.steps_per_epoch + 1
 
+    @property
+    def at_epoch_end(self) -> bool:
+        return self.step > 0 and self.step_of_epoch == self.stream.steps_per_epoch
 
-def train(run: Run, batches: Iterable[Batch], wish: Wish) -> None:
+
+def train(run: Run, batches: Callable[[int], Iterable[Batch]], stop: StopRequest) -> None:
     """Take every step that is left; after an epoch save and evaluate as the configuration says.
 
-    Raises Stopped when `wish` asks for it, after saving; TrainingError when steps come to nothing.
+    `batches` gives the batches from a step on. An evaluation that an interrupted run has missed comes first. Raises Stopped when
+    `stop` asks for it, after saving; TrainingError when steps come to nothing.
     """
+    if run.at_epoch_end and not any(entry["step"] == run.step and "miou" in entry for entry in run.earlier):
+        evaluate_epoch(run)
+    if run.step < run.stream.steps:  # MindSpore's sampler cannot start at the end
+        _take_steps(run, batches(run.step), stop)
+
+
+def _take_steps(run: Run, batches: Iterable[Batch], stop: StopRequest) -> None:
     stream, training, optimizer = run.stream, run.config.training, run.config.optimizer
-    groups = parameter_groups(run.spec, optimizer)
     run.log.progress(stream.steps, run.step, "train")
     since, counted = time.perf_counter(), run.step
     for batch in batches:
         rate = learning_rate(run.step, stream.steps, optimizer)
         frozen = run.step < optimizer.freeze_encoder_epochs * stream.steps_per_epoch
         masks = draw_keep_masks(run.spec, training.seed, run.step, stream.share)
-        done = run.learner.step(batch, masks, group_rates(groups, rate, frozen))
+        report = run.learner.step(batch, masks, group_rates(run.groups, rate, frozen))
         run.step += 1
         run.log.advance()
-        at_end = run.step_of_epoch == stream.steps_per_epoch
-        looks = at_end or run.step_of_epoch % training.train_log_interval == 0
-        if looks:
-            loss = float(done.loss)  # waits for the device
-            _report(run, done, loss, rate, (time.perf_counter() - since) / (run.step - counted))
-            _check_progress(run, done)
-        if at_end:
-            _save_epoch(run, done)
+        synchronises = run.at_epoch_end or run.step_of_epoch % training.train_log_interval == 0
+        if synchronises:
+            loss = float(report.loss)  # waits for the device
+            _log_step(run, report, loss, rate, (time.perf_counter() - since) / (run.step - counted))
+            _check_progress(run, report)
+        if run.at_epoch_end:
+            _save_epoch(run, report)
             evaluate_epoch(run)
-        asked = _asked_to_stop(run, wish, looks)
-        if asked and run.step < stream.steps:
-            if run.processes.first and not (at_end and _saves(run)):
-                run.checkpoints.save(run.learner, f"step{run.step}", run.step)
-            name = signal.Signals(asked).name
-            run.log(f"{name}: stopped after step {run.step} of {stream.steps}; the same command goes on from there")
-            raise Stopped(asked)
-        if looks:
+        _stop_if_asked(run, stop, synchronises)
+        if synchronises:
             since, counted = time.perf_counter(), run.step
 
 
@@ -101,19 +112,20 @@ def evaluate_epoch(run: Run) -> None:
     draw_curves(run.checkpoints.folder)
 
 
-def _report(run: Run, done: Step, loss: float, rate: float, seconds: float) -> None:
-    """The seed's line, with the samples a second and the time that is left at this pace."""
+def _log_step(run: Run, report: Step, loss: float, rate: float, seconds: float) -> None:
+    """The original repository's line, with the samples a second and the time that is left at this pace."""
     steps_left = run.stream.steps - run.step
     run.log(
         f"Epoch {run.epoch}/{run.stream.epochs}, step:{run.step_of_epoch}/{run.stream.steps_per_epoch}, loss:{loss:.8g}, "
-        f"overflow:{bool(done.overflowed)}, loss_scale:{float(done.loss_scale)}, step cost:{seconds * 1000:.0f}ms, "
+        f"overflow:{bool(report.overflowed)}, loss_scale:{float(report.loss_scale)}, step cost:{seconds * 1000:.0f}ms, "
         f"{run.stream.batch_size / seconds:.2f} samples/s, ETA {timedelta(seconds=round(seconds * steps_left))}"
     )
     run.log.metrics(run.step, epoch=run.epoch, loss=loss, learning_rate=rate, step_seconds=seconds)
 
 
-def _check_progress(run: Run, done: Step) -> None:
-    skipped = round(float(done.skipped))
+def _check_progress(run: Run, report: Step) -> None:
+    """Raises TrainingError after too many skipped steps in a row."""
+    skipped = round(float(report.skipped))
     if skipped < SKIPPED_FOR_GOOD:
         return
     first = run.step - skipped
@@ -132,18 +144,30 @@ def _saves(run: Run) -> bool:
     return training.save_checkpoint and (last or run.epoch % training.save_checkpoint_epoch_interval == 0)
 
 
-def _save_epoch(run: Run, done: Step) -> None:
-    skipped = round(float(done.skipped))
+def _save_epoch(run: Run, report: Step) -> None:
+    skipped = round(float(report.skipped))
     if skipped >= SKIPPED_IN_DOUBT:
         run.log(f"epoch {run.epoch} is not saved: its last {skipped} steps were not finite, the weights are in doubt")
     elif run.processes.first and _saves(run):
         run.checkpoints.save(run.learner, run.epoch, run.step)
 
 
-def _asked_to_stop(run: Run, wish: Wish, looks: bool) -> int:
-    """The signal that asks for it, or 0. Several processes agree on it when they look at the device anyway."""
+def _stop_if_asked(run: Run, stop: StopRequest, synchronises: bool) -> None:
+    """Raises Stopped after saving, unless the run is at its end."""
+    signal_number = _signal_to_handle(run, stop, synchronises)
+    if not signal_number or run.step == run.stream.steps:
+        return
+    if run.processes.first and not (run.at_epoch_end and _saves(run)):
+        run.checkpoints.save(run.learner, f"step{run.step}", run.step)
+    name = signal.Signals(signal_number).name
+    run.log(f"{name}: stopped after step {run.step} of {run.stream.steps}; the same command goes on from there")
+    raise Stopped(signal_number)
+
+
+def _signal_to_handle(run: Run, stop: StopRequest, synchronises: bool) -> int:
+    """The signal that asks the run to stop, or 0. Several processes agree on it at the steps that synchronise anyway."""
     if run.processes.count == 1:
-        return wish.signal_number
-    if not looks or not run.processes.all_reduce(np.array([wish.signal_number])).any():
+        return stop.signal_number
+    if not synchronises or not run.processes.all_reduce(np.array([stop.signal_number])).any():
         return 0
-    return wish.signal_number or signal.SIGTERM
+    return stop.signal_number or signal.SIGTERM

@@ -4,9 +4,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from segformer_core.spec.layers import BatchNorm2d, Conv2d, LayerNorm, Leaf, Linear
-from segformer_core.spec.model import SegFormer, Variant, leaves, segformer
+from segformer_core.spec.model import DECODE_HEAD, SegFormer, Variant, leaves, segformer
 
-HEAD = "decode_head."
 CLASSIFIER = "classifier"
 
 LINEAR, CONVOLUTION, DEPTHWISE, LAYER_NORM, BATCH_NORM = "linear", "convolution", "depthwise", "layer norm", "batch norm"
@@ -78,7 +77,7 @@ BATCHES_TRACKED = "num_batches_tracked"
 def atoms(architecture: Architecture) -> Iterator[Atom]:
     """Every array, in the order of the tree; an optional one follows its layer."""
     for path, leaf in leaves(architecture.spec()):
-        if architecture.class_count is not None or not path.startswith(HEAD):
+        if architecture.class_count is not None or not path.startswith(DECODE_HEAD):
             yield from _atoms(path, leaf, architecture)
     if architecture.image_classes is not None:
         yield from _atoms(CLASSIFIER, Linear(architecture.widths[-1], architecture.image_classes), architecture)

@@ -5,15 +5,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from segformer_core.weights.architecture import (
-    BATCHES_TRACKED,
-    CLASSIFIER,
-    HEAD,
-    Architecture,
-    Atom,
-    atoms,
-    numbers,
-)
+from segformer_core.spec.model import DECODE_HEAD
+from segformer_core.weights.architecture import BATCHES_TRACKED, CLASSIFIER, Architecture, Atom, atoms, numbers
 
 Arrays = dict[str, np.ndarray]
 Shapes = Mapping[str, tuple[int, ...]]
@@ -156,7 +149,7 @@ def architecture_of(dialect: Dialect, shapes: Shapes) -> Architecture:
                 break
             depth += 1
         depths.append(depth)
-    head = [slot for slot in dialect.names if slot.startswith(HEAD)]
+    head = [slot for slot in dialect.names if slot.startswith(DECODE_HEAD)]
     decoder_width = class_count = image_classes = None
     if any(name(slot, stage) in shapes for slot in head for stage in STAGES):
         class_count, decoder_width = shape("decode_head.linear_pred")[:2]

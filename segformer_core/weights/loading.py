@@ -5,9 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from segformer_core.errors import WeightsError
-from segformer_core.spec.arrays import check_arrays
-from segformer_core.spec.model import SegFormer
-from segformer_core.weights.architecture import HEAD
+from segformer_core.spec.model import DECODE_HEAD, SegFormer
 from segformer_core.weights.dialect import Arrays
 from segformer_core.weights.hub import local_path, stated_numerics
 from segformer_core.weights.reading import Weights, network_arrays, read
@@ -17,14 +15,14 @@ def load_weights(path: str, spec: SegFormer) -> tuple[Arrays, str]:
     """The arrays of a file that holds exactly `spec`, and a sentence that says what was loaded. Raises WeightsError."""
     weights = _with_head(path)
     _check_network(weights, spec, path, with_head=True)
-    return _checked(weights, spec, path), _sentence(weights, spec, path, "all arrays")
+    return network_arrays(weights), _sentence(weights, spec, path, "all arrays")
 
 
 def load_network(path: str) -> tuple[SegFormer, Arrays, str]:
     """The network that a file describes, its arrays, and a sentence that says what was loaded. Raises WeightsError."""
     weights = _with_head(path)
     spec = weights.architecture.spec(weights.numerics)
-    return spec, _checked(weights, spec, path), _sentence(weights, spec, path, "all arrays")
+    return spec, network_arrays(weights), _sentence(weights, spec, path, "all arrays")
 
 
 def load_pretrained(path: str, spec: SegFormer, fresh: Mapping[str, np.ndarray]) -> tuple[Arrays, str]:
@@ -38,10 +36,9 @@ def load_pretrained(path: str, spec: SegFormer, fresh: Mapping[str, np.ndarray])
     whole = found == spec.class_count
     _check_network(weights, spec, path, whole)
     if whole:
-        return _checked(weights, spec, path), _sentence(weights, spec, path, "all arrays")
-    head = {name: array for name, array in fresh.items() if name.startswith(HEAD)}
-    encoder = {name: array for name, array in network_arrays(weights).items() if not name.startswith(HEAD)}
-    check_arrays(spec, encoder | head, path)
+        return network_arrays(weights), _sentence(weights, spec, path, "all arrays")
+    head = {name: array for name, array in fresh.items() if name.startswith(DECODE_HEAD)}
+    encoder = {name: array for name, array in network_arrays(weights).items() if not name.startswith(DECODE_HEAD)}
     why = "it has no decode head" if found is None else f"its head has {found} classes and class_num is {spec.class_count}"
     return encoder | head, _sentence(weights, spec, path, f"the encoder ({len(encoder)} arrays)") + (
         f"; {why}, so the head starts fresh ({len(head)} arrays)"
@@ -57,12 +54,6 @@ def _with_head(path: str) -> Weights:
     if weights.architecture.class_count is None:
         raise WeightsError(f"{path} holds {weights.architecture}: without a decode head there are no labels; train it first")
     return weights
-
-
-def _checked(weights: Weights, spec: SegFormer, path: str) -> Arrays:
-    arrays = network_arrays(weights)
-    check_arrays(spec, arrays, path)
-    return arrays
 
 
 def _check_network(weights: Weights, spec: SegFormer, path: str, with_head: bool) -> None:

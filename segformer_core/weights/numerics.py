@@ -8,7 +8,7 @@ NORMS = {"patch_norm_eps": "patch", "block_norm_eps": "block", "sr_norm_eps": "s
 EPS_EFFECT = "2e-5 in features and 1e-5 in logits of ordinary weights; an untrained network can change 14 % of its pixels"
 MMSEG_EPS_EFFECT = "up to 1e-4 in features and 5e-5 in logits"
 GELU_EFFECT = "up to 1e-3 in features and 4e-4 in logits"
-"""Measured by parity_tests/test_numerics.py on B0 and, by the same functions, on B5: largest absolute differences."""
+"""Measured by parity_tests/weights/test_numerics.py on B0 and, by the same functions, on B5: largest absolute differences."""
 
 CODE = {
     "smp": "segmentation_models_pytorch upsamples its logits with align_corners: 2 to 9 % of random weights' pixels change "

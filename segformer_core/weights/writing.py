@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from segformer_core.errors import ConfigError, UserError, WeightsError
-from segformer_core.spec.model import HEADS, MLP_RATIO, PATCH_KERNELS, PATCH_STRIDES, SR_RATIOS
+from segformer_core.spec.model import DECODE_HEAD, HEADS, MLP_RATIO, PATCH_KERNELS, PATCH_STRIDES, SR_RATIOS
 from segformer_core.weights import containers
-from segformer_core.weights.architecture import CLASSIFIER, HEAD, Architecture
+from segformer_core.weights.architecture import CLASSIFIER, Architecture
 from segformer_core.weights.containers.directory import PRESET_MODEL, PRESET_TASK
 from segformer_core.weights.containers.stored import WRITTEN_TYPES
 from segformer_core.weights.dialect import Arrays, Dialect, entries, put, without_place
@@ -61,7 +61,7 @@ def plan(weights: Weights, path: Path, family: str = "", drop_head: bool = False
     dropped = []
     if drop_head and weights.architecture != architecture:
         dropped.append("the head, as asked")
-    if any(name.startswith(HEAD) for name in lost):
+    if any(name.startswith(DECODE_HEAD) for name in lost):
         raise WeightsError(f"{dialect.title} has no place for the decode head; --drop_head writes the encoder alone")
     if any(name.startswith(CLASSIFIER) for name in lost):
         dropped.append(f"the ImageNet classifier: {dialect.title} has no place for it")

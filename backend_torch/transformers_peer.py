@@ -1,0 +1,84 @@
+"""transformers' SegFormer beside ours in the benchmark: the only file of the packages that imports transformers."""
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from transformers import SegformerConfig, SegformerForSemanticSegmentation
+
+from backend_torch.exported import OPSET
+from backend_torch.layers import DTYPES
+from segformer_core.commands.contestants import CLASS_COUNT, FORWARD, INFERENCE, TRAINING, Entry, Setting
+from segformer_core.protocol.form import IMAGES, LOGITS
+from segformer_core.protocol.learner import resident_peak
+from segformer_core.spec.model import VARIANTS
+
+
+def contestant(task: str, setting: Setting) -> Entry:
+    """transformers' model in the same loop; with lower precision under autocast."""
+    device = torch.device("cpu" if setting.device_target == "CPU" else "cuda")
+    model = transformers_model(setting).to(device).train(task == TRAINING)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-6, fused=True)
+    images, labels = setting.batch_of_noise()
+    autocast = partial(torch.autocast, device.type, DTYPES[setting.precision], enabled=setting.precision != "fp32")
+
+    def forward() -> Tensor:
+        with torch.inference_mode(), autocast():
+            return model(torch.from_numpy(images[:1]).to(device)).logits.float()
+
+    def predict() -> np.ndarray:
+        with torch.inference_mode():
+            logits = nn.functional.interpolate(forward(), setting.size, mode="bilinear", align_corners=False)
+            return logits[0].argmax(0).to(torch.uint8).cpu().numpy()
+
+    def step() -> float:
+        with autocast():
+            loss = model(torch.from_numpy(images).to(device), labels=torch.from_numpy(labels).to(device).long()).loss
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
+        return float(loss.detach())
+
+    tasks: dict[str, Callable[[], object]] = {INFERENCE: predict, FORWARD: lambda: forward().cpu().numpy(), TRAINING: step}
+    return tasks[task], torch.cuda.max_memory_allocated if device.type == "cuda" else resident_peak
+
+
+def transformers_model(setting: Setting) -> SegformerForSemanticSegmentation:
+    variant = VARIANTS[setting.variant]
+    return SegformerForSemanticSegmentation(
+        SegformerConfig(
+            depths=list(variant.depths),
+            hidden_sizes=list(variant.widths),
+            decoder_hidden_size=variant.decoder_width,
+            num_labels=CLASS_COUNT,
+            drop_path_rate=0.1,
+        )
+    )
+
+
+def write_onnx(setting: Setting, path: Path) -> None:
+    """The same network as transformers' model is exported."""
+    images = torch.from_numpy(setting.batch_of_noise()[0][:1])
+    program = torch.onnx.export(
+        Logits(transformers_model(setting).eval()),
+        (images,),
+        dynamo=True,
+        opset_version=OPSET,
+        input_names=[IMAGES],
+        output_names=[LOGITS],
+    )
+    program.save(str(path))
+
+
+class Logits(nn.Module):
+    """(B, 3, H, W) -> (B, K, H/4, W/4), without transformers' output object."""
+
+    def __init__(self, model: SegformerForSemanticSegmentation):
+        super().__init__()
+        self.model = model
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.model(images).logits

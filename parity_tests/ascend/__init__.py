@@ -1,0 +1,1 @@
+"""The graphs that an Ascend would compile, held against MindSpore's documentation."""

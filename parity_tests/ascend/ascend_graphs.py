@@ -1,0 +1,176 @@
+"""The graphs of backend_mindspore in the forms that an Ascend gets, compiled as far as a machine without one can.
+
+MindSpore's front end settles every operator of a graph before a device's kernels are looked for, and can be told to stop
+there. What it writes, and where, is read from the environment when it loads, so each form is compiled in a process of its own:
+`python -m parity_tests.ascend.ascend_graphs NAME`.
+"""
+
+import os
+import re
+import subprocess
+import sys
+from collections import Counter
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+
+import numpy as np
+
+from parity_tests import ROOT
+from segformer_core.config.keys import Config, LossConfig, OptimizerConfig, TrainingConfig
+from segformer_core.protocol.groups import parameter_groups
+from segformer_core.protocol.learner import Precision, Training
+from segformer_core.spec.model import VARIANTS, SegFormer, Variant, segformer
+
+CLASSES = 5
+HEIGHT, WIDTH = 64, 72
+"""Pixels; at 72 the sr convolution leaves a rest, which is cut off first."""
+
+
+def small_network() -> SegFormer:
+    """b0's first and last stage with a block each, one with either GELU: every choice of the paper's networks (`choices`)."""
+    widths = VARIANTS["b0"].widths
+    shape = Variant((*widths[:2], widths[0], widths[3]), (1, 1, 1, 1), VARIANTS["b0"].decoder_width)
+    spec = segformer(shape, class_count=CLASSES)
+    first, _, _, last = (
+        replace(stage, blocks=tuple(replace(block, mlp=replace(block.mlp, gelu=gelu)) for block in stage.blocks))
+        for stage, gelu in zip(spec.stages, ("erf", "erf", "erf", "tanh"), strict=True)
+    )
+    head, width = spec.decode_head, spec.decoder_width
+    fuse = replace(head.linear_fuse, conv=replace(head.linear_fuse.conv, in_channels=2 * width))
+    head = replace(head, linear_c=(head.linear_c[0], head.linear_c[3]), linear_fuse=fuse)
+    return replace(spec, stages=(first, last), decode_head=head)
+
+
+@dataclass(frozen=True)
+class Form:
+    """What is compiled, and the graphs that come of it in their order."""
+
+    precision: str
+    graphs: tuple[str, ...]
+    spec: SegFormer = small_network()
+    config: Config = Config()
+    class_weights: tuple[float, ...] | None = None
+    processes: int = 1
+
+
+EVERY_OPTION = {
+    "config": Config(
+        optimizer=OptimizerConfig(clip_norm=1.0),
+        loss=LossConfig(ohem_threshold=0.7),
+        training=TrainingConfig(accumulation_steps=2),
+    ),
+    "class_weights": tuple(1.0 + label for label in range(CLASSES)),
+}
+B0, B2 = segformer("b0", class_count=CLASSES), segformer("b2", class_count=CLASSES)
+QUICK = {
+    "training fp16, every option": Form("fp16", ("accumulation", "training"), **EVERY_OPTION),
+    "inference fp16, b0": Form("fp16", ("inference",), B0),
+    "inference fp16": Form("fp16", ("inference", "inference, any size")),
+    "inference fp32": Form("fp32", ("inference", "inference, any size", "after the network")),
+    "training fp16, two processes": Form("fp16", ("training",), processes=2),
+}
+"""An Ascend's own precision in training, both of inference."""
+
+SLOW = {
+    "training fp32, every option": Form("fp32", ("accumulation", "training"), **EVERY_OPTION),
+    "training bf16": Form("bf16", ("training",)),
+    "training fp16": Form("fp16", ("training",)),
+    "training fp16, b0": Form("fp16", ("training",), B0),
+    "training fp16, b2": Form("fp16", ("training",), B2),
+}
+FORMS = QUICK | SLOW
+
+
+def choices(node: object) -> set[str]:
+    """What a backend's wiring could branch on, by field: the kind of layer or none, words, and of numbers 0, 1 or another.
+
+    The words that name a network are not among them. Networks with the same choices have the same operators, more or fewer times.
+    """
+    found = set()
+    for field in fields(node):
+        value, where = getattr(node, field.name), f"{type(node).__name__}.{field.name}"
+        for part in value if isinstance(value, tuple) else (value,):
+            if isinstance(part, int | float):
+                found.add(f"{where} {part:g}" if part in (0, 1) else f"{where} another number")
+            elif part is None or isinstance(part, str):
+                found |= set() if isinstance(node, SegFormer) else {f"{where} {part}"}
+            else:
+                found |= {f"{where} {type(part).__name__}"} | choices(part)
+    return found
+
+
+class Graph:
+    """A graph as MindSpore writes it: `  %7(equiv_5_x) = PrimFunc_Reshape(%6, (I64(256), I64(-1))) {…}` and a line of types."""
+
+    CALL = re.compile(r"^  %\d+\([^()]*\) = (?:PrimFunc_)?(\w+)(\(.*(?:\n *: .*)?)", re.MULTILINE)
+
+    def __init__(self, text: str):
+        self.calls: list[tuple[str, str]] = self.CALL.findall(text)
+        """(operator, its arguments, attributes and types)."""
+        self.operators = Counter(operator for operator, _ in self.calls)
+        returns = len(re.findall(r"^  Return\(", text, re.MULTILINE))
+        stated = sum(map(int, re.findall(r"^Total number of cnodes: (\d+)", text, re.MULTILINE)))
+        assert len(self.calls) + returns == stated > 0, f"{len(self.calls)} operators, {returns} returns of {stated} nodes read"
+
+
+def compiled(name: str, folder: Path) -> dict[str, Graph]:
+    """The graphs of a form by name; the files they are read from are left in `folder`."""
+    environment = {
+        "MS_DEV_PRECOMPILE_ONLY": "1",
+        "MS_DEV_SAVE_GRAPHS": "1",
+        "MS_DEV_SAVE_GRAPHS_PATH": str(folder),
+        "MS_DEV_DUMP_IR_PASSES": "validate",  # the last pass that is the same for every device
+        "PYTHONPATH": f"{ROOT}{os.pathsep}{os.environ.get('PYTHONPATH', '')}",
+    }
+    done = subprocess.run(
+        [sys.executable, "-m", "parity_tests.ascend.ascend_graphs", name],
+        cwd=folder,  # where a compilation that fails leaves its traces
+        env=os.environ | environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    assert done.returncode == 0, f"{name} does not compile:\n{done.stdout}"
+    files = sorted(folder.glob("*_validate_*.ir"), key=lambda path: int(path.stem.rpartition("_")[2]))
+    graphs = FORMS[name].graphs
+    assert len(files) == len(graphs), f"{name} has the graphs {graphs}, but MindSpore wrote {[file.name for file in files]}"
+    return {graph: Graph(file.read_text()) for graph, file in zip(graphs, files, strict=True)}
+
+
+def main(name: str) -> None:
+    import mindspore as ms
+    from mindspore.nn.wrap import grad_reducer
+
+    from backend_mindspore import distributed, kernels
+    from backend_mindspore.learner import Learner
+    from parity_tests.mindspore_cells import AfterTheNetwork
+    from parity_tests.support import random_batch, random_masks
+
+    form = FORMS[name]
+    ms.set_context(mode=ms.GRAPH_MODE)
+    kernels.on = lambda device: device == "Ascend"
+    distributed.STATE["count"] = form.processes
+    grad_reducer.get_group_size = lambda *_: form.processes  # nothing is sent, so nobody has to join
+    groups = parameter_groups(form.spec, form.config.optimizer)
+    learner = Learner(
+        form.spec, form.config, Training(groups, form.class_weights), Precision(form.precision, form.precision), print
+    )
+    if "inference" in form.graphs:
+        learner.model.set_train(False)
+        images = ms.Tensor(random_batch(form.spec, 1, HEIGHT, WIDTH)[0])
+        learner.logits(images)
+        if "inference, any size" in form.graphs:
+            learner.logits_of_any_shape(images)
+        if "after the network" in form.graphs:
+            AfterTheNetwork()(images)
+        return
+    learner.model.set_train(True)
+    masks = random_masks(form.spec, 2)
+    batch = [ms.Tensor(array) for array in (*random_batch(form.spec, 2, HEIGHT, WIDTH), masks.paths, masks.channels)]
+    if "accumulation" in form.graphs:
+        learner.training_step.accumulate(*batch)
+    learner.training_step(*batch, ms.Tensor(np.ones(len(groups), np.float32)))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

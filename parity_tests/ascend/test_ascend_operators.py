@@ -1,0 +1,184 @@
+"""Ascend readiness without an Ascend: every operator of the compiled graphs is one that MindSpore documents for it."""
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+import pytest
+
+from parity_tests.ascend.ascend_documents import (
+    MADE_OF,
+    NOTES,
+    STRUCTURE,
+    UNDOCUMENTED,
+    documents,
+    platforms,
+    unanswered,
+    unsupported,
+)
+from parity_tests.ascend.ascend_graphs import FORMS, QUICK, SLOW, Form, Graph, choices, compiled, small_network
+from parity_tests.conftest import need
+from parity_tests.training_runs import FULL
+from segformer_core.spec.arrays import array_specs
+from segformer_core.spec.layers import RUNNING_STATISTICS, LayerNorm
+from segformer_core.spec.model import NUMERICS, VARIANTS, SegFormer, leaves, segformer
+
+NAMES = [*QUICK, *(SLOW if FULL else ())]
+GRAPHS = [(name, graph) for name in NAMES for graph in FORMS[name].graphs]
+WHOLE = {name: name.partition(",")[0] for name in NAMES if name.endswith((", b0", ", b2"))}
+"""Forms of whole networks -> of the small one."""
+
+PROBLEMS = {
+    "Lstsq": "documented for CPU",
+    "Cholesky": "documented for GPU, CPU",
+    "LSTMGrad": "documented for GPU, CPU",
+    "BasicLSTMCell": "documented for no device any more",
+    "NoSuchOperator": "in no documentation and in no table of parity_tests/ascend/ascend_documents.py",
+}
+"""Operators that must not be in a graph, and what is to be said of them."""
+
+HEAD_WIDTH_UNIT, LARGEST_HEAD_WIDTH, MOST_HEADS = 16, 512, 256
+"""What the fused attention takes, by its documentation."""
+
+
+@pytest.fixture(scope="module")
+def graph(tmp_path_factory) -> Iterator[Callable[[str, str], Graph]]:
+    """(form, graph) -> the compiled graph; two forms are compiled at a time."""
+    need("mindspore")
+    with ThreadPoolExecutor(2) as pool:
+        compiling = {name: pool.submit(compiled, name, tmp_path_factory.mktemp("graphs")) for name in NAMES}
+        yield lambda name, which: compiling[name].result()[which]
+        pool.shutdown(cancel_futures=True)
+
+
+@pytest.mark.parametrize(("name", "which"), GRAPHS)
+def test_every_operator_is_documented_for_ascend(name, which, graph):
+    assert not (problems := unsupported(graph(name, which).operators)), "; ".join(problems)
+
+
+@pytest.mark.parametrize(("name", "which"), GRAPHS)
+def test_what_is_documented_of_ascend_does_no_harm(name, which, graph):
+    assert unanswered(graph(name, which).calls) == []
+
+
+@pytest.mark.parametrize(("name", "which"), GRAPHS)
+def test_the_graph_is_that_of_an_ascend(name, which, graph):
+    """Nothing has been left unread, and nothing is in a CPU's form: each operator as often as the spec has reason for it."""
+    found = graph(name, which)
+    wanted = expected(FORMS[name], which)
+    assert {operator: found.operators[operator] for operator in wanted} == wanted
+    assert (found.operators["AllReduce"] > 0) == (FORMS[name].processes > 1)
+    assert (found.operators["Softmax"] > 0) == (FORMS[name].precision == "fp32")
+    low = {"fp32": "Float32", "fp16": "Float16", "bf16": "BFloat16"}[FORMS[name].precision]
+    for operator, call in found.calls:
+        if operator in ("Conv2D", "Conv2DBackpropFilter", "FlashAttentionScore", "FlashAttentionScoreGrad"):
+            assert call.partition("\n")[2].strip().startswith(f": (<Tensor[{low}]"), f"{operator}: {call}"
+
+
+def expected(form: Form, graph: str) -> dict[str, int]:
+    """How often a graph has some of its operators."""
+    if graph == "after the network":
+        return {"ResizeBilinearV2": 1, "Softmax": 1, "Argmax": 1, "ReverseV2": 1, "Slice": 1, "Concat": 4}
+    spec, options, training = form.spec, form.config, not graph.startswith("inference")
+    gelus = [block.mlp.gelu for block in spec.blocks]
+    fused = len(spec.blocks) if form.precision != "fp32" else 0
+    convolutions = len(spec.stages) + len(spec.blocks)  # patch embeddings, depthwise ones; all others are products
+    upsamplings = len(spec.stages) - 1 + int(training)  # of every level but the first, in training of the logits too
+    norms = sum(isinstance(leaf, LayerNorm) for _, leaf in leaves(spec))
+    trained = sum(array.leaf_name not in RUNNING_STATISTICS for array in array_specs(spec))
+    forward = {
+        "Conv2D": convolutions,
+        "LayerNorm": norms,
+        "Erf": gelus.count("erf"),
+        "GeLU": gelus.count("tanh"),
+        "FlashAttentionScore": fused,
+        "ResizeBilinearV2": upsamplings if graph != "inference, any size" else 0,  # there they are products
+        "BatchNorm": int(training and form.processes == 1),
+        "Sort": int(training and options.loss.ohem_threshold > 0),
+        "Gather": int(training and options.loss.ohem_threshold > 0) + int(training and form.class_weights is not None),
+    }
+    backward = {
+        "Conv2DBackpropFilter": convolutions,
+        "Conv2DBackpropInput": convolutions - 1,  # the image needs no gradient
+        "LayerNormGrad": norms,
+        "GeLUGrad": gelus.count("tanh"),
+        "FlashAttentionScoreGrad": fused,
+        "ResizeBilinearGrad": upsamplings,
+        "BatchNormGrad": int(form.processes == 1),
+    }
+    update = {
+        "AssignAdd": (trained + len(("loss", "weight"))) * (graph == "accumulation"),
+        "Adam": trained * (graph == "training"),
+        "Minimum": int(graph == "training" and options.optimizer.clip_norm > 0),
+    }
+    return forward | {operator: count if training else 0 for operator, count in backward.items()} | update
+
+
+@pytest.mark.parametrize("name", WHOLE)
+def test_a_whole_network_has_no_other_operators(name, graph):
+    (which,) = FORMS[name].graphs
+    whole, small = (graph(form, which).operators.keys() for form in (name, WHOLE[name]))
+    assert whole <= small
+    assert small - whole == {"GeLU", *({"GeLUGrad"} if which == "training" else ())}, "the paper's networks have erf only"
+
+
+@pytest.mark.parametrize("numerics", NUMERICS)
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_the_small_network_stands_for_all(variant, numerics):
+    """Whatever the wiring of any network could branch on, the small one has it too; depths and widths only repeat."""
+    assert choices(segformer(variant, numerics=numerics)) <= choices(small_network())
+
+
+def test_a_choice_that_the_small_network_lacks_is_found():
+    spec = small_network()
+    assert choices(segformer()) - choices(with_gelu(spec, "tanh")) == {"MixFFN.gelu erf"}
+    assert choices(segformer()) - choices(replace(spec, stages=spec.stages[1:])) >= {"Attention.sr Conv2d", "Attention.heads 1"}
+    assert choices(spec) - choices(segformer(drop_path_rate=0.0)) == {"Block.drop_path another number", "MixFFN.gelu tanh"}
+
+
+def with_gelu(spec: SegFormer, gelu: str) -> SegFormer:
+    stages = (
+        replace(stage, blocks=tuple(replace(block, mlp=replace(block.mlp, gelu=gelu)) for block in stage.blocks))
+        for stage in spec.stages
+    )
+    return replace(spec, stages=tuple(stages))
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_the_fused_attention_takes_every_head(variant):
+    for block in segformer(variant).blocks:
+        width, heads = block.attn.q.out_features, block.attn.heads
+        assert width % heads == 0 and width // heads % HEAD_WIDTH_UNIT == 0
+        assert width // heads <= LARGEST_HEAD_WIDTH and heads <= MOST_HEADS
+
+
+@pytest.mark.parametrize("operator", PROBLEMS)
+def test_an_operator_that_ascend_lacks_is_found(operator, need_mindspore):
+    assert unsupported(["Conv2D", operator, "MakeTuple"]) == [f"{operator}: {PROBLEMS[operator]}"]
+
+
+def test_a_sentence_that_nobody_answered_is_found(need_mindspore, monkeypatch):
+    call = "(%1, (I64(0), I64(2), I64(1)))"
+    assert unanswered([("Transpose", call)]) == []
+    (found,) = unanswered([("Transpose", call.replace("2", "-1"))])
+    assert found.startswith("Transpose: there is none, says NOTES of 'Negative value of', but here is (%1, (I64(0), I64(-1)")
+    monkeypatch.delitem(NOTES, "Transpose")
+    (found,) = unanswered([("Transpose", call)])
+    assert found.endswith("is not supported on Ascend.")
+
+
+def test_the_tables_hold_only_what_has_no_documentation(need_mindspore, monkeypatch):
+    assert [operator for operator in STRUCTURE | UNDOCUMENTED if platforms(operator) is not None] == []
+    assert [operator for operator in MADE_OF if platforms(operator) is None] == []
+    monkeypatch.setattr("parity_tests.ascend.ascend_documents.MADE_OF", {})
+    documents.cache_clear()
+    assert [operator for operator in MADE_OF if platforms(operator) is not None] == []
+    documents.cache_clear()
+
+
+def test_a_graph_that_is_not_read_whole_is_refused():
+    line = "  %1(x) = PrimFunc_Erf(%0)\n      : (<Tensor[Float32], (2)>) -> (<Tensor[Float32], (2)>)\n  Return(%1)\n"
+    assert Graph(f"{line}Total number of cnodes: 2\n").operators == {"Erf": 1}
+    for text in (line, f"{line}Total number of cnodes: 3\n", "Total number of cnodes: 0\n"):
+        with pytest.raises(AssertionError, match="nodes read"):
+            Graph(text)

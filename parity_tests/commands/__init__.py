@@ -1,0 +1,1 @@
+"""Tests of `segformer_core/commands` and of the scripts in `tools`."""

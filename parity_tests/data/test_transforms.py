@@ -1,0 +1,156 @@
+"""Rung 5, pixels: the augmentation against plain references, and both frameworks' loaders against the stream."""
+
+import colorsys
+
+import numpy as np
+import pytest
+
+from parity_tests.folder_dataset import write_folder_dataset
+from segformer_core.commands.opening import connector
+from segformer_core.config.keys import DataConfig, RuntimeConfig
+from segformer_core.data import transforms as t
+from segformer_core.data.layout import open_dataset
+from segformer_core.data.pipeline import TrainingStream
+from segformer_core.errors import DataError
+
+
+def sample(height: int = 60, width: int = 80, seed: int = 0):
+    """An image whose red channel is its label times 40, so that a shift between the two shows."""
+    rng = np.random.default_rng(seed)
+    label = np.kron(rng.integers(0, 5, (height // 10, width // 10)), np.ones((10, 10))).astype(np.uint8)
+    return np.stack([label * 40] * 3, axis=-1), label
+
+
+@pytest.mark.parametrize(
+    ("size", "bounds", "fitted"),
+    [
+        ((1024, 2048), (512, 1024), (512, 1024)),
+        ((360, 480), (352, 480), (352, 469)),
+        ((480, 360), (352, 480), (469, 352)),
+        ((1, 1000), (50, 100), (1, 100)),
+    ],
+)
+def test_fitted_size_keeps_the_ratio(size, bounds, fitted):
+    assert t.fitted_size(size, bounds) == fitted
+
+
+def test_scale_stays_in_range_and_labels_stay_classes():
+    image, label = sample()
+    sizes = set()
+    for seed in range(50):
+        scaled, scaled_label = t.random_scale(image, label, np.random.default_rng(seed), (60, 80), (0.5, 2.0))
+        assert scaled.shape[:2] == scaled_label.shape
+        assert set(np.unique(scaled_label)) <= set(np.unique(label))
+        sizes.add(scaled_label.shape[0])
+    assert 30 <= min(sizes) < 40 and 110 < max(sizes) <= 120
+
+
+def test_crop_is_aligned_and_avoids_one_class():
+    image, label = sample()
+    label[:, :60] = 0
+    image[:, :60] = 0
+    full = [0, 0]
+    for seed in range(200):
+        for ratio, counter in ((0.75, 0), (1.0, 1)):
+            crop, crop_label = t.random_crop(image, label, np.random.default_rng(seed), (30, 30), ratio)
+            assert crop.shape == (30, 30, 3) and (crop[..., 0] == crop_label * 40).all()
+            full[counter] += np.bincount(crop_label.ravel()).max() > 0.75 * crop_label.size
+    assert full[0] < 10 < 100 < full[1]
+
+
+def test_ignored_pixels_do_not_count_as_a_class():
+    """Half is ignored; of the rest one class has three quarters, which is too much: all ten tries are used."""
+    image, label = sample(30, 40)
+    label[:] = 255
+    label[:, :15], label[:, 15:20] = 0, 1
+    rng, ten = np.random.default_rng(0), np.random.default_rng(0)
+    t.random_crop(image, label, rng, (30, 40), 0.75)
+    for _ in range(20):
+        ten.integers(0, 1)
+    assert rng.random() == ten.random()
+
+
+def test_flip_turns_both_half_the_time():
+    image, label = sample()
+    flipped = 0
+    for seed in range(100):
+        other, other_label = t.random_flip(image, label, np.random.default_rng(seed))
+        assert (other[..., 0] == other_label * 40).all()
+        flipped += not np.array_equal(other_label, label)
+    assert 30 < flipped < 70
+
+
+def reference_distortion(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """The definition, a pixel at a time: the draws in their order, uint8 after every step."""
+
+    def cut(value: float) -> int:
+        return int(min(max(value, 0), 255))
+
+    def affine(pixels, factor, offset):
+        return np.array(
+            [[[cut(np.float32(v) * np.float32(factor) + np.float32(offset)) for v in p] for p in row] for row in pixels]
+        )
+
+    pixels = image.astype(int)
+    if rng.random() < 0.5:
+        pixels = affine(pixels, 1, rng.uniform(-32, 32))
+    last = rng.random() < 0.5
+    if not last and rng.random() < 0.5:
+        pixels = affine(pixels, rng.uniform(0.5, 1.5), 0)
+    saturation = rng.uniform(0.5, 1.5) if rng.random() < 0.5 else 1.0
+    hue = int(rng.integers(-18, 18)) if rng.random() < 0.5 else 0
+    if saturation != 1.0 or hue:
+        for pixel in pixels.reshape(-1, 3):
+            h, s, v = colorsys.rgb_to_hsv(*(pixel / 255))
+            pixel[:] = [round(255 * c) for c in colorsys.hsv_to_rgb((h + hue / 180) % 1, min(s * saturation, 1), v)]
+    if last and rng.random() < 0.5:
+        pixels = affine(pixels, rng.uniform(0.5, 1.5), 0)
+    return pixels
+
+
+def test_distortion_is_its_definition():
+    image = np.random.default_rng(1).integers(0, 256, (6, 8, 3), dtype=np.uint8)
+    changed = 0
+    for seed in range(60):
+        got = t.distort(image, np.random.default_rng(seed)).astype(int)
+        want = reference_distortion(image, np.random.default_rng(seed))
+        difference = np.abs(got - want)
+        assert difference.max() <= 8 and np.median(difference) <= 1, seed  # 8-bit hue and saturation round
+        changed += not np.array_equal(got, image)
+    assert changed > 45
+
+
+def test_padding_is_zero_after_normalising_and_ignored():
+    image = np.full((2, 3, 3), (255, 0, 100), np.uint8)
+    normal = t.normalise(image, (123.675, 116.28, 103.53), (58.395, 57.12, 57.375))
+    padded, label = t.pad(normal, np.zeros((2, 3), np.uint8), (4, 5))
+    assert padded.shape == (3, 4, 5) and padded.dtype == np.float32 and padded.flags.c_contiguous
+    assert padded[:, 0, 0] == pytest.approx([(255 - 123.675) / 58.395, -116.28 / 57.12, (100 - 103.53) / 57.375], rel=1e-6)
+    assert not padded[:, 2:].any() and not padded[:, :, 3:].any()
+    assert (label[2:] == 255).all() and (label[:, 3:] == 255).all() and (label[:2, :3] == 0).all()
+
+
+@pytest.mark.parametrize("backend", ["torch", "mindspore"])
+@pytest.mark.parametrize("workers", [0, 2])
+def test_loaders_give_the_streams_pixels(backend, workers, tmp_path, request):
+    request.getfixturevalue(f"need_{backend}")
+    batches = connector(backend)(RuntimeConfig(device_target="CPU")).batches
+    dataset = open_dataset(str(write_folder_dataset(tmp_path / "set", images=5)), "train")
+    stream = TrainingStream(dataset, DataConfig(base_size=(64, 96), crop_size=(48, 64)), seed=3, batch_size=2, epochs=2)
+    got = list(batches(stream, workers, 1))
+    assert len(got) == 3, "two epochs of two steps, from the second step on"
+    for step, (images, labels) in enumerate(got, start=1):
+        for place in range(2):
+            image, label = stream[step * 2 + place]
+            assert np.array_equal(images[place], image) and np.array_equal(labels[place], label)
+
+
+@pytest.mark.parametrize("backend", ["torch", "mindspore"])
+def test_loaders_name_a_bad_file(backend, tmp_path, request):
+    request.getfixturevalue(f"need_{backend}")
+    batches = connector(backend)(RuntimeConfig(device_target="CPU")).batches
+    root = write_folder_dataset(tmp_path / "set", images=2)
+    (root / "labels/train/train1.png").write_bytes(b"")
+    stream = TrainingStream(open_dataset(str(root), "train"), DataConfig(crop_size=(48, 64)), seed=0, batch_size=2, epochs=1)
+    with pytest.raises(DataError, match=r"train1.png is empty or truncated \(0 bytes\); copy it again$"):
+        list(batches(stream, 1, 0))

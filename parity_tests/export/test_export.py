@@ -1,0 +1,233 @@
+"""Export: every format computes what the network computes, and serves in its place."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from parity_tests.export.export_files import ARRAYS, SMALL, SPEC, connected, described, wrongly
+from parity_tests.folder_dataset import CLASSES, COLOURS, write_folder_dataset
+from parity_tests.support import hot_arrays
+from parity_tests.training_runs import FULL, flags
+from segformer_core.cli import DONE, USERS_MISTAKE, main
+from segformer_core.config.load import load_config
+from segformer_core.protocol.form import FORMATS
+from segformer_core.spec.model import segformer
+from segformer_core.weights.store import save_weights, sha256
+
+BACKENDS = ("torch", "mindspore")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    return write_folder_dataset(tmp_path_factory.mktemp("set"), images=1, validation=3)
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("weights") / "hot.safetensors"
+    save_weights(path, SPEC, ARRAYS)
+    return path
+
+
+@pytest.fixture(scope="module")
+def miou(folder, weights, tmp_path_factory):
+    """(backend, weight file or export, further keys) -> the mIoU that evaluate gives it; a checkpoint's is computed once."""
+    known: dict[object, float] = {}
+
+    def evaluated(backend: str, path: Path, **keys: object) -> float:
+        question = (backend, path, *map(str, keys.items()))
+        if question not in known:
+            output = tmp_path_factory.mktemp("result")
+            arguments = SMALL | {"data_path": folder, "eval_ckpt_path": path, "eval_output_path": output} | keys
+            assert main("evaluate", connected(backend), flags(arguments)) == DONE
+            known[question] = json.loads((output / "result.json").read_text())["miou"]
+        return known[question]
+
+    return evaluated
+
+
+@pytest.fixture(scope="module")
+def exported(folder, weights, tmp_path_factory):
+    """(backend, format, further keys) -> the file of a command that must succeed, and what it says; each is made once."""
+    made: dict[object, Path] = {}
+
+    def make(backend: str, name: str, **keys: object) -> Path:
+        connect, known = connected(backend), (name, *sorted(keys.items()))
+        if known not in made:
+            place = tmp_path_factory.mktemp("exported")
+            paths = {"data_path": folder, "export_ckpt_path": weights, "export_path": place, "export_format": name}
+            assert main("export", connect, flags(SMALL | paths | {"export_name": "net"} | keys)) == DONE
+            made[known] = place / f"net{FORMATS[name].suffix}"
+            assert {path.name for path in place.iterdir()} == {made[known].name, f"{made[known].name}.json"}
+        return made[known]
+
+    return make
+
+
+DYNAMIC, WHOLE, HALF = {"export_dynamic": True}, {"export_preprocess": True}, {"export_precision": "fp16"}
+KINDS = {
+    "ONNX of any size": ("torch", "ONNX", DYNAMIC),
+    "ONNX in fp16, images to labels": ("torch", "ONNX", WHOLE | HALF),
+    "TORCH, labels": ("torch", "TORCH", {"export_output": "labels"}),
+    "MINDIR": ("mindspore", "MINDIR", {}),
+    "MINDIR of any size in fp16, images to labels": ("mindspore", "MINDIR", DYNAMIC | WHOLE | HALF),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_file_is_proved_described_and_evaluates_as_its_checkpoint(kind, exported, miou, weights, folder):
+    backend, name, keys = KINDS[kind]
+    path = exported(backend, name, **keys)
+    content = described(path)
+    proof, half, labels = (
+        content["verification"],
+        keys.get("export_precision") == "fp16",
+        name == "TORCH" or WHOLE.items() <= keys.items(),
+    )
+    assert proof["images_from"] == f"images of {folder}" and proof["images"] == (4 if "export_dynamic" in keys else 3)
+    assert proof["agreement"] >= (0.995 if half else 1.0)
+    assert proof["largest_difference"] is None if labels else proof["largest_difference"] <= 1e-5 * proof["scale"]
+    shape = ["batch", "height", "width"] if "export_dynamic" in keys else [1, 64, 96]
+    inside = "export_preprocess" in keys
+    assert content["input"]["shape"] == ([*shape, 3] if inside else [shape[0], 3, *shape[1:]])
+    assert content["input"]["dtype"] == ("uint8" if inside else "float32") and content["input"]["colour_order"] == "RGB"
+    assert content["output"]["dtype"] == ("uint8" if labels else "float32")
+    assert [(entry["name"], tuple(entry["colour"])) for entry in content["classes"]] == list(zip(CLASSES, COLOURS, strict=True))
+    assert content["weights"]["sha256"] == sha256(ARRAYS) and content["weights"]["path"] == str(weights)
+
+    if FULL or backend == "torch" or not keys:  # MindSpore compiles anew for each
+        assert miou(backend, path) == pytest.approx(miou(backend, weights), abs=2e-3 if half else 1e-9)
+
+
+def test_the_onnx_graph_holds_nothing_that_could_be_computed_beforehand(exported):
+    path = exported("torch", "ONNX", **DYNAMIC)
+    import onnx
+
+    graph = onnx.load(path).graph
+    kinds = [node.op_type for node in graph.node]
+    blocks, reduced = 8, 6
+    assert not {"BatchNormalization", "Sqrt", "Exp", "Pow", "Cast", "Einsum", "If", "Loop"} & set(kinds)
+    assert kinds.count("MatMul") == 5 * blocks, "q, kv and proj, and attention's two products"
+    assert kinds.count("Conv") == 4 + reduced + 3 * blocks + 5, "patches, sr, mix-FFN, the head's four mixes and its classifier"
+    assert kinds.count("LayerNormalization") == 4 + 2 * blocks + reduced + 4 and kinds.count("Resize") == 3
+    shapes = [tuple(array.dims) for array in graph.initializer]
+    assert shapes.count((256, 1024, 1, 1)) == 2, "those of stage 4's mix-FFNs, not the fusion's"
+    assert {(256, width, 1, 1) for width in (32, 64, 160)} <= set(shapes)
+    constants = {array.name: array.data_type for array in graph.initializer}
+    scaled = [node for node in graph.node if node.op_type == "Mul" and onnx.TensorProto.FLOAT in map(constants.get, node.input)]
+    assert len(scaled) == 2 * blocks, "the queries' scale and GELU's half"
+    early = [node.name for node in graph.node if node.input and set(node.input) <= constants.keys()]
+    assert not early, f"{early} compute with constants alone"
+    concatenated = [
+        node for node in graph.node if node.op_type == "Concat" and len(node.input) == 4 and "permute" in node.input[0]
+    ]
+    assert not concatenated, "the concatenation of 4E channels"
+
+
+def test_the_mindir_holds_nothing_that_could_be_computed_beforehand(exported):
+    path = exported("mindspore", "MINDIR")
+    import mindspore as ms
+
+    shapes = {name: tuple(value.shape) for name, value in ms.nn.GraphCell(ms.load(str(path))).parameters_dict().items()}
+    head = {name: shape for name, shape in shapes.items() if name.startswith("decode_head")}
+    wanted = {(256, width) for width in (32, 64, 160, 256)} | {(256,), (3, 256), (3,)}
+    assert set(head.values()) == wanted and len(head) == 7, head
+    assert not [name for name in shapes if "moving" in name or "linear_fuse" in name]
+
+
+def test_sizes_and_batches_that_no_verification_tried(exported):
+    """Against transformers' own arithmetic there is rung 2; here the files against each other."""
+    onnx, mindir = exported("torch", "ONNX", **DYNAMIC), exported("mindspore", "MINDIR")
+    from backend_mindspore.exported import open_file as open_mindir
+    from backend_torch.exported import open_file as open_onnx
+
+    run = open_onnx(onnx)
+    rng = np.random.default_rng(1)
+    same = rng.standard_normal((1, 3, 64, 96)).astype(np.float32)
+    assert np.abs(run(same) - open_mindir(mindir)(same)).max() < 1e-5, "two frameworks, two runtimes, one network"
+    odd = rng.standard_normal((3, 3, 33, 141)).astype(np.float32)
+    alone = np.concatenate([run(image[None]) for image in odd])
+    assert run(odd).shape == (3, 3, 9, 36) and np.abs(run(odd) - alone).max() < 1e-5
+
+
+def test_an_existing_file_is_kept_unless_forced(exported, folder, weights, capsys):
+    path = exported("torch", "TORCH", export_output="labels")
+    before = path.stat().st_mtime_ns
+    arguments = flags(SMALL | {"data_path": folder, "export_ckpt_path": weights, "export_path": path, "export_format": "TORCH"})
+    assert main("export", connected("torch"), arguments) == USERS_MISTAKE
+    assert f"{path} exists and is kept; choose another --export_path, or --force" in capsys.readouterr().err
+    assert path.stat().st_mtime_ns == before
+    assert load_config([*arguments, "--force"]).export.export_force and not load_config(arguments).export.export_force
+
+
+def test_a_file_in_a_checkpoints_place_must_fit(exported, folder, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    dynamic, static = exported("torch", "ONNX", **DYNAMIC), exported("torch", "ONNX", **WHOLE, **HALF)
+    copy = tmp_path / "copy.onnx"
+    copy.write_bytes(static.read_bytes())
+
+    def refused(path: Path, backend: str = "torch", **keys: object) -> str:
+        arguments = SMALL | {"data_path": folder, "eval_ckpt_path": path} | keys
+        assert main("evaluate", connected(backend), flags(arguments)) == USERS_MISTAKE
+        return capsys.readouterr().err
+
+    assert "has decoder_width 256" not in refused(dynamic, numerics="hf")
+    assert "was exported with numerics nvlabs; the configuration has numerics hf; set --numerics nvlabs" in refused(
+        dynamic, numerics="hf"
+    )
+    assert "set --img_norm_std [58.395,57.12,57.375]" in refused(dynamic, img_norm_std="[1,1,1]")
+    assert "takes images of 64×96 pixels, and one of 64×96 comes to it as 128×192" in refused(static, base_size="[128,192]")
+    assert "gives labels, which windows, scales and mirror images cannot be averaged of" in refused(static, eval_flip=True)
+    assert "cannot read copy.onnx.json" in refused(Path("copy.onnx"))
+    (tmp_path / "copy.onnx.json").write_bytes(static.with_name("net.onnx.json").read_bytes())
+    assert "is a file of ONNX: backend_torch runs it" in refused(copy, "mindspore")
+    copy.write_bytes(static.read_bytes() + b" ")
+    assert "is not the file that copy.onnx.json describes" in refused(copy)
+
+
+def test_windows_through_a_static_file(exported, miou, weights):
+    """What sees images of another size: the file's own size as a window. Two frameworks may differ in a near tie."""
+    slide = {"base_size": [96, 144], "eval_mode": "slide", "eval_crop_size": [64, 96], "eval_stride": [32, 48], "eval_flip": True}
+    mindir = exported("mindspore", "MINDIR")
+    assert miou("mindspore", mindir, **slide) == pytest.approx(miou("torch", weights, **slide), abs=1e-4)
+
+
+@pytest.mark.skipif(not FULL, reason="compiles MindSpore's graphs for one sentence; make test-all runs it")
+def test_air_is_proved_as_the_mindir_of_the_same_network(folder, weights, tmp_path, capsys):
+    """As on an Ascend, which alone can write AIR, and where MindSpore cannot run it either."""
+    written = []
+
+    def write(own, spec, arrays, form, path):
+        written.append(form.format)
+        path.write_bytes(b"as an Ascend writes it") if form.format == "AIR" else own(spec, arrays, form, path)
+
+    def on_an_ascend(runtime):
+        return replace(wrongly(connected("mindspore"), write)(runtime), device="Ascend")
+
+    keys = {
+        "data_path": folder,
+        "export_ckpt_path": weights,
+        "export_path": tmp_path,
+        "export_name": "net",
+        "export_format": "AIR",
+    }
+    assert main("export", on_an_ascend, flags(SMALL | keys)) == DONE
+    assert written == ["AIR", "MINDIR"] and {path.name for path in tmp_path.iterdir()} == {"net.air", "net.air.json"}
+    assert described(tmp_path / "net.air")["verification"]["largest_difference"] < 1e-5
+    arguments = flags(SMALL | {"data_path": folder, "eval_ckpt_path": tmp_path / "net.air"})
+    assert main("evaluate", on_an_ascend, arguments) == USERS_MISTAKE
+    assert "atc compiles it and no backend runs it" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(not FULL, reason="minutes; make test-all runs it")
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("variant", ["b1", "b2", "b3"])
+def test_larger_variants(variant, backend, tmp_path):
+    spec = segformer(variant)
+    save_weights(tmp_path / "hot.safetensors", spec, hot_arrays(spec))
+    keys = {"backbone": f"mit_{variant}", "class_num": 19, "base_size": [128, 256], "data_path": tmp_path / "none"}
+    paths = {"export_ckpt_path": tmp_path / "hot.safetensors", "export_path": tmp_path / "out", "device_target": "CPU"}
+    assert main("export", connected(backend), flags(keys | paths)) == DONE

@@ -1,0 +1,50 @@
+"""A network that labels the left half of every image 0 and the right half 1, and all that inference needs around it."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from segformer_core.config.keys import Config, DataConfig, EvaluationConfig, RuntimeConfig
+from segformer_core.data.dataset import Classes
+from segformer_core.inference.segmenter import Segmenter
+from segformer_core.protocol.learner import Backend, Precision
+from segformer_core.protocol.plan import Plan
+from segformer_core.spec.model import SegFormer, segformer
+
+CLASSES = Classes(("left", "right"), ((250, 10, 20), (30, 40, 240)))
+DESCRIPTION = "classes:\n  - {name: left, colour: [250, 10, 20]}\n  - {name: right, colour: [30, 40, 240]}\n"
+SPEC = segformer("b0", class_count=2)
+
+
+class Halves:
+    """The predictor; `calls` counts batches."""
+
+    calls = 0
+
+    def predict(self, images: Sequence[np.ndarray], plan: Plan) -> np.ndarray:
+        self.calls += 1
+        for batch, view in zip(images, plan.views, strict=True):
+            assert batch.dtype == np.float32 and batch.shape[1:] == (3, *view.canvas)
+        return np.stack([halves(plan.size)] * len(images[0]))
+
+    def load_arrays(self, arrays: Mapping[str, np.ndarray]) -> None:
+        assert len(arrays) > 100
+
+
+def halves(size: tuple[int, int]) -> np.ndarray:
+    """(*size) uint8: what the network says of an image of that size."""
+    return np.repeat((np.arange(size[1]) >= size[1] // 2)[None], size[0], 0).astype(np.uint8)
+
+
+def segmenter(predictor: Halves, workers: int = 2, batch_size: int = 1) -> Segmenter:
+    data = DataConfig(base_size=(32, 64), dataset_num_parallel_workers=workers)
+    return Segmenter(predictor, SPEC, data, EvaluationConfig(eval_batch_size=batch_size))
+
+
+def connect(runtime: RuntimeConfig) -> Backend:
+    """A backend for commands whose network this is."""
+
+    def learner(spec: SegFormer, config: Config, log: object, training: object = None) -> Halves:
+        return Halves()
+
+    return Backend("halves", "cpu", Precision(), learner, lambda stream, workers, first: iter(()), exports=None)

@@ -1,0 +1,55 @@
+"""The Python interface: three lines from a weight file to a label map, the same that the commands compute."""
+
+import cv2
+import numpy as np
+import pytest
+
+import backend_mindspore
+import backend_torch
+from parity_tests.conftest import need
+from parity_tests.support import DEVICE, predict, torch_learner, undecided_arrays
+from segformer_core.errors import DataError, WeightsError
+from segformer_core.inference.segmenter import network_image
+from segformer_core.protocol.plan import make_plan
+from segformer_core.spec.model import segformer
+from segformer_core.weights.store import save_weights
+
+SPEC = segformer("b1", class_count=5, numerics="hf", decoder_width=64)
+BACKENDS = {"torch": backend_torch, "mindspore": backend_mindspore}
+
+
+@pytest.fixture
+def weights(tmp_path) -> str:
+    save_weights(tmp_path / "weights.safetensors", SPEC, undecided_arrays(SPEC, seed=2))
+    return str(tmp_path / "weights.safetensors")
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_three_lines(backend, weights, tmp_path, need_torch):
+    need(backend)
+    pixels = cv2.resize(np.random.default_rng(0).integers(0, 256, (8, 12, 3)).astype(np.uint8), (180, 100))
+    cv2.imwrite(str(tmp_path / "street.png"), pixels[..., ::-1])
+
+    network = BACKENDS[backend].load(weights, base_size=[100, 180], device_target=DEVICE)
+    labels = network.segment(tmp_path / "street.png")
+
+    assert labels.shape == (100, 180) and labels.dtype == np.uint8
+    assert np.array_equal(network.segment(pixels), labels)
+    assert network.spec == SPEC, "variant, classes, width and constants are the file's"
+    (view,) = make_plan((100, 180), network.data, network.evaluation).views
+    want = predict(torch_learner(SPEC, undecided_arrays(SPEC, seed=2)), network_image(pixels, view, network.data), 100, 180)
+    assert (labels != want).mean() < 1e-3 and len(np.unique(want)) > 1
+
+
+def test_settings_come_from_a_recipe_and_from_keys(weights, need_torch):
+    recipe = "configs/segformer.b0.camvid.yaml"
+    network = backend_torch.load(weights, recipe, eval_mode="slide", eval_scales=[0.5, 1], eval_flip=True, device_target=DEVICE)
+    plan = make_plan((360, 480), network.data, network.evaluation)
+    assert [view.size for view in plan.views] == [(180, 240), (360, 480)] and plan.flip and plan.views[0].windows
+
+
+def test_mistakes_are_user_errors(weights, tmp_path, need_torch):
+    with pytest.raises(WeightsError, match="no such weight file"):
+        backend_torch.load("nowhere.safetensors")
+    with pytest.raises(DataError, match="cannot read"):
+        backend_torch.load(weights, device_target=DEVICE).segment("nowhere.png")

@@ -1,0 +1,1 @@
+"""Tests of the house itself: imports, twins, what is installed."""

@@ -1,0 +1,174 @@
+"""What a recipe can switch on: class weights, OHEM, clipping, accumulated batches, a frozen encoder, in both backends alike."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from parity_tests.folder_dataset import write_folder_dataset
+from parity_tests.support import (
+    CONFIG,
+    LEARNERS,
+    assert_close,
+    check_difference,
+    difference,
+    gradients,
+    mindspore_learner,
+    random_batch,
+    random_masks,
+    torch_learner,
+)
+from parity_tests.training_runs import FULL
+from segformer_core.config.keys import LossConfig, OptimizerConfig, TrainingConfig
+from segformer_core.data.layout import open_dataset
+from segformer_core.errors import ConfigError
+from segformer_core.protocol.groups import parameter_groups
+from segformer_core.spec.arrays import init_arrays
+from segformer_core.spec.model import segformer
+from segformer_core.training.class_weights import CITYSCAPES, class_weights, frequency_weights, pixel_counts
+from segformer_core.training.schedule import group_rates
+
+SPEC = segformer("b0", class_count=5, drop_path_rate=0.3, head_dropout_rate=0.3)
+WEIGHTS = (0.5, 1.0, 2.0, 0.0, 3.0)
+OHEM = LossConfig(ohem_threshold=0.3, ohem_min_kept=20)
+STEPS = 6
+
+
+def batch_of(rng_seed: int, images: int = 4):
+    return random_batch(SPEC, images, 64, 96, seed=rng_seed), random_masks(SPEC, images, seed=rng_seed)
+
+
+def numpy_loss(logits: np.ndarray, labels: np.ndarray, weights, ohem: LossConfig) -> tuple[float, float]:
+    """Σ w · -log p and Σ w over the pixels that count, from the definitions, in float64."""
+    p = np.exp(logits.astype(np.float64))
+    p /= p.sum(1, keepdims=True)
+    truth = np.take_along_axis(p, np.where(labels == 255, 0, labels)[:, None], 1)[:, 0]
+    counts = labels != 255
+    if ohem.ohem_threshold:
+        ordered = np.sort(truth[counts])
+        least = ordered[min(ohem.ohem_min_kept * len(labels), len(ordered) - 1)]
+        counts &= truth < max(least, ohem.ohem_threshold)
+    w = np.array(weights)[labels[counts]]
+    return float((w * -np.log(truth[counts])).sum()), float(w.sum())
+
+
+@pytest.mark.parametrize("backend", ["torch", "mindspore"])
+@pytest.mark.parametrize("case", ["weights", "ohem by threshold", "ohem by rank", "both"])
+def test_the_loss_is_its_definition(backend, case, request):
+    request.getfixturevalue(f"need_{backend}")
+    rng = np.random.default_rng(1)
+    scores = rng.standard_normal((2, 5, 12, 16)).astype(np.float32) * 3
+    labels = rng.integers(0, 5, (2, 12, 16)).astype(np.int32)
+    labels[0, :3] = 255
+    weights = WEIGHTS if case in ("weights", "both") else None
+    ohem = {"weights": LossConfig(), "ohem by rank": LossConfig(ohem_threshold=1e-6, ohem_min_kept=20)}.get(case, OHEM)
+    if backend == "torch":
+        import torch as framework
+
+        from backend_torch.loss import CrossEntropy
+
+        tensor = framework.from_numpy
+    else:
+        from mindspore import Tensor as tensor
+
+        from backend_mindspore.loss import CrossEntropy
+    total, weight = (float(value) for value in CrossEntropy(ohem, weights)(tensor(scores), tensor(labels)))
+    want_total, want_weight = numpy_loss(scores, labels, weights or (1.0,) * 5, ohem)
+    plain = numpy_loss(scores, labels, (1.0,) * 5, LossConfig())
+    assert abs(want_total / want_weight - plain[0] / plain[1]) > 0.05, "the option must matter"
+    assert_close("loss", np.array(total / weight), np.array(want_total / want_weight), "loss")
+    assert weight * labels.size == pytest.approx(want_weight, rel=1e-5)
+
+
+CASES = {
+    "weighted and clipped": replace(CONFIG, optimizer=OptimizerConfig(clip_norm=0.05, warmup_steps=0)),
+    "hard pixels in two batches": replace(CONFIG, loss=OHEM, training=TrainingConfig(accumulation_steps=2)),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_twins_take_the_same_steps(case, need_torch, need_mindspore):
+    config = CASES[case]
+    weights = WEIGHTS if "weighted" in case else None
+    arrays = init_arrays(SPEC, 0)
+    groups = parameter_groups(SPEC, config.optimizer)
+    learners = [make(SPEC, arrays, config, class_weights=weights) for make in (torch_learner, mindspore_learner)]
+    losses: list[list[float]] = [[], []]
+    for step in range(STEPS):
+        batch, masks = batch_of(step)
+        for learner, found in zip(learners, losses, strict=True):
+            found.append(float(learner.step(batch, masks, group_rates(groups, 6e-5, encoder_frozen=step < 2)).loss))
+        if step == 1:
+            for name, value in learners[0].arrays().items():
+                moved = not np.array_equal(value, arrays[name])
+                assert moved == name.startswith("decode_head."), f"{name}: the encoder is frozen, the head is not"
+                if not moved:
+                    assert np.array_equal(learners[1].arrays()[name], value), name
+    check_difference(case, difference(np.array(losses[1]), np.array(losses[0])), "losses of twenty steps")
+    want, got = (learner.arrays() for learner in learners)
+    for name, value in want.items():
+        if name != "stages.3.norm.bias" and not name.endswith("attn.kv.bias"):  # their gradients are rounding noise
+            check_difference(name, difference(got[name], value), "weights after twenty steps")
+
+
+@pytest.mark.parametrize("backend", ["torch", "mindspore"] if FULL else ["torch"])  # the twins are held equal above
+def test_clipping_and_accumulation_are_their_definitions(backend, request):
+    """AdamW's first moment after one step is a tenth of the gradient that it was given."""
+    request.getfixturevalue(f"need_{backend}")
+    training, clip = TrainingConfig(accumulation_steps=2), 0.05
+    config = replace(CONFIG, training=training, optimizer=OptimizerConfig(clip_norm=clip))
+    arrays, (batch, masks) = init_arrays(SPEC, 0), batch_of(0)
+    batch[1][:2, :40] = 255  # the first part counts less than the second
+    learner, probe = (LEARNERS[backend](SPEC, arrays, config) for _ in range(2))
+    done = learner.step(batch, masks, [0.0] * len(parameter_groups(SPEC, config.optimizer)))
+    sums, counted, losses = dict.fromkeys(arrays, 0.0), 0, 0.0
+    for part in (slice(0, 2), slice(2, 4)):
+        probe.load_arrays(arrays)
+        keep = replace(masks, paths=masks.paths[:, :, part], channels=masks.channels[part])
+        loss, found = gradients(probe, (batch[0][part], batch[1][part]), keep)
+        pixels = int((batch[1][part] != 255).sum())
+        sums = {name: sums[name] + pixels * value.astype(np.float64) for name, value in found.items()}
+        counted, losses = counted + pixels, losses + pixels * loss
+    assert_close("loss", np.array(float(done.loss)), np.array(losses / counted), "loss")
+    mean = {name: value / counted for name, value in sums.items()}
+    norm = math.sqrt(sum(float((value**2).sum()) for value in mean.values()))
+    assert norm > 3 * clip, "there must be something to clip"
+    moments = learner.optimizer_arrays()
+    largest = max(float(np.abs(value).max()) for value in mean.values()) * clip / norm
+    for name, value in mean.items():
+        want = value * clip / norm
+        check_difference(name, difference(10 * moments[f"moment1.{name}"], want) / largest, "gradients")
+    learner.load_arrays(arrays)
+    again = learner.step(batch, masks, [0.0] * len(parameter_groups(SPEC, config.optimizer)))
+    assert float(again.loss) == float(done.loss), "the accumulated sums start from zero"
+
+
+def test_class_weights_from_labels(tmp_path):
+    root = write_folder_dataset(tmp_path, images=3)
+    dataset = open_dataset(str(root), "train")
+    counts = pixel_counts(dataset, workers=2)
+    assert counts.sum() == 3 * (64 * 96 - 4) and counts.shape == (3,), "the four ignored pixels are not counted"
+    weights = class_weights("auto", dataset, workers=0)
+    assert weights == frequency_weights(counts) and np.mean(weights) == pytest.approx(1.0)
+    assert np.argsort(weights).tolist() == np.argsort(-counts).tolist(), "rare classes weigh more"
+    assert class_weights("[1, 0.5, 2]", dataset, 0) == class_weights("1,0.5,2", dataset, 0) == (1.0, 0.5, 2.0)
+    assert class_weights("none", dataset, 0) is None
+    assert len(CITYSCAPES) == 19
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("cityscapes", "class_weights has 19 weights and the data 3 classes"),
+        ("1, 2", "class_weights has 2 weights and the data 3 classes"),
+        ("1, two, 3", "expected none, cityscapes, auto or a list of numbers"),
+        ("1, -2, 3", "expected finite numbers from 0 on"),
+        ("0, 0, 0", "not all 0"),
+        ("1, inf, 3", "expected finite numbers"),
+    ],
+)
+def test_mistakes_in_class_weights(text, message, tmp_path):
+    dataset = open_dataset(str(write_folder_dataset(tmp_path)), "train")
+    with pytest.raises(ConfigError, match=message):
+        class_weights(text, dataset, 0)

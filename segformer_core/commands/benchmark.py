@@ -1,0 +1,132 @@
+"""Time whole networks beside each other: `python tools/benchmark.py --variant b0 --size 512 1024`.
+
+Each contestant has a process of its own (they would share oneDNN's settings otherwise); the runs are interleaved, so that a
+noisy machine disturbs all alike. Inference is image to label map at the image's size, forward image to logits, a training step
+forward, backward and AdamW; onnx and transformers-onnx are files of the two networks in ONNX Runtime, which does not train.
+Prints medians, ratios and peak memory (on CUDA the device's); --json keeps every single time.
+"""
+
+import argparse
+import json
+import multiprocessing
+import os
+import platform
+import statistics
+import time
+from collections.abc import Sequence
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+from segformer_core.commands.contestants import CONTESTANTS, FILES, FORWARD, TASKS, TRAINING, Setting, enter
+from segformer_core.config.keys import PRECISIONS
+from segformer_core.errors import UserError
+from segformer_core.files import write_text
+from segformer_core.spec.model import variant_name
+
+WARM_UPS = 2
+RUN, PEAK, STOP = "run", "peak", "stop"
+"""What a contestant's process is asked for."""
+
+
+def main(arguments: Sequence[str]) -> None:
+    options = _parser().parse_args(arguments)
+    variant = variant_name(options.variant)
+    setting = Setting(variant, tuple(options.size), options.batch, options.precision, options.device_target)
+    results = [row for task in options.tasks for row in race(task, options.contestants, setting, options.rounds)]
+    title = f"{setting}; {platform.machine()}, {os.cpu_count()} cores, {options.rounds} rounds"
+    print(f"{title}\n", *table(results), sep="\n")
+    if options.json:
+        content = {"title": title, "machine": platform.platform(), "results": results}
+        write_text(options.json, json.dumps(content, indent=1))
+
+
+def race(task: str, contestants: Sequence[str], setting: Setting, rounds: int) -> list[dict[str, Any]]:
+    """Start the contestants and run them in turns -> a row of figures for each. Raises UserError if one stops."""
+    racers = {name: Racer(name, task, setting) for name in contestants if task != TRAINING or name not in FILES}
+    times: dict[str, list[float]] = {name: [] for name in racers}
+    for _ in range(rounds):
+        for name, racer in racers.items():
+            times[name].append(racer.ask(RUN))
+    rows = [
+        {
+            "task": task,
+            "contestant": name,
+            "seconds": times[name],
+            "median": statistics.median(times[name]),
+            "peak_gb": racer.ask(PEAK) / 1e9,
+        }
+        for name, racer in racers.items()
+    ]
+    for racer in racers.values():
+        racer.stop()
+    return rows
+
+
+def table(results: Sequence[dict[str, Any]]) -> list[str]:
+    lines = [f"{'task':<10} {'contestant':<17} {'median s':>9} {'min s':>7} {'max s':>7} {'× torch':>8} {'peak GB':>8}"]
+    torch = {row["task"]: row["median"] for row in results if row["contestant"] == "torch"}
+    for row in results:
+        ratio = row["median"] / torch.get(row["task"], float("nan"))
+        lines.append(
+            f"{row['task']:<10} {row['contestant']:<17} {row['median']:>9.3f} {min(row['seconds']):>7.3f} "
+            f"{max(row['seconds']):>7.3f} {ratio:>8.2f} {row['peak_gb']:>8.2f}"
+        )
+    return lines
+
+
+class Racer:
+    """A contestant's process, which runs once whenever it is asked."""
+
+    def __init__(self, name: str, task: str, setting: Setting):
+        """Starts the process and warms it up."""
+        spawn = multiprocessing.get_context("spawn")
+        self.name = name
+        self.connection, far_end = spawn.Pipe()
+        self.process = spawn.Process(target=answer, args=(far_end, name, task, setting), daemon=True)
+        self.process.start()
+        far_end.close()  # so that the end of the process is noticed
+        for _ in range(WARM_UPS):
+            self.ask(RUN)
+
+    def ask(self, question: str) -> float:
+        """Seconds of one run, or the peak of memory in bytes."""
+        try:
+            self.connection.send(question)
+            return float(self.connection.recv())
+        except (EOFError, OSError) as error:
+            raise UserError(f"the contestant {self.name} stopped; is its framework installed?") from error
+
+    def stop(self) -> None:
+        self.connection.send(STOP)
+        self.process.join()
+
+
+def answer(connection: Connection, name: str, task: str, setting: Setting) -> None:
+    """The process of one contestant: answers `Racer.ask` until it is told to stop."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # warnings of frameworks
+    os.dup2(2, 1)
+    run, peak_memory = enter(name, task, setting)
+    while (question := connection.recv()) != STOP:
+        if question == PEAK:
+            connection.send(peak_memory())
+        else:
+            start = time.perf_counter()
+            run()
+            connection.send(time.perf_counter() - start)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        description=__doc__, allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--variant", default="b0", help="b0 … b5")
+    parser.add_argument("--size", nargs=2, type=int, default=(512, 1024), metavar=("HEIGHT", "WIDTH"))
+    parser.add_argument("--batch", type=int, default=1, help="images in a training step")
+    parser.add_argument("--contestants", nargs="+", choices=CONTESTANTS + FILES, default=CONTESTANTS)
+    parser.add_argument("--tasks", nargs="+", choices=(*TASKS, FORWARD), default=TASKS)
+    parser.add_argument("--rounds", type=int, default=7, help="timed runs of each")
+    parser.add_argument("--device_target", default="CPU", help="CPU, CUDA or Ascend")
+    parser.add_argument("--precision", default="fp32", choices=PRECISIONS, help="of linear layers and convolutions")
+    parser.add_argument("--json", type=Path, help="file for every single time")
+    return parser

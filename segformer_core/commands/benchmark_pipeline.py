@@ -1,0 +1,112 @@
+"""What everything around the network costs: `python tools/benchmark_pipeline.py --backend torch`.
+
+Times, in turns, the network alone (image to labels at a quarter of its size), evaluate (image and truth read, labelled at full
+size, counted) and infer (image read, labelled, gray, colour and overlay written) on made images as noisy as photographs. Prints
+medians an image, what evaluate and infer add to the network, and the peak of resident memory.
+"""
+
+import argparse
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from statistics import median
+
+import cv2
+import numpy as np
+
+from segformer_core.commands.opening import BACKENDS, connector
+from segformer_core.config.keys import Config, DataConfig, InferenceConfig, RuntimeConfig
+from segformer_core.data.cityscapes import CLASSES
+from segformer_core.data.dataset import Dataset, Item
+from segformer_core.data.image_file import read_image
+from segformer_core.evaluation.evaluate import evaluate
+from segformer_core.inference.infer import infer
+from segformer_core.inference.results import Results
+from segformer_core.inference.segmenter import Segmenter
+from segformer_core.inference.sources import named
+from segformer_core.protocol.learner import Learner, resident_peak
+from segformer_core.spec.arrays import init_arrays
+from segformer_core.spec.model import segformer
+
+NETWORK = "network"
+NOISE = 6.0
+"""Standard deviation of a made image's noise, 0..255: its PNG is then as large as a photograph's."""
+
+
+def main(arguments: Sequence[str]) -> None:
+    options = _parser().parse_args(arguments)
+    size = tuple(options.size)
+    spec = segformer(options.variant)
+    data = DataConfig(base_size=size, dataset_num_parallel_workers=options.workers)
+    config = Config(data=data, runtime=RuntimeConfig(device_target="CPU"))
+    learner = connector(options.backend)(config.runtime).learner(spec, config, print)
+    learner.load_arrays(init_arrays(spec, 0))
+    with tempfile.TemporaryDirectory() as folder:
+        dataset = made_images(Path(folder), options.images, size)
+        tasks = pipeline_tasks(learner, Segmenter(learner, spec, data, config.evaluation), dataset, Path(folder) / "results")
+        seconds = time_in_turns(tasks, options.rounds)
+    print(f"mit_{spec.variant} {size[0]}×{size[1]}, backend_{options.backend}, medians of {options.rounds}")
+    network = median(seconds[NETWORK]) / options.images
+    for name, times in seconds.items():
+        print(f"{name:<20} {median(times) / options.images:6.3f} s an image, {median(times) / options.images / network - 1:+.1%}")
+    print(f"peak of resident memory {resident_peak() / 2**20:.0f} MB")
+
+
+def pipeline_tasks(learner: Learner, segmenter: Segmenter, dataset: Dataset, output: Path) -> dict[str, Callable[[], object]]:
+    """Name -> what labels all images of `dataset`, with more and more around the network."""
+    sources = named((item.image, Path(item.image.name)) for item in dataset.items)
+    results = Results(sources, CLASSES, InferenceConfig(infer_output_path=str(output), infer_copy_original_img=False))
+    prepared = segmenter.prepare(read_image(dataset.items[0].image))
+    quarter = replace(prepared.plan, size=(prepared.plan.size[0] // 4, prepared.plan.size[1] // 4))
+    images = [view[None] for view in prepared.images]
+    return {
+        NETWORK: lambda: [learner.predict(images, quarter) for _ in dataset.items],
+        "labels at full size": lambda: [learner.predict(images, prepared.plan) for _ in dataset.items],
+        "evaluate": lambda: evaluate(segmenter, dataset, quiet, ""),
+        "infer": lambda: infer(segmenter, results, len(sources), quiet),
+    }
+
+
+def time_in_turns(tasks: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
+    """Name -> seconds of each round; one more round before them warms up."""
+    seconds: dict[str, list[float]] = {name: [] for name in tasks}
+    for _ in range(rounds + 1):
+        for name, run in tasks.items():
+            start = time.perf_counter()
+            run()
+            seconds[name].append(time.perf_counter() - start)
+    return {name: times[1:] for name, times in seconds.items()}
+
+
+def made_images(folder: Path, count: int, size: tuple[int, int]) -> Dataset:
+    """Smooth colours with noise, and blocks of labels."""
+    rng = np.random.default_rng(0)
+    items = []
+    for index in range(count):
+        item = Item(folder / f"{index}.png", folder / f"{index}_label.png", str(index))
+        colours = cv2.resize(rng.integers(0, 256, (16, 32, 3)).astype(np.float32), size[::-1], interpolation=cv2.INTER_CUBIC)
+        noisy = colours + rng.normal(0, NOISE, colours.shape)
+        cv2.imwrite(str(item.image), np.clip(noisy, 0, 255).astype(np.uint8))
+        blocks = rng.integers(0, len(CLASSES), (16, 32)).astype(np.uint8)
+        cv2.imwrite(str(item.label), cv2.resize(blocks, size[::-1], interpolation=cv2.INTER_NEAREST))
+        items.append(item)
+    return Dataset(folder, "val", CLASSES, tuple(items))
+
+
+def quiet(line: str) -> None:
+    """The pipeline's own lines are not asked for."""
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        description=__doc__, allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--backend", choices=BACKENDS, default="torch")
+    parser.add_argument("--variant", default="b0", help="b0 … b5")
+    parser.add_argument("--size", nargs=2, type=int, default=(1024, 2048), metavar=("HEIGHT", "WIDTH"))
+    parser.add_argument("--images", type=int, default=6, help="images a round")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--workers", type=int, default=4)
+    return parser

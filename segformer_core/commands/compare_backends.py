@@ -1,0 +1,82 @@
+"""Label a dataset with both frameworks and count where they differ: `python tools/compare_backends.py --config_path …`.
+
+Takes the keys of the evaluate command. A difference is explained where the two best scores are nearer to each other than a near
+tie: rounding decides there. Exits with 1 if any other pixel differs, or the mIoUs by more than 1e-4.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from segformer_core.commands.opening import BACKENDS, connector, network, opened_dataset, required
+from segformer_core.config.keys import Config
+from segformer_core.config.load import help_text, load_config
+from segformer_core.data.dataset import Dataset, read_pair
+from segformer_core.evaluation.metrics import confusion_matrix, near_ties, scores
+from segformer_core.inference.segmenter import Segmenter
+from segformer_core.protocol.learner import Learner
+from segformer_core.spec.model import SegFormer
+from segformer_core.weights.loading import load_weights
+
+LARGEST_MIOU_DIFFERENCE = 1e-4
+
+
+@dataclass
+class Tally:
+    """Pixels by whether the two labels differ, and a (K, K) confusion matrix of each backend."""
+
+    counts: dict[str, np.ndarray]
+    pixels: int = 0
+    differing: int = 0
+    unexplained: int = 0
+    mious: dict[str, float] = field(default_factory=dict)
+
+
+def main(arguments: Sequence[str]) -> int:
+    if "--help" in arguments or "-h" in arguments:
+        print(__doc__, help_text("segformer compare_backends"), sep="\n")
+        return 0
+    config = load_config(arguments)
+    spec = network(config)
+    dataset = opened_dataset(config, config.evaluation.eval_split, spec)
+    learners = opened_learners(config, spec)
+    tally = compare(learners, Segmenter(learners["torch"], spec, config.data, config.evaluation), dataset)
+    counted = f"{tally.differing} labels differ, {tally.unexplained} of them not near a tie"
+    print(f"{len(dataset)} images, {tally.pixels:,} pixels: {counted}")
+    print(f"mIoU {', '.join(f'{value:.6f} with {name}' for name, value in tally.mious.items())}")
+    apart = max(tally.mious.values()) - min(tally.mious.values())
+    return int(tally.unexplained > 0 or apart > LARGEST_MIOU_DIFFERENCE)
+
+
+def opened_learners(config: Config, spec: SegFormer) -> dict[str, Learner]:
+    """Backend -> the network with the weights of eval_ckpt_path. Raises UserError."""
+    arrays, source = load_weights(required(config.evaluation.eval_ckpt_path, "eval_ckpt_path"), spec)
+    print(source)
+    learners = {name: connector(name)(config.runtime).learner(spec, config, print) for name in BACKENDS}
+    for learner in learners.values():
+        learner.load_arrays(arrays)
+    return learners
+
+
+def compare(learners: dict[str, Learner], segmenter: Segmenter, dataset: Dataset) -> Tally:
+    """Label every image with both, prepared as `segmenter` does. Raises DataError."""
+    class_count = len(dataset.classes)
+    tally = Tally({name: np.zeros((class_count, class_count), np.int64) for name in learners})
+    for item in dataset.items:
+        image, truth = read_pair(item, dataset.classes)
+        prepared = segmenter.prepare(image)
+        views = [view[None] for view in prepared.images]
+        torch_scores = learners["torch"].scores(views, prepared.plan)
+        labels = {
+            "torch": torch_scores[0].argmax(0).astype(np.uint8),
+            "mindspore": learners["mindspore"].predict(views, prepared.plan)[0],
+        }
+        for name, label_map in labels.items():
+            tally.counts[name] += confusion_matrix(truth, label_map, class_count)
+        differs = labels["torch"] != labels["mindspore"]
+        tally.pixels += differs.size
+        tally.differing += int(differs.sum())
+        tally.unexplained += int((differs & ~near_ties(torch_scores)[0]).sum())
+    tally.mious = {name: scores(counts).miou for name, counts in tally.counts.items()}
+    return tally

@@ -1,0 +1,108 @@
+"""Who takes part in the benchmark, and how each one runs a task once."""
+
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from importlib import import_module
+from pathlib import Path
+
+import numpy as np
+
+from segformer_core.commands.opening import connector
+from segformer_core.config.keys import Config, RuntimeConfig
+from segformer_core.protocol.form import Form
+from segformer_core.protocol.groups import parameter_groups
+from segformer_core.protocol.learner import Training
+from segformer_core.protocol.masks import draw_keep_masks
+from segformer_core.protocol.plan import Plan, make_plan
+from segformer_core.spec.arrays import init_arrays
+from segformer_core.spec.model import segformer
+
+CONTESTANTS = ("torch", "mindspore", "transformers")
+FILES = ("onnx", "transformers-onnx")
+INFERENCE, TRAINING, FORWARD = "inference", "training", "forward"
+TASKS = (INFERENCE, TRAINING)
+CLASS_COUNT = 19
+PEER = "backend_torch.transformers_peer"
+
+Entry = tuple[Callable[[], object], Callable[[], int]]
+"""What runs the task once, and what tells the peak of memory in bytes."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What every contestant computes; `size` is height and width, `batch` the images of a training step."""
+
+    variant: str
+    size: tuple[int, int]
+    batch: int
+    precision: str
+    device_target: str
+
+    def __str__(self) -> str:
+        height, width = self.size
+        return f"mit_{self.variant} {height}×{width}, batch {self.batch} in training, {self.precision} on {self.device_target}"
+
+    @property
+    def config(self) -> Config:
+        config = Config(runtime=RuntimeConfig(device_target=self.device_target, precision=self.precision))
+        return replace(config, data=replace(config.data, base_size=self.size))
+
+    @property
+    def plan(self) -> Plan:
+        return make_plan(self.size, self.config.data, self.config.evaluation)
+
+    def batch_of_noise(self) -> tuple[np.ndarray, np.ndarray]:
+        """(batch, 3, H, W) float32 images and (batch, H, W) int32 labels."""
+        rng = np.random.default_rng(0)
+        images = rng.standard_normal((self.batch, 3, *self.size)).astype(np.float32)
+        return images, rng.integers(0, CLASS_COUNT, (self.batch, *self.size)).astype(np.int32)
+
+
+def enter(name: str, task: str, setting: Setting) -> Entry:
+    """The contestant of this name, ready to run."""
+    if name in FILES:
+        return file(name, task, setting)
+    if name == "transformers":
+        entry: Entry = import_module(PEER).contestant(task, setting)
+        return entry
+    return twin(name, task, setting)
+
+
+def twin(name: str, task: str, setting: Setting) -> Entry:
+    """One of our own backends."""
+    config, spec = setting.config, segformer(setting.variant, CLASS_COUNT)
+    backend = connector(name)(config.runtime)
+    groups = parameter_groups(spec, config.optimizer)
+    learner = backend.learner(spec, config, print, Training(groups))
+    learner.load_arrays(init_arrays(spec, 0))
+    images, labels = setting.batch_of_noise()
+    masks, rates = draw_keep_masks(spec, 0, 0, range(setting.batch)), [1e-6 * group.learning_rate_factor for group in groups]
+    tasks: dict[str, Callable[[], object]] = {
+        INFERENCE: lambda: learner.predict([images[:1]], setting.plan),
+        FORWARD: lambda: learner.forward(images[:1]),
+        TRAINING: lambda: float(learner.step((images, labels), masks, rates).loss),
+    }
+    return tasks[task], backend.peak_memory
+
+
+def file(name: str, task: str, setting: Setting) -> Entry:
+    """An ONNX file in ONNX Runtime on a CPU; backend_torch resizes its logits and takes the arg-max."""
+    config, spec = setting.config, segformer(setting.variant, CLASS_COUNT)
+    backend = connector("torch")(replace(config.runtime, device_target="CPU"))
+    images, _ = setting.batch_of_noise()
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "network.onnx"
+        if name == "onnx":
+            mean, std = config.data.img_norm_mean, config.data.img_norm_std
+            form = Form("ONNX", setting.size, False, setting.precision, False, False, mean, std, CLASS_COUNT)
+            backend.exports.write(spec, init_arrays(spec, 0), form, path)
+        else:
+            import_module(PEER).write_onnx(setting, path)
+        session = backend.exports.open(path)
+    predict = backend.exports.predict(session)
+    tasks: dict[str, Callable[[], object]] = {
+        INFERENCE: lambda: predict([images[:1]], setting.plan),
+        FORWARD: lambda: session(images[:1]),
+    }
+    return tasks[task], backend.peak_memory

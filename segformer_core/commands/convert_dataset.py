@@ -1,0 +1,32 @@
+"""Make Cityscapes' label images: `python tools/convert_dataset.py data/cityscapes --nproc 8`."""
+
+import argparse
+import os
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from tqdm import tqdm
+
+from segformer_core.data.conversion import convert_all, find_polygons
+from segformer_core.errors import DataError
+
+
+def main(arguments: Sequence[str]) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
+    parser.add_argument("data_path", type=Path, help="the folder that holds gtFine")
+    parser.add_argument("--nproc", type=int, default=os.cpu_count(), help="processes (default: one a core)")
+    parser.add_argument("--force", action="store_true", help="convert what is up to date, too")
+    options = parser.parse_args(arguments)
+    if options.nproc < 1:
+        raise DataError(f"--nproc is {options.nproc}; expected at least 1")
+    start = time.perf_counter()
+    polygons = find_polygons(options.data_path)
+    results = list(tqdm(convert_all(polygons, options.nproc, options.force), total=len(polygons), unit="file", disable=None))
+    converted, errors = sum(result.converted for result in results), [result.error for result in results if result.error]
+    print(
+        f"{converted} converted, {len(results) - converted - len(errors)} up to date, {len(errors)} failed, "
+        f"{time.perf_counter() - start:.1f} s"
+    )
+    if errors:
+        raise DataError("; ".join(sorted(errors)[:3]) + ("" if len(errors) < 4 else f"; and {len(errors) - 3} more"))

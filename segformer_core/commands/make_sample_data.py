@@ -1,0 +1,25 @@
+"""Write a small made-up city in Cityscapes' layout: `python tools/make_sample_data.py data/sample`."""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from segformer_core.sample_city.files import Recipe, make_sample_city
+
+
+def main(arguments: Sequence[str]) -> None:
+    default = Recipe()
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path, help="where to write; made if it is not there")
+    parser.add_argument("--train", type=int, default=default.train, help="training images (default %(default)s)")
+    parser.add_argument("--val", type=int, default=default.val, help="validation images (default %(default)s)")
+    parser.add_argument("--height", type=int, default=default.height, help="pixels (default %(default)s)")
+    parser.add_argument("--width", type=int, default=default.width, help="pixels (default %(default)s)")
+    parser.add_argument("--seed", type=int, default=default.seed, help="another city (default %(default)s)")
+    parser.add_argument("--force", action="store_true", help="replace a sample city made with other options")
+    options = parser.parse_args(arguments)
+    recipe = Recipe(options.train, options.val, options.height, options.width, options.seed)
+    drawn = make_sample_city(options.folder, recipe, options.force)
+    size = f"{recipe.train} training and {recipe.val} validation images of {recipe.height}x{recipe.width}"
+    print(f"wrote {drawn} images in {options.folder}: {size}" if drawn else f"{options.folder} is up to date: {size}")
+    print(f"next: python tools/convert_dataset.py {options.folder}")

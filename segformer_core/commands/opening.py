@@ -1,0 +1,101 @@
+"""What the commands open first: a backend, the network that the configuration describes, and its weights."""
+
+from collections.abc import Mapping
+from importlib import import_module
+from pathlib import Path
+
+import numpy as np
+
+from segformer_core.config.keys import Config
+from segformer_core.data.dataset import Classes, Dataset
+from segformer_core.data.layout import open_dataset
+from segformer_core.errors import ConfigError, DataError
+from segformer_core.export.exported import open_exported
+from segformer_core.inference.segmenter import Segmenter
+from segformer_core.protocol.form import OF_SUFFIX
+from segformer_core.protocol.learner import Backend, Connect
+from segformer_core.spec.arrays import parameter_count
+from segformer_core.spec.model import SegFormer, segformer
+from segformer_core.training.log import Log
+from segformer_core.weights.loading import load_weights
+from segformer_core.weights.store import sha256
+
+BACKENDS = ("mindspore", "torch")
+"""In the order to connect them within one process: PyTorch reads the oneDNN variables that MindSpore sets."""
+
+
+def connector(name: str) -> Connect:
+    """What opens the backend of this name; its framework is loaded only when that is called."""
+    connect: Connect = import_module(f"backend_{name}.device").connect
+    return connect
+
+
+def network(config: Config) -> SegFormer:
+    """The spec that the configuration describes."""
+    model = config.model
+    return segformer(
+        model.backbone,
+        model.class_num,
+        model.in_channels,
+        model.decoder_width,
+        model.numerics,
+        model.drop_path_rate,
+        model.head_dropout_rate,
+    )
+
+
+def opened_dataset(config: Config, split: str, spec: SegFormer, with_labels: bool = True) -> Dataset:
+    """The images of one split. Raises DataError, also if their classes are not as many as the network's."""
+    dataset = open_dataset(config.data.data_path, split, config.data.dataset_file, with_labels)
+    check_classes(dataset.classes, spec)
+    return dataset
+
+
+def opened_segmenter(
+    path: str, spec: SegFormer, config: Config, connect: Connect
+) -> tuple[Segmenter, Backend, Log, dict[str, str]]:
+    """A network with the weights of `path`, or an exported file; the lines that announce it are logged.
+
+    The last value is what a result says of the weights. Raises UserError.
+    """
+    if Path(path).suffix in OF_SUFFIX:
+        segmenter, backend, weights = open_exported(Path(path), spec, config, connect)
+        log = Log(quiet=not backend.processes.first)
+    else:
+        arrays, source = load_weights(path, spec)
+        backend = connect(config.runtime)
+        log = Log(quiet=not backend.processes.first)
+        learner = backend.learner(spec, config, log)
+        learner.load_arrays(arrays)
+        log(describe(spec, backend))
+        segmenter = Segmenter(learner, spec, config.data, config.evaluation)
+        weights = described_weights(path, arrays, spec, source)
+    log(weights["source"])
+    return segmenter, backend, log, weights
+
+
+def described_weights(path: str, arrays: Mapping[str, np.ndarray], spec: SegFormer, source: str) -> dict[str, str]:
+    return {"path": path, "sha256": sha256(arrays), "network": f"mit_{spec.variant}", "source": source}
+
+
+def describe(spec: SegFormer, backend: Backend) -> str:
+    return (
+        f"SegFormer mit_{spec.variant}, {spec.class_count} classes, {parameter_count(spec):,} parameters, "
+        f"{backend.name} on {backend.device}, products in {backend.precision.training} in training and "
+        f"{backend.precision.inference} in evaluation"
+    )
+
+
+def check_classes(classes: Classes, spec: SegFormer) -> None:
+    """Raises DataError unless the data has as many classes as the network."""
+    if len(classes) != spec.class_count:
+        raise DataError(
+            f"the data has {len(classes)} classes ({', '.join(classes.names)}), class_num is {spec.class_count}; set class_num "
+            f"to {len(classes)}, or name the data's classes with dataset_file"
+        )
+
+
+def required(path: str, key: str) -> str:
+    if not path:
+        raise ConfigError(f"{key} is empty; give the weight file to use, as --{key} FILE or in the configuration file")
+    return path

@@ -1,0 +1,145 @@
+"""The command `train`: start a run, or go on with one."""
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+
+import numpy as np
+
+from segformer_core.commands.opening import describe, network, opened_dataset
+from segformer_core.config.keys import Config, TrainingConfig
+from segformer_core.data.dataset import Dataset
+from segformer_core.data.pipeline import TrainingStream
+from segformer_core.errors import ConfigError, TrainingError
+from segformer_core.evaluation.evaluate import evaluate
+from segformer_core.inference.segmenter import Segmenter
+from segformer_core.protocol.groups import parameter_groups
+from segformer_core.protocol.learner import Connect, Learner, Processes, Training
+from segformer_core.spec.arrays import init_arrays
+from segformer_core.spec.model import SegFormer
+from segformer_core.training.checkpoint import Checkpoint, Checkpoints
+from segformer_core.training.class_weights import class_weights
+from segformer_core.training.interrupt import stop_request
+from segformer_core.training.log import Log
+from segformer_core.training.loop import Evaluate, Run, train
+from segformer_core.weights.loading import load_pretrained
+
+
+def train_command(config: Config, connect: Connect) -> None:
+    """Train as the configuration says: from a checkpoint, from pretrained weights or from the seed. Raises UserError."""
+    spec = network(config)
+    dataset = opened_dataset(config, "train", spec)
+    validation = opened_dataset(config, "val", spec) if config.evaluation.run_eval else None
+    stream = TrainingStream(dataset, config.data, config.training.seed, config.training.batch_size, config.training.epoch_size)
+    checkpoints = Checkpoints(config.training.checkpoint_path, spec, config, {"images in the training set": len(dataset)})
+    start = find_start(spec, config, stream, checkpoints)
+    weights = class_weights(config.loss.class_weights, dataset, config.data.dataset_num_parallel_workers)
+    training = Training(parameter_groups(spec, config.optimizer), weights)
+
+    backend = connect(config.runtime)
+    processes = backend.processes
+    check_split(config.training, processes)
+    stream = replace(stream, rank=processes.rank, processes=processes.count)
+    log = Log(quiet=not processes.first)
+    learner = backend.learner(spec, config, log, training)
+    start.load(learner)
+    check_same_step(start.step, processes, config.training)
+    earlier = log.record(checkpoints.folder, start.step, config.training.tensorboard)
+    for line in (describe(spec, backend), *start.sentences, describe_stream(stream, config, processes)):
+        log(line)
+    log(f"{len(dataset)} images, {stream.epochs} epochs of {stream.steps_per_epoch} steps, results in {checkpoints.folder}")
+
+    evaluates = None if validation is None else evaluation_of(learner, spec, config, validation, log, processes)
+    run = Run(learner, spec, stream, training.groups, config, checkpoints, evaluates, log, processes, start.step, earlier)
+    batches = partial(backend.batches, stream, reading_workers(config, stream))
+    try:
+        with stop_request() as stop:
+            train(run, batches, stop)
+    finally:
+        log.close()
+        processes.leave()
+
+
+@dataclass(frozen=True)
+class Start:
+    """Where a run begins: its arrays, the sentences that say so, and the checkpoint that it goes on from, if any."""
+
+    arrays: Mapping[str, np.ndarray]
+    sentences: tuple[str, ...]
+    checkpoint: Checkpoint | None = None
+
+    @property
+    def step(self) -> int:
+        return self.checkpoint.step if self.checkpoint else 0
+
+    def load(self, learner: Learner) -> None:
+        learner.load_arrays(self.arrays)
+        if self.checkpoint:
+            learner.load_optimizer_arrays(self.checkpoint.optimizer)
+
+
+def find_start(spec: SegFormer, config: Config, stream: TrainingStream, checkpoints: Checkpoints) -> Start:
+    """From the checkpoint that `resume` means, else from pretrained weights or from the seed. Raises UserError."""
+    passed_over: list[str] = []
+    checkpoint = checkpoints.to_resume(config.training.resume, passed_over.append)
+    if checkpoint is None:
+        arrays, source = starting_weights(spec, config)
+        return Start(arrays, (*passed_over, source))
+    sentence = f"going on from {checkpoint.path} after step {checkpoint.step} of {stream.steps}"
+    if checkpoint.step == stream.steps:
+        sentence = (
+            f"{checkpoint.path} is the end of this run: nothing is left to train; give a new run a checkpoint_path of its own"
+        )
+    return Start(checkpoint.weights, (*passed_over, sentence), checkpoint)
+
+
+def starting_weights(spec: SegFormer, config: Config) -> tuple[Mapping[str, np.ndarray], str]:
+    """The arrays of a new run, and a sentence on where they are from. Raises UserError."""
+    training = config.training
+    arrays = init_arrays(spec, training.seed)
+    if not training.load_ckpt:
+        return arrays, f"weights start from seed {training.seed}"
+    if not training.pretrained_ckpt_path:
+        raise ConfigError("load_ckpt is True but pretrained_ckpt_path is empty; name a weight file or set load_ckpt False")
+    return load_pretrained(training.pretrained_ckpt_path, spec, arrays)
+
+
+def check_split(training: TrainingConfig, processes: Processes) -> None:
+    """Raises ConfigError unless a batch can be shared out evenly."""
+    parts = processes.count * training.accumulation_steps
+    if training.batch_size % parts:
+        raise ConfigError(
+            f"batch_size is {training.batch_size}, to be shared by {processes.count} devices in {training.accumulation_steps} "
+            f"accumulated batches; expected a multiple of {parts}"
+        )
+
+
+def check_same_step(step: int, processes: Processes, training: TrainingConfig) -> None:
+    """Raises TrainingError if the processes do not see the same checkpoints."""
+    if int(processes.all_reduce(np.array([step]))[0]) != step * processes.count:
+        raise TrainingError(
+            f"the processes would start from different steps, this one from {step}: checkpoint_path {training.checkpoint_path} "
+            "is not the same folder on every host; put it on a file system that all share"
+        )
+
+
+def describe_stream(stream: TrainingStream, config: Config, processes: Processes) -> str:
+    parts, share = config.training.accumulation_steps, len(stream.share)
+    sentence = f"{stream.batch_size} images a step"
+    if processes.count > 1:
+        sentence += f", {share} on each of {processes.count} devices"
+    return sentence + (f", in {parts} accumulated batches of {share // parts}" if parts > 1 else "")
+
+
+def evaluation_of(
+    learner: Learner, spec: SegFormer, config: Config, dataset: Dataset, log: Callable[[str], None], processes: Processes
+) -> Evaluate:
+    """What the loop calls after an epoch."""
+    segmenter = Segmenter(learner, spec, config.data, config.evaluation)
+    return lambda name: evaluate(segmenter, dataset, log, name, processes).scores.miou
+
+
+def reading_workers(config: Config, stream: TrainingStream) -> int:
+    """No more than there are cores, which MindSpore would refuse, and no more than there are samples."""
+    return min(config.data.dataset_num_parallel_workers, os.cpu_count() or 1, len(stream))

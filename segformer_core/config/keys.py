@@ -1,0 +1,180 @@
+"""Every key of the configuration, as one frozen dataclass per consumer.
+
+Keys are unique across the groups, so files and flags are flat (`lr: 6e-5`, `--lr 6e-5`) while code sees `config.optimizer.lr`.
+"""
+
+from dataclasses import Field, asdict, dataclass, field, fields
+from functools import partial
+from typing import Any
+
+PRECISIONS = ("fp32", "fp16", "bf16")
+
+
+def key(
+    default: Any,
+    meaning: str,
+    low: float | None = None,
+    high: float | None = None,
+    choices: tuple[str, ...] = (),
+    decides: bool = False,
+    listed: bool = False,
+) -> Any:
+    """A field with what `--help` says of it and what its values may be.
+
+    `decides`: a training run's result depends on it, so a resumed run must keep it. `listed`: text that may also be given as
+    a list.
+    """
+    metadata = {"meaning": meaning, "low": low, "high": high, "choices": choices, "decides": decides, "listed": listed}
+    return field(default=default, metadata=metadata)
+
+
+decisive = partial(key, decides=True)
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    data_path: str = key(
+        "./data/cityscapes/", "the dataset's folder; for infer also a file, a folder or a quoted pattern of images and videos"
+    )
+    dataset_file: str = key("", "YAML that names a folder dataset's classes; empty: dataset.yaml in data_path, if there")
+    dataset_num_parallel_workers: int = key(4, "workers that read and augment images", low=0)
+    base_size: tuple[int, int] = decisive((512, 1024), "height, width in pixels that an image is first resized to", low=32)
+    crop_size: tuple[int, int] = decisive((512, 1024), "height, width in pixels of a training crop", low=32)
+    img_norm_mean: tuple[float, float, float] = decisive((123.675, 116.28, 103.53), "RGB mean, 0..255", low=0)
+    img_norm_std: tuple[float, float, float] = decisive((58.395, 57.12, 57.375), "RGB standard deviation, 0..255", low=1e-3)
+    scale_range: tuple[float, float] = decisive((0.5, 2.0), "random scale of base_size in training", low=0.01)
+    cat_max_ratio: float = decisive(0.75, "largest share of one class that a training crop should have", low=0, high=1)
+    photometric_distortion: bool = decisive(True, "distort brightness, contrast, saturation and hue in training")
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    backbone: str = decisive("mit_b0", "encoder: mit_b0 … mit_b5")
+    class_num: int = decisive(19, "classes of the dataset", low=1, high=255)
+    in_channels: int = decisive(3, "channels of an image", low=1)
+    decoder_width: int = decisive(0, "channels of the decode head; 0: the variant's own", low=0)
+    numerics: str = decisive("nvlabs", "whose constants (LayerNorm eps, GELU): nvlabs, hf, mmseg, zoo or keras")
+    drop_path_rate: float = decisive(0.1, "stochastic depth of the last block, rising linearly from 0", low=0, high=0.99)
+    head_dropout_rate: float = decisive(0.1, "dropout of whole channels before the classifier", low=0, high=0.99)
+
+
+@dataclass(frozen=True)
+class OptimizerConfig:
+    lr: float = decisive(6e-5, "AdamW's learning rate for the encoder", low=0)
+    momentum: float = decisive(0.9, "AdamW's beta1", low=0, high=0.9999999)
+    beta2: float = decisive(0.999, "AdamW's beta2", low=0, high=0.9999999)
+    weight_decay: float = decisive(0.01, "decoupled weight decay; LayerNorms of the encoder are exempt", low=0)
+    head_lr_multiplier: float = decisive(10.0, "the decode head's learning rate, as a multiple of lr", low=0)
+    warmup_steps: int = decisive(1500, "steps of linear warm-up", low=0)
+    warmup_ratio: float = decisive(1e-6, "where the warm-up starts, as a share of the learning rate", low=0, high=1)
+    poly_power: float = decisive(1.0, "power of the poly decay", low=0)
+    clip_norm: float = decisive(0.0, "largest norm of the whole gradient; 0: as it is", low=0)
+    freeze_encoder_epochs: int = decisive(0, "first epochs in which the encoder's weights stay as they are", low=0)
+
+
+@dataclass(frozen=True)
+class LossConfig:
+    class_weights: str = decisive(
+        "none", "of the classes in the loss: none, cityscapes, auto (rare ones more) or a list", listed=True
+    )
+    ohem_threshold: float = decisive(0.0, "only pixels whose true class has less probability count; 0: all", low=0, high=1)
+    ohem_min_kept: int = decisive(100_000, "pixels an image that count at least, the hardest, with ohem_threshold", low=1)
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    epoch_size: int = decisive(200, "epochs", low=1)
+    batch_size: int = decisive(2, "images a step, over all devices and accumulated batches", low=1)
+    accumulation_steps: int = decisive(1, "batches whose gradients make one step; each is batch_size / this / devices", low=1)
+    seed: int = decisive(0, "of the first weights, the order, the augmentation and the dropped branches", low=0)
+    load_ckpt: bool = key(True, "start from pretrained_ckpt_path")
+    pretrained_ckpt_path: str = key("", "weight file to start from")
+    save_checkpoint: bool = key(True, "save the weights")
+    save_checkpoint_epoch_interval: int = key(1, "epochs between saved weights; the last epoch is always saved", low=1)
+    save_best_ckpt: bool = key(True, "also keep the weights with the best mIoU")
+    keep_checkpoints: int = key(5, "newest checkpoints to keep, besides the best; 0: all", low=0)
+    resume: str = key("auto", "auto: from the newest checkpoint in checkpoint_path, if any; none: a new run; or a checkpoint")
+    checkpoint_path: str = key("./checkpoint/", "folder for checkpoints, metrics and curves")
+    train_log_interval: int = key(100, "steps between log lines", low=1)
+    tensorboard: bool = key(False, "also write the metrics for TensorBoard, into checkpoint_path/tensorboard")
+
+
+@dataclass(frozen=True)
+class EvaluationConfig:
+    run_eval: bool = key(True, "evaluate during training")
+    eval_start_epoch: int = key(0, "first epoch to evaluate", low=0)
+    eval_interval: int = key(1, "epochs between evaluations; the last epoch is always evaluated", low=1)
+    eval_ckpt_path: str = key("", "weight file to evaluate")
+    eval_output_path: str = key("./eval_result/", "folder for result.json")
+    eval_split: str = key("val", "which images; test, with save_submission, needs no labels", choices=("train", "val", "test"))
+    eval_log_interval: int = key(100, "images between log lines", low=1)
+    eval_batch_size: int = key(1, "images of one size that go through the network together", low=1)
+    eval_mode: str = key("whole", "what the network sees of an image, in infer too", choices=("whole", "slide"))
+    eval_crop_size: tuple[int, int] = key((1024, 1024), "height, width of a sliding window", low=32)
+    eval_stride: tuple[int, int] = key((768, 768), "rows, columns from one sliding window to the next", low=1)
+    eval_scales: tuple[float, ...] = key(
+        (1.0,), "scales of base_size whose class probabilities are averaged, in infer too", low=0.01
+    )
+    eval_flip: bool = key(False, "average each scale with the mirrored image's, in infer too")
+    report: str = key("", "folder for report.html, a page of figures and pictures; empty: none")
+    save_submission: str = key("", "folder for labelIds PNGs and a zip as the Cityscapes server takes them; empty: none")
+
+
+@dataclass(frozen=True)
+class InferenceConfig:
+    infer_ckpt_path: str = key("", "weight file for inference")
+    infer_output_path: str = key("./infer_result/", "folder for the results")
+    infer_copy_original_img: bool = key(True, "copy the image, but no video, beside the results")
+    infer_save_gray_img: bool = key(True, "save the class indices, of a video as an mkv without loss")
+    infer_save_color_img: bool = key(True, "save the classes' colours")
+    infer_save_overlap_img: bool = key(True, "save the colours over the image")
+    infer_log_interval: int = key(100, "images, or frames of a video, between log lines", low=1)
+
+
+@dataclass(frozen=True)
+class ExportConfig:
+    export_ckpt_path: str = key("", "weight file to export")
+    export_format: str = key(
+        "auto", "auto: MINDIR with MindSpore, ONNX with PyTorch", choices=("auto", "MINDIR", "AIR", "ONNX", "TORCH")
+    )
+    export_path: str = key("", "file or folder to write; empty: export_name with the format's ending, in the working directory")
+    export_name: str = key("", "the file's name without its ending; empty: the configuration file's")
+    export_height: int = key(0, "rows of the file's images; 0: base_size's", low=0)
+    export_width: int = key(0, "columns of the file's images; 0: base_size's", low=0)
+    export_dynamic: bool = key(False, "let the file take any number of images of any size from 32×32 (TORCH 64×64)")
+    export_precision: str = key("fp32", "of products, convolutions and their weights", choices=("fp32", "fp16"))
+    export_output: str = key("auto", "auto: labels with export_preprocess, else logits", choices=("auto", "logits", "labels"))
+    export_preprocess: bool = key(False, "let the file take (N, H, W, 3) uint8 RGB images: it normalises them itself")
+    export_force: bool = key(False, "replace an existing file; --force for short")
+
+
+@dataclass(frozen=True)
+class RuntimeConfig:
+    device_target: str = key("auto", "device", choices=("auto", "CPU", "GPU", "CUDA", "Ascend"))
+    device_id: int = key(0, "which of several devices", low=0)
+    run_distribute: bool = key(False, "insist on having been started on several devices, by msrun, torchrun or a rank table")
+    precision: str = key("auto", "of products and convolutions; auto: the device's own", choices=("auto", *PRECISIONS))
+    execution_mode: str = key("graph", "how MindSpore runs", choices=("graph", "pynative"))
+    compile_cache: str = key("", "folder that keeps MindSpore's compiled graphs from run to run; empty: compile anew")
+
+
+@dataclass(frozen=True)
+class Config:
+    data: DataConfig = DataConfig()
+    model: ModelConfig = ModelConfig()
+    optimizer: OptimizerConfig = OptimizerConfig()
+    loss: LossConfig = LossConfig()
+    training: TrainingConfig = TrainingConfig()
+    evaluation: EvaluationConfig = EvaluationConfig()
+    inference: InferenceConfig = InferenceConfig()
+    export: ExportConfig = ExportConfig()
+    runtime: RuntimeConfig = RuntimeConfig()
+
+
+GROUPS: dict[str, type] = {group.name: type(group.default) for group in fields(Config)}
+KEYS: dict[str, Field] = {item.name: item for group in GROUPS.values() for item in fields(group)}
+
+
+def flat(config: Config) -> dict[str, Any]:
+    """Every key and value, as a YAML file would hold them."""
+    return {name: value for group in asdict(config).values() for name, value in group.items()}

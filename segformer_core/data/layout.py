@@ -1,0 +1,39 @@
+"""From `data_path` to a dataset: which layout a folder has, and which classes describe it."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from segformer_core.data import cityscapes, folder
+from segformer_core.data.dataset import Classes, Dataset, Item
+from segformer_core.errors import DataError
+
+ItemFinder = Callable[[Path, str, bool], tuple[Item, ...]]
+"""(root, split, with labels) -> the items of one split. Raises DataError."""
+
+
+def open_dataset(data_path: str, split: str, dataset_file: str = "", with_labels: bool = True) -> Dataset:
+    """The `train` or `val` images below `data_path`, in the Cityscapes or the folder layout. Raises DataError."""
+    root = Path(data_path)
+    if not root.is_dir():
+        raise DataError(f"no such data path: {root}; give the dataset's folder as --data_path")
+    described = folder.find_description(root, dataset_file) is not None
+    find_items = folder.find_items if described else find_layout(root, split)
+    if find_items is None or (find_items is folder.find_items and not described):
+        raise DataError(
+            f"{root} is no dataset: expected Cityscapes' folders {cityscapes.IMAGES} and {cityscapes.LABELS}, or "
+            f"{folder.IMAGES}/{split}, {folder.LABELS}/{split} and a {folder.DESCRIPTION} (or --dataset_file)"
+        )
+    return Dataset(root, split, find_classes(root, dataset_file), find_items(root, split, with_labels))
+
+
+def find_layout(root: Path, split: str) -> ItemFinder | None:
+    """What finds the items of the layout whose image folder is there; None if there is none."""
+    if (root / cityscapes.IMAGES).is_dir():
+        return cityscapes.find_items
+    return folder.find_items if (root / folder.IMAGES / split).is_dir() else None
+
+
+def find_classes(root: Path, dataset_file: str) -> Classes:
+    """The classes that a description names; Cityscapes' where there is no description. Raises UserError."""
+    description = folder.find_description(root, dataset_file)
+    return folder.read_classes(description) if description else cityscapes.CLASSES

@@ -1,0 +1,92 @@
+"""Which file to write: its form, its path, and whether the installed packages can write it."""
+
+import importlib
+from pathlib import Path
+
+from segformer_core.config.keys import Config
+from segformer_core.errors import BackendError, ConfigError, UserError
+from segformer_core.protocol.form import CHANNELS, FORMATS, LABELS, OF_SUFFIX, Form
+from segformer_core.spec.model import SMALLEST_INPUT, SegFormer
+
+SIDECAR = ".json"
+"""Appended to an exported file's whole name, it gives the name of the file's description."""
+
+
+def choose_size(config: Config) -> tuple[int, int]:
+    """Height and width of the file's images; 0 stands for the recipe's. Raises ConfigError."""
+    export, base = config.export, config.data.base_size
+    size = export.export_height or base[0], export.export_width or base[1]
+    if min(size) < SMALLEST_INPUT:
+        raise ConfigError(
+            f"export_height and export_width are {size[0]} and {size[1]}; expected at least {SMALLEST_INPUT} each, or 0 for the "
+            f"recipe's base_size {list(base)}"
+        )
+    return size
+
+
+def choose_form(config: Config, spec: SegFormer, backend: str, device: str) -> Form:
+    """Raises UserError for what the backend, its device or the installed packages cannot write."""
+    export = config.export
+    own = [name for name, known in FORMATS.items() if known.backend == backend]
+    name = own[0] if export.export_format == "auto" else export.export_format
+    if name not in own:
+        raise ConfigError(
+            f"backend_{backend} writes {' and '.join(own)}; for export_format {name} use python -m "
+            f"backend_{FORMATS[name].backend}.export"
+        )
+    if FORMATS[name].only_on not in ("", device):
+        raise BackendError(
+            f"{name} can only be written on an {FORMATS[name].only_on} and this is a {device}; use --export_format MINDIR here, "
+            "then on the host converter_lite --fmk=MINDIR --modelFile=FILE.mindir --outputFile=FILE --saveType=MINDIR "
+            "--optimize=ascend_oriented, or export ONNX with backend_torch for atc --framework=5"
+        )
+    need_packages(name, FORMATS[name].writers + FORMATS[name].runtime)
+    if spec.in_channels != CHANNELS:
+        raise ConfigError(f"in_channels is {spec.in_channels}; expected {CHANNELS}: exported files take RGB images")
+    size, smallest = choose_size(config), FORMATS[name].smallest
+    if export.export_dynamic and min(size) < smallest:
+        raise ConfigError(f"a {name} file of any size takes images from {smallest}×{smallest} and these are {size[0]}×{size[1]}")
+    labels = export.export_preprocess if export.export_output == "auto" else export.export_output == LABELS
+    return Form(
+        format=name,
+        size=size,
+        dynamic=export.export_dynamic,
+        precision=export.export_precision,
+        preprocess=export.export_preprocess,
+        labels=labels,
+        mean=config.data.img_norm_mean,
+        std=config.data.img_norm_std,
+        class_count=spec.class_count,
+    )
+
+
+def need_packages(format_name: str, packages: tuple[str, ...]) -> None:
+    """Raises BackendError unless all can be imported."""
+    for package in packages:
+        try:
+            importlib.import_module(package)
+        except ModuleNotFoundError as error:
+            raise BackendError(
+                f"{format_name} needs {package}, which is not installed: run pip install '.[onnx]' in the project's folder"
+            ) from error
+
+
+def target(config: Config, form: Form, stem: str) -> Path:
+    """The file to write: `stem` and the format's ending in the folder that export_path names, or export_path itself.
+
+    Raises UserError if it is there already, or cannot be.
+    """
+    export = config.export
+    path = Path(export.export_path or ".")
+    if path.suffix in OF_SUFFIX and path.suffix != form.suffix:
+        raise ConfigError(f"export_path is {path}, which ends unlike a file of {form.format}; end it in {form.suffix}")
+    if path.suffix != form.suffix or path.is_dir():
+        path = path / f"{stem}{form.suffix}"
+    for existing in (path, sidecar_path(path)):
+        if existing.exists() and not export.export_force:
+            raise UserError(f"{existing} exists and is kept; choose another --export_path, or --force to replace it")
+    return path
+
+
+def sidecar_path(path: Path) -> Path:
+    return path.with_name(path.name + SIDECAR)

@@ -1,0 +1,1 @@
+"""A network put to use: images and videos in, label maps and pictures out."""

@@ -1,0 +1,94 @@
+"""Images and videos in, label maps and pictures out, at their own size."""
+
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from segformer_core.data.image_file import read_image
+from segformer_core.data.pipeline import prefetch
+from segformer_core.errors import DataError, UserError
+from segformer_core.inference.results import Results
+from segformer_core.inference.segmenter import Segmenter
+from segformer_core.inference.sources import Source
+from segformer_core.inference.video import Video
+from segformer_core.pace import Pace
+
+
+class Incomplete(UserError):
+    """Some files could not be read; the results of all others are there. The command exits with 1."""
+
+
+def infer(segmenter: Segmenter, results: Results, log_interval: int, log: Callable[[str], None]) -> None:
+    """Label every image, then every video, and write the results; images are read ahead and results written in threads.
+
+    Raises UserError if a result cannot be written. An unreadable source is logged and passed over; at the end they raise
+    Incomplete.
+    """
+    images = [source for source in results.sources if not source.is_video]
+    videos = [source for source in results.sources if source.is_video]
+    count = f"get image size:{len(images)}" + (f", videos:{len(videos)}" if videos else "")
+    log(f"{count}, infer result will save to {results.folder.resolve()}")
+    start = time.perf_counter()
+    results.write_legend(log)
+    unread: list[Path] = []
+
+    def pass_over(source: Source, error: DataError) -> None:
+        log(str(error))
+        unread.append(source.path)
+
+    infer_images(segmenter, images, results, log_interval, log, pass_over)
+    for video in videos:
+        try:
+            infer_video(segmenter, video, results, log_interval, log)
+        except DataError as error:
+            pass_over(video, error)
+    log(f"all infer process done, cost:{time.perf_counter() - start:.0f}s")
+    if unread:
+        names = ", ".join(map(str, sorted(unread)))
+        raise Incomplete(f"{len(unread)} of {len(results.sources)} files could not be read: {names}; everything else is done")
+
+
+def infer_images(
+    segmenter: Segmenter,
+    images: Sequence[Source],
+    results: Results,
+    log_interval: int,
+    log: Callable[[str], None],
+    pass_over: Callable[[Source, DataError], None],
+) -> None:
+    """Write the results of all images; `pass_over` is called for each one that cannot be read. Raises UserError."""
+
+    def read(source: Source) -> tuple[np.ndarray, np.ndarray] | None:
+        try:
+            image = read_image(source.path)
+        except DataError as error:
+            pass_over(source, error)
+            return None
+        return image, image
+
+    pace = Pace(log_interval, len(images))
+    labelled = segmenter.run(images, read)
+    written = prefetch(lambda item: results.write(*item), labelled, segmenter.data.dataset_num_parallel_workers)
+    for count, _ in enumerate(written, start=1):
+        if (milliseconds := pace(count)) is not None:
+            log(f"infer {count}/{len(images)} done, step cost:{milliseconds:.0f}ms")
+
+
+def infer_video(segmenter: Segmenter, source: Source, results: Results, log_interval: int, log: Callable[[str], None]) -> None:
+    """Write a video's results, at its size and frame rate. Raises UserError; DataError if the video cannot be read."""
+    video = Video(source.path)
+    height, width = video.size
+    log(f"{source.path}: {height}×{width} pixels, {video.rate:g} frames a second; its results are without sound")
+    if height % 2 or width % 2:
+        log(f"{source.path}: its height or width is odd; the results repeat the last row or column, as videos need even sizes")
+    pace, count = Pace(log_interval, video.length), 0
+    with results.write_video(source, video) as write:
+        labelled = segmenter.run(video.frames(), lambda frame: (frame, None))
+        written = prefetch(lambda item: write(item[0], item[2]), labelled, workers=1)  # two threads would change the order
+        for count, _ in enumerate(written, start=1):
+            if (milliseconds := pace(count)) is not None:
+                log(f"infer {source.path.name} frame {count}/{video.length} done, step cost:{milliseconds:.0f}ms")
+    if count < video.length:
+        log(f"{source.path}: only {count} of the {video.length} frames that it announces could be read")

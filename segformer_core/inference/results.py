@@ -1,0 +1,111 @@
+"""The files that inference writes for an image or a video, under the original repository's names."""
+
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import numpy as np
+
+from segformer_core.config.keys import InferenceConfig
+from segformer_core.data.dataset import Classes
+from segformer_core.errors import DataError
+from segformer_core.files import atomic_write, writable_directory
+from segformer_core.inference.sources import Source
+from segformer_core.inference.video import Video, video_writer
+from segformer_core.pictures import colourise, legend, overlay, write_png
+
+GRAY, COLOUR, OVERLAP = "_gray.png", "_color.png", "_overlap.png"
+"""Endings of an image's results; they follow the image's name."""
+
+VIDEO_ENDINGS = {GRAY: "_gray.mkv", COLOUR: "_color.mp4", OVERLAP: "_overlap.mp4"}
+"""The same for a video."""
+LEGEND, LEGEND_WIDTH = "legend.png", 640
+
+
+class Results:
+    """The results of `sources`, in `infer_output_path`; an image there already is replaced.
+
+    The constructor makes the folders. It raises UserError if one cannot be written, and DataError if a result would overwrite
+    another source or another source's result.
+    """
+
+    def __init__(self, sources: Sequence[Source], classes: Classes, inference: InferenceConfig):
+        self.sources, self.classes = sources, classes
+        self.copies_images = inference.infer_copy_original_img
+        self.endings = _endings(inference)
+        self.folder = writable_directory(Path(inference.infer_output_path))
+        self.taken = self._check_names()
+        for folder in sorted({(self.folder / source.place).parent for source in sources}):
+            writable_directory(folder)
+
+    def write(self, source: Source, image: np.ndarray, labels: np.ndarray) -> None:
+        """All results of an image: (H, W, 3) uint8 RGB and its (H, W) uint8 class indices. No image is copied onto itself."""
+        for ending, picture in self._pictures(image, labels).items():
+            write_png(self.folder / f"{source.name}{ending}", picture)
+        copy = self.folder / source.place
+        if self.copies_images and copy.resolve() != source.path.resolve():
+            atomic_write(copy, lambda temporary: shutil.copyfile(source.path, temporary))
+
+    @contextmanager
+    def write_video(self, source: Source, video: Video) -> Iterator[Callable[[np.ndarray, np.ndarray], None]]:
+        """A function that takes the video's frames and labels, one by one; the files appear when the context is left."""
+        with ExitStack() as stack:
+            paths = {ending: self.folder / f"{source.name}{VIDEO_ENDINGS[ending]}" for ending in self.endings}
+            writers = {ending: stack.enter_context(video_writer(path, video.rate, video.size)) for ending, path in paths.items()}
+
+            def write(frame: np.ndarray, labels: np.ndarray) -> None:
+                for ending, picture in self._pictures(frame, labels).items():
+                    writers[ending](picture)
+
+            yield write
+
+    def write_legend(self, log: Callable[[str], None]) -> None:
+        """The classes' names beside their colours, where colours are written, unless a source or result has the legend's name."""
+        path = self.folder / LEGEND
+        if not {COLOUR, OVERLAP} & set(self.endings):
+            return
+        if path.resolve() in self.taken:
+            log(f"no legend is written: {path} is an image of its own")
+        else:
+            write_png(path, legend(self.classes, LEGEND_WIDTH))
+
+    def _pictures(self, image: np.ndarray, labels: np.ndarray) -> dict[str, np.ndarray]:
+        """Ending -> class indices (H, W), colours or overlay (H, W, 3)."""
+        colours = colourise(labels, self.classes)
+        pictures = {GRAY: labels, COLOUR: colours, OVERLAP: overlay(image, colours)}
+        return {ending: pictures[ending] for ending in self.endings}
+
+    def _check_names(self) -> set[Path]:
+        """The paths of all sources and results. Raises DataError where two are the same."""
+        owners = {source.path.parent.resolve() / source.path.name: source.path for source in self.sources}
+        inputs = set(owners)
+        for source in self.sources:
+            for name in self._names(source):
+                path = (self.folder / name).parent.resolve() / name.name
+                owner = owners.setdefault(path, source.path)
+                if owner == source.path:
+                    continue
+                if path in inputs:
+                    raise DataError(
+                        f"a result of {source.path} would overwrite {owner}, which is to be read as well; keep images and "
+                        "results in folders of their own"
+                    )
+                raise DataError(f"{owner} and {source.path} would both be written to {path}; rename one")
+        return set(owners)
+
+    def _names(self, source: Source) -> list[Path]:
+        """The results of one source, relative to the output folder."""
+        endings = [VIDEO_ENDINGS[ending] if source.is_video else ending for ending in self.endings]
+        copies = [source.place] if self.copies_images and not source.is_video else []
+        return [Path(f"{source.name}{ending}") for ending in endings] + copies
+
+
+def _endings(inference: InferenceConfig) -> list[str]:
+    """The pictures, by their endings, that the configuration asks for."""
+    switches = {
+        GRAY: inference.infer_save_gray_img,
+        COLOUR: inference.infer_save_color_img,
+        OVERLAP: inference.infer_save_overlap_img,
+    }
+    return [ending for ending, switch in switches.items() if switch]

@@ -1,0 +1,110 @@
+"""Images in, label maps out: what evaluation, inference and a user's own program call.
+
+    from backend_torch import load                      # or backend_mindspore
+    network = load("segformer_b0.safetensors")          # any recognised weights
+    labels = network.segment("street.jpg")              # (H, W) uint8 class indices
+
+The commands take the same way.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+
+from segformer_core.config.keys import DataConfig, EvaluationConfig
+from segformer_core.config.load import load_config
+from segformer_core.data.image_file import read_image
+from segformer_core.data.pipeline import prefetch
+from segformer_core.data.transforms import normalise, resize_image
+from segformer_core.protocol.learner import Connect, Predictor
+from segformer_core.protocol.plan import Plan, View, make_plan
+from segformer_core.spec.model import SegFormer
+from segformer_core.weights.loading import load_network
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """An image as the network takes it: for each view of the plan a (3, *canvas) float32 array."""
+
+    images: tuple[np.ndarray, ...]
+    plan: Plan
+
+
+@dataclass(frozen=True)
+class Segmenter:
+    """A network with its weights, and how images are put before it."""
+
+    predictor: Predictor
+    spec: SegFormer
+    data: DataConfig
+    evaluation: EvaluationConfig
+
+    def segment(self, image: np.ndarray | str | Path) -> np.ndarray:
+        """(H, W, 3) uint8 RGB, or an image file, -> (H, W) uint8 class indices. Raises DataError for an unreadable file."""
+        pixels = image if isinstance(image, np.ndarray) else read_image(Path(image))
+        return self.label([self.prepare(pixels)])[0]
+
+    def prepare(self, image: np.ndarray) -> Prepared:
+        """(H, W, 3) uint8 RGB, resized and normalised; threads may call this while the network runs."""
+        plan = make_plan((image.shape[0], image.shape[1]), self.data, self.evaluation)
+        return Prepared(tuple(network_image(image, view, self.data) for view in plan.views), plan)
+
+    def label(self, batch: Sequence[Prepared]) -> np.ndarray:
+        """Images of one plan -> (B, H, W) uint8 class indices."""
+        images = [np.stack(views) for views in zip(*(prepared.images for prepared in batch), strict=True)]
+        return self.predictor.predict(images, batch[0].plan)
+
+    def run(self, items: Iterable[T], read: Callable[[T], tuple[np.ndarray, R] | None]) -> Iterator[tuple[T, R, np.ndarray]]:
+        """Label what `read` makes of the items: an (H, W, 3) uint8 RGB image and whatever goes with it; None leaves an item out.
+
+        In order, read ahead in threads, together as far as eval_batch_size and equal sizes allow; yields item, what goes with
+        its image, labels.
+        """
+
+        def prepared(item: T) -> tuple[T, R, Prepared] | None:
+            found = read(item)
+            return None if found is None else (item, found[1], self.prepare(found[0]))
+
+        workers = self.data.dataset_num_parallel_workers
+        if workers > 1:
+            workers = max(workers // len(self.evaluation.eval_scales), 1)  # each scale is an array of its own in memory
+        samples = (sample for sample in prefetch(prepared, items, workers) if sample is not None)
+        for batch in self._batches(samples):
+            for (item, companion, _), labels in zip(batch, self.label([sample[2] for sample in batch]), strict=True):
+                yield item, companion, labels
+
+    def _batches(self, samples: Iterable[tuple[T, R, Prepared]]) -> Iterator[list[tuple[T, R, Prepared]]]:
+        batch: list[tuple[T, R, Prepared]] = []
+        for sample in samples:
+            if batch and (len(batch) == self.evaluation.eval_batch_size or sample[2].plan != batch[0][2].plan):
+                yield batch
+                batch = []
+            batch.append(sample)
+        if batch:
+            yield batch
+
+
+def network_image(image: np.ndarray, view: View, data: DataConfig) -> np.ndarray:
+    """(H, W, 3) uint8 RGB -> (3, *canvas) float32: resized, normalised, filled up with 0."""
+    resized = normalise(resize_image(image, view.size), data.img_norm_mean, data.img_norm_std).transpose(2, 0, 1)
+    if view.canvas == view.size:
+        return np.ascontiguousarray(resized)
+    canvas = np.zeros((3, *view.canvas), np.float32)
+    canvas[:, : view.size[0], : view.size[1]] = resized
+    return canvas
+
+
+def load(connect: Connect, weights: str, config_path: str, keys: Mapping[str, object]) -> Segmenter:
+    """A backend's `load`: the network that the file holds, with the settings of a configuration file and of `keys`."""
+    paths = ["--config_path", config_path] if config_path else []
+    config = load_config([*paths, *(f"--{name}={value}" for name, value in keys.items())])
+    spec, arrays, _ = load_network(weights)
+    learner = connect(config.runtime).learner(spec, config, lambda _: None)
+    learner.load_arrays(arrays)
+    return Segmenter(learner, spec, config.data, config.evaluation)

@@ -1,0 +1,88 @@
+"""What infer's data_path names: images and videos, what their results are called, and the classes to paint."""
+
+import glob
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cache
+from itertools import takewhile
+from pathlib import Path
+
+from segformer_core.data.dataset import Classes
+from segformer_core.data.image_file import IMAGE_SUFFIXES
+from segformer_core.data.layout import find_classes, find_layout, open_dataset
+from segformer_core.errors import DataError
+from segformer_core.inference.video import VIDEO_SUFFIXES
+
+SPLIT = "val"
+
+
+@dataclass(frozen=True)
+class Source:
+    """An image or a video. Below the output folder its copy is `place`, and its results begin with `name`."""
+
+    path: Path
+    place: Path
+    name: str
+
+    @property
+    def is_video(self) -> bool:
+        return is_video(self.path)
+
+
+def find_sources(data_path: str, dataset_file: str, output: Path) -> tuple[list[Source], Classes]:
+    """The images of a dataset's val split; else one file, or the images and videos in a folder or of a pattern.
+
+    A dataset's results lie flat, those of a folder or pattern in its sub-folders. Where the output folder lies in it, an earlier
+    run filled that and nothing of it is taken; nor are hidden files; links to folders are not followed. Where nothing describes
+    the classes they are Cityscapes'. Raises DataError if there is nothing.
+    """
+    path = Path(data_path)
+    if find_layout(path, SPLIT):
+        dataset = open_dataset(data_path, SPLIT, dataset_file, with_labels=False)
+        return named((item.image, Path(item.image.name)) for item in dataset.items), dataset.classes
+    if path.is_file():
+        root, files = path.parent, [path]
+    else:
+        root, files = _matches(path, output)
+    if not files:
+        raise DataError(
+            f"no images or videos at {path}; expected a dataset, a file, a folder or a quoted pattern such as 'shots/**/*.jpg'; "
+            f"looked for {', '.join(IMAGE_SUFFIXES + VIDEO_SUFFIXES)} outside {output}"
+        )
+    return named((file, file.relative_to(root)) for file in files), find_classes(root, dataset_file)
+
+
+def named(files: Iterable[tuple[Path, Path]]) -> list[Source]:
+    """Sources of files and their places. Images, or videos, that differ in their endings alone keep them: x.png_gray.png."""
+    files = list(files)
+    stems = Counter((place.with_suffix(""), is_video(place)) for _, place in files)
+    return [
+        Source(path, place, str(place if stems[place.with_suffix(""), is_video(place)] > 1 else place.with_suffix("")))
+        for path, place in files
+    ]
+
+
+def is_video(path: Path) -> bool:
+    return path.suffix.lower() in VIDEO_SUFFIXES
+
+
+def _matches(path: Path, output: Path) -> tuple[Path, list[Path]]:
+    """A folder, or the part of a pattern before its first wildcard; and the images and videos found there, by name."""
+    root = path if path.is_dir() else Path(*takewhile(lambda part: not glob.has_magic(part), path.parts))
+    pattern = [*path.parts[len(root.parts) :]]
+    if path.is_dir() or pattern[-1:] == ["**"]:  # which alone finds folders
+        pattern += ["**", "*"]
+    try:
+        found = sorted(root.glob("/".join(pattern))) if pattern else []
+    except ValueError as error:
+        raise DataError(f"{path} is no pattern: {error}; quote one such as 'shots/**/*.jpg'") from error
+    resolved, results = cache(Path.resolve), output.resolve()
+    own = results if root.resolve() in results.parents else None
+
+    def wanted(file: Path) -> bool:
+        hidden = any(part.startswith(".") for part in file.relative_to(root).parts)
+        parent = resolved(file.parent)
+        return file.suffix.lower() in IMAGE_SUFFIXES + VIDEO_SUFFIXES and not hidden and own not in (parent, *parent.parents)
+
+    return root, [file for file in found if wanted(file) and not file.is_dir()]

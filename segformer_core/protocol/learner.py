@@ -1,0 +1,165 @@
+"""The verbs of a backend, over numpy arrays. Everything that is not arithmetic of a network is written once, in core."""
+
+import resource
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol, SupportsFloat
+
+import numpy as np
+
+from segformer_core.config.keys import Config, RuntimeConfig
+from segformer_core.data.pipeline import TrainingStream
+from segformer_core.protocol.form import Form
+from segformer_core.protocol.groups import ParameterGroup
+from segformer_core.protocol.masks import KeepMasks
+from segformer_core.protocol.plan import Plan
+from segformer_core.spec.model import SegFormer
+
+Batch = tuple[np.ndarray, np.ndarray]
+"""(B, 3, H, W) float32 normalised RGB and (B, H, W) int32 labels, 255 ignored."""
+
+Log = Callable[[str], object]
+"""Takes one line for the user."""
+
+COLLECTIVE_TIMEOUT_SECONDS = 600
+"""How long a process waits for the others before it gives up."""
+
+
+@dataclass(frozen=True)
+class Precision:
+    """The type of linear layers and convolutions: fp32, fp16 or bf16. Norms, softmax, statistics and the loss are always fp32."""
+
+    inference: str = "fp32"
+    training: str = "fp32"
+
+
+@dataclass(frozen=True)
+class Processes:
+    """The processes that train one network together.
+
+    `all_reduce` sums an integer or float array over them; integers exactly. `leave` ends the connection.
+    """
+
+    rank: int
+    count: int
+    all_reduce: Callable[[np.ndarray], np.ndarray]
+    leave: Callable[[], None] = lambda: None
+
+    @property
+    def first(self) -> bool:
+        """Whether this is the process that writes."""
+        return self.rank == 0
+
+
+ALONE = Processes(0, 1, np.array)
+
+
+@dataclass(frozen=True)
+class Training:
+    """What a learner needs to train, besides the configuration.
+
+    `groups` are the parameter groups, in the order of the learning rates that `Learner.step` takes; `class_weights` has one
+    weight per class, or is None where all classes count alike.
+    """
+
+    groups: tuple[ParameterGroup, ...]
+    class_weights: tuple[float, ...] | None = None
+
+
+@dataclass(frozen=True)
+class Step:
+    """The report of a training step. A value stays on the device until it is converted to a float.
+
+    A step that overflowed changed nothing; `skipped` counts those in a row up to and with this one.
+    """
+
+    loss: SupportsFloat
+    overflowed: SupportsFloat = False
+    loss_scale: SupportsFloat = 1.0
+    skipped: SupportsFloat = 0.0
+
+
+class Predictor(Protocol):
+    """One network on one device."""
+
+    def predict(self, images: Sequence[np.ndarray], plan: Plan) -> np.ndarray:
+        """(B, 3, *canvas) float32 normalised RGB for each view -> (B, *size) uint8 labels: the arg-max of the scores.
+
+        A view's logits, or with windows the mean over them of the logits at the canvas' resolution, are resized to the plan's
+        size. These are the scores; where the plan averages, they are the softmax summed over views and mirror images.
+        """
+
+
+class Learner(Predictor, Protocol):
+    """A network with its optimizer. Only a learner that was made with a `Training` can step."""
+
+    def forward(self, images: np.ndarray) -> np.ndarray:
+        """(B, 3, H, W) float32 normalised RGB -> (B, K, H/4, W/4) float32 logits, as `predict` takes them."""
+
+    def scores(self, images: Sequence[np.ndarray], plan: Plan) -> np.ndarray:
+        """(B, 3, *canvas) float32 for each view -> (B, K, *size) float32, of which `predict` takes the arg-max."""
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """A copy of every array of the spec, under its canonical name."""
+
+    def load_arrays(self, arrays: Mapping[str, np.ndarray]) -> None:
+        """Take over all arrays of the spec. Raises WeightsError."""
+
+    def optimizer_arrays(self) -> dict[str, np.ndarray]:
+        """A copy of moment1.NAME and moment2.NAME of every trainable array, and of the optimizer's and loss scale's counters."""
+
+    def load_optimizer_arrays(self, arrays: Mapping[str, np.ndarray]) -> None:
+        """Take over what `optimizer_arrays` gives."""
+
+    def step(self, batch: Batch, keep: KeepMasks, learning_rates: Sequence[float]) -> Step:
+        """Forward, backward and one AdamW update; one learning rate per group of `Training.groups`.
+
+        The batch is this process's share; its gradients are taken in `accumulation_steps` parts and summed over the processes.
+        """
+
+
+class MakeLearner(Protocol):
+    """A backend's learner, made; `log` is called with what takes long, such as a compilation."""
+
+    def __call__(self, spec: SegFormer, config: Config, log: Log, training: Training | None = None) -> Learner: ...
+
+
+Session = Callable[[np.ndarray], np.ndarray]
+"""An exported file, ready to run: its input -> its output, as its `Form` says."""
+
+
+@dataclass(frozen=True)
+class Exports:
+    """How a backend writes and runs files of a network for other runtimes."""
+
+    write: Callable[[SegFormer, Mapping[str, np.ndarray], Form, Path], None]
+    """(spec, arrays, form, path): write the file. Raises OSError."""
+    open: Callable[[Path], Session]
+    predict: Callable[[Session], Callable[[Sequence[np.ndarray], Plan], np.ndarray]]
+    """`Predictor.predict` of a session that maps (B, 3, H, W) float32 to (B, K, h, w) float32 logits."""
+
+
+def resident_peak() -> int:
+    """Bytes: the largest resident memory of this process so far."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+@dataclass(frozen=True)
+class Backend:
+    """A framework that is installed and has a device."""
+
+    name: str
+    device: str
+    precision: Precision
+    learner: MakeLearner
+    batches: Callable[[TrainingStream, int, int], Iterator[Batch]]
+    """(stream, workers, first step) -> the run's batches from that step on, read ahead."""
+    exports: Exports
+    processes: Processes = ALONE
+    peak_memory: Callable[[], int] = resident_peak
+    """-> bytes: the most that was in use so far of the device's own memory; on a CPU, of the process' resident memory."""
+
+
+Connect = Callable[[RuntimeConfig], Backend]
+"""What opens a backend: on the device, and in the precision, that the configuration asks for. Raises BackendError."""

@@ -1,0 +1,83 @@
+"""How a label map is computed: from the whole image or from sliding windows, at several scales, mirrored or not.
+
+Pure geometry. The sums, averages and the arg-max that follow it are a backend's (`Learner.predict`).
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from segformer_core.config.keys import DataConfig, EvaluationConfig
+from segformer_core.data.transforms import fitted_size
+from segformer_core.spec.model import SMALLEST_INPUT
+
+Size = tuple[int, int]
+"""Height and width in pixels."""
+
+
+@dataclass(frozen=True)
+class View:
+    """An image at one scale, resized to `size`.
+
+    Without `windows` the network sees all of it. With them it sees `crop` at every (top, left), and a pixel's scores are the
+    mean over the windows it is in; a crop larger than the image is filled up with 0, after normalising, below and at the right.
+    """
+
+    size: Size
+    crop: Size
+    windows: tuple[tuple[int, int], ...] = ()
+
+    @property
+    def canvas(self) -> Size:
+        """The image's size, filled up."""
+        return max(self.size[0], self.crop[0]), max(self.size[1], self.crop[1])
+
+    @cached_property
+    def counts(self) -> np.ndarray:
+        """(*canvas) float32: in how many windows a pixel is."""
+        counts = np.zeros(self.canvas, np.float32)
+        for top, left in self.windows:
+            counts[top : top + self.crop[0], left : left + self.crop[1]] += 1
+        return counts
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The scores of all views, and of their mirror images, are resized to `size` and their class probabilities averaged."""
+
+    size: Size
+    views: tuple[View, ...]
+    flip: bool = False
+
+    @property
+    def mirrorings(self) -> tuple[bool, ...]:
+        return (False, True) if self.flip else (False,)
+
+    @property
+    def averages(self) -> bool:
+        """Whether there is more than one map of scores: of a single one the arg-max needs no probabilities."""
+        return len(self.views) * len(self.mirrorings) > 1
+
+
+def make_plan(size: Size, data: DataConfig, evaluation: EvaluationConfig) -> Plan:
+    """The plan for an image, or its label map, of `size`: at each scale it is fitted into base_size times that scale."""
+    views = [_view(size, data, evaluation, scale) for scale in evaluation.eval_scales]
+    return Plan(size, tuple(views), evaluation.eval_flip)
+
+
+def _view(size: Size, data: DataConfig, evaluation: EvaluationConfig, scale: float) -> View:
+    """The short side of an extremely long image is stretched to the network's smallest input."""
+    bounds = int(data.base_size[0] * scale), int(data.base_size[1] * scale)
+    height, width = (max(side, SMALLEST_INPUT) for side in fitted_size(size, bounds))
+    if evaluation.eval_mode == "whole":
+        return View((height, width), (height, width))
+    crop, stride = evaluation.eval_crop_size, evaluation.eval_stride
+    tops, lefts = (_starts(*axis) for axis in zip((height, width), crop, stride, strict=True))
+    return View((height, width), crop, tuple((top, left) for top in tops for left in lefts))
+
+
+def _starts(length: int, crop: int, stride: int) -> list[int]:
+    """Where windows begin on one axis: a stride apart, the last one at the image's end."""
+    steps = -(-max(length - crop, 0) // stride)
+    return [min(step * stride, max(length - crop, 0)) for step in range(steps + 1)]
