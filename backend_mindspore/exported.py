@@ -21,7 +21,7 @@ READABLE = 0o644
 def write(spec: spec.SegFormer, arrays: Mapping[str, np.ndarray], form: Form, path: Path) -> None:
     """Raises OSError if it cannot write."""
     network = Deployed(spec, arrays, form)
-    shape = list(form.input_shape)
+    shape: list[int | None] = [*form.input_shape]
     dtype = ms.uint8 if form.preprocess else ms.float32
     if form.dynamic:
         for axis in form.input_axes.values():
@@ -29,7 +29,7 @@ def write(spec: spec.SegFormer, arrays: Mapping[str, np.ndarray], form: Form, pa
         images = Tensor(shape=shape, dtype=dtype)
         network.set_inputs(images)
     else:
-        images = Tensor(np.zeros(shape), dtype)
+        images = Tensor(np.zeros(form.input_shape), dtype)
     ms.export(network, images, file_name=str(path), file_format=form.format)
     path.chmod(READABLE)
 

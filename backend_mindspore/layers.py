@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from functools import singledispatch
+from typing import Any
 
 import mindspore as ms
 from mindspore import Tensor, nn, ops
@@ -28,8 +29,8 @@ FULL_PRECISION = Arithmetic()
 
 
 @singledispatch
-def build(leaf: Leaf) -> nn.Cell:
-    """The layer that `leaf` describes; its first values are zeros, to be replaced by `load_arrays`."""
+def build(leaf: Leaf) -> Any:
+    """The nn.Cell that `leaf` describes; its first values are zeros, to be replaced by `load_arrays`."""
     raise TypeError(f"no layer for {type(leaf).__name__}")
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from functools import cached_property
+from typing import Any
 
 import mindspore as ms
 import numpy as np
@@ -68,8 +69,9 @@ class Learner:
 
     def load_optimizer_arrays(self, arrays: Mapping[str, np.ndarray]) -> None:
         resumed = loss_scale.resumed(arrays, self.precision.training)
-        for name, parameter in (self.training_step.optimizer.arrays() | self.training_step.scale.arrays()).items():
-            parameter.set_data(Tensor(np.array(resumed[name], np.float32)))
+        tensors = {name: Tensor(np.array(array, np.float32)) for name, array in resumed.items()}
+        self.training_step.optimizer.load(tensors)
+        self.training_step.scale.load(tensors)
 
     def step(self, batch: Batch, keep: KeepMasks, learning_rates: Sequence[float]) -> Step:
         self.model.set_train(True)
@@ -151,7 +153,7 @@ class TrainingStep(nn.Cell):
         self.optimizer, self.scale = optimizer, scale
         self.clip_norm, self.accumulation_steps = clip_norm, accumulation_steps
         self.loss_and_gradients = ms.value_and_grad(loss, None, optimizer.parameters, has_aux=True)
-        self.accumulate = Accumulate(loss, optimizer.parameters, scale) if accumulation_steps > 1 else None
+        self.accumulate: Any = Accumulate(loss, optimizer.parameters, scale) if accumulation_steps > 1 else None
         self.reduce = nn.DistributedGradReducer(optimizer.parameters) if world_size() > 1 else None
         bn = loss.model.decode_head.linear_fuse.bn
         self.statistics = ms.ParameterTuple([bn.moving_mean, bn.moving_variance])

@@ -1,5 +1,7 @@
 """SegFormer's wiring in MindSpore; `backend_torch/model.py` is its twin, line by line."""
 
+from typing import Any
+
 import mindspore as ms
 from mindspore import Tensor, nn, ops
 
@@ -41,7 +43,7 @@ class Attention(Mixed):
         self.q = build(spec.q)
         self.kv = build(spec.kv)
         self.sr = build(spec.sr) if spec.sr else None
-        self.norm = build(spec.norm) if spec.norm else None
+        self.norm: Any = build(spec.norm) if spec.norm else None
         self.proj = build(spec.proj)
         self.attend = Attend(spec.heads, arithmetic.fused_attention)
 
@@ -153,7 +155,7 @@ class DecodeHead(Mixed):
                 x = linear_to_map(feature, weight, bias, sizes[i])
             else:
                 x = x + self.upsample(linear_to_map(feature, weight, None, sizes[i]), sizes[0])
-        x = x.to(ms.float32)
+        x = ops.cast(x, ms.float32)
         x = ops.relu(bn(x) if self.training else x)
         if keep is not None:
             x = x * keep

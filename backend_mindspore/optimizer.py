@@ -69,6 +69,11 @@ class AdamW(nn.Cell):
         }
         return {**found, "steps": self.steps}
 
+    def load(self, arrays: Mapping[str, Tensor]) -> None:
+        """Take over what `arrays` gives."""
+        for name, parameter in self.arrays().items():
+            parameter.set_data(arrays[name])
+
 
 class LossScale(nn.Cell):
     """What a loss is multiplied by before its gradient is taken, kept on the device."""
@@ -95,3 +100,8 @@ class LossScale(nn.Cell):
 
     def arrays(self) -> dict[str, Parameter]:
         return {"loss_scale": self.value, "clean_steps": self.clean_steps, "skipped_steps": self.skipped_steps}
+
+    def load(self, arrays: Mapping[str, Tensor]) -> None:
+        """Take over what `arrays` gives."""
+        for name, parameter in self.arrays().items():
+            parameter.set_data(arrays[name])

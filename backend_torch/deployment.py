@@ -55,6 +55,9 @@ class Deployed(nn.Module):
 
 
 class Normalise(nn.Module):
+    scale: Tensor
+    mean: Tensor
+
     def __init__(self, form: Form):
         super().__init__()
         self.register_buffer("scale", torch.tensor(form.std, dtype=torch.float64).reciprocal().float()[:, None, None])
@@ -111,6 +114,6 @@ def pointwise(weight: Tensor | np.ndarray, bias: Tensor | np.ndarray | None) -> 
     layer = Convolution(inputs, outputs, 1, bias=bias is not None)
     with torch.no_grad():
         layer.weight.copy_(torch.as_tensor(weight)[:, :, None, None])
-        if bias is not None:
+        if layer.bias is not None and bias is not None:
             layer.bias.copy_(torch.as_tensor(bias))
     return layer

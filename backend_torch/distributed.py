@@ -3,6 +3,7 @@
 import os
 import warnings
 from datetime import timedelta
+from typing import Any
 
 import numpy as np
 import torch
@@ -52,11 +53,11 @@ def sum_over_processes(x: Tensor) -> Tensor:
 
 class Sum(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, x: Tensor) -> Tensor:
+    def forward(ctx: Any, x: Tensor) -> Tensor:
         x = x.clone()
         dist.all_reduce(x)
         return x
 
     @staticmethod
-    def backward(ctx, gradient: Tensor) -> Tensor:
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
         return Sum.forward(ctx, gradient)

@@ -40,8 +40,11 @@ def write(spec: spec.SegFormer, arrays: Mapping[str, np.ndarray], form: Form, pa
 
 
 def onnx_bytes(program: torch.export.ExportedProgram, form: Form) -> bytes:
-    names = {"input_names": [IMAGES], "output_names": [form.output_name]}
-    return torch.onnx.export(program, dynamo=True, opset_version=OPSET, verbose=False, **names).model_proto.SerializeToString()
+    written = torch.onnx.export(
+        program, dynamo=True, opset_version=OPSET, verbose=False, input_names=[IMAGES], output_names=[form.output_name]
+    )
+    assert written is not None, "dynamo=True returns the program"
+    return written.model_proto.SerializeToString()
 
 
 def torch_bytes(program: torch.export.ExportedProgram, form: Form) -> bytes:

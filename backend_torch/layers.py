@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from functools import singledispatch
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -25,8 +26,11 @@ FULL_PRECISION = Arithmetic()
 
 
 @singledispatch
-def build(leaf: Leaf) -> nn.Module:
-    """The layer that `leaf` describes; its first values are PyTorch's, to be replaced by `load_arrays`."""
+def build(leaf: Leaf) -> Any:
+    """The nn.Module that `leaf` describes (Any: PyTorch does not type its attributes).
+
+    Its first values are PyTorch's, to be replaced by `load_arrays`.
+    """
     raise TypeError(f"no layer for {type(leaf).__name__}")
 
 
@@ -71,6 +75,10 @@ class Convolution(nn.Conv2d):
 
 class BatchNorm(nn.BatchNorm2d):
     """In training the moments are those of the batch over all processes."""
+
+    momentum: float
+    running_mean: Tensor
+    running_var: Tensor
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) float32, in and out."""

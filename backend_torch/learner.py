@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import torch
@@ -115,7 +116,7 @@ class TrainingStep:
     def __init__(self, loss: Loss, optimizer: AdamW, scale: LossScale, clip_norm: float, accumulation_steps: int):
         self.loss, self.optimizer, self.scale = loss, optimizer, scale
         self.clip_norm, self.accumulation_steps = clip_norm, accumulation_steps
-        self.reduced_loss = nn.parallel.DistributedDataParallel(loss) if world_size() > 1 else loss
+        self.reduced_loss: Any = nn.parallel.DistributedDataParallel(loss) if world_size() > 1 else loss
 
     def __call__(self, parts: Sequence[tuple[Tensor, ...]], learning_rates: Sequence[float]) -> tuple[Tensor, ...]:
         """-> loss, whether the step overflowed, the loss scale it was computed with, steps skipped in a row."""
@@ -145,7 +146,7 @@ class TrainingStep:
         """Step along the accumulated gradients -> whether they are finite, the loss scale they were computed with."""
         scale = self.scale.value
         factor = 1.0 / (scale * weight.clamp(min=SMALLEST_WEIGHT))
-        norm = factor * nn.utils.get_total_norm([parameter.grad for parameter in self.optimizer.parameters.values()])
+        norm = factor * nn.utils.get_total_norm(self.optimizer.gradients())
         finite = torch.isfinite(norm) & torch.isfinite(total)
         if self.clip_norm:
             factor = factor * (self.clip_norm / (norm + CLIP_EPS)).clamp(max=1.0)

@@ -1,10 +1,11 @@
 """Batches of a training stream through PyTorch's DataLoader; `backend_mindspore/loader.py` is its twin."""
 
 from collections.abc import Iterator
+from typing import cast
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset
 
 from segformer_core.data.pipeline import GuardedStream, TrainingStream, raise_message
 from segformer_core.protocol.learner import Batch
@@ -13,8 +14,8 @@ from segformer_core.protocol.learner import Batch
 def batches(stream: TrainingStream, workers: int, first_step: int) -> Iterator[Batch]:
     """The run's batches from `first_step` on, read ahead by `workers` processes. Raises DataError."""
     size = len(stream.share)
-    loader = DataLoader(
-        GuardedStream(stream),
+    loader: DataLoader = DataLoader(
+        cast(Dataset, GuardedStream(stream)),  # PyTorch asks for the two methods alone
         batch_size=size,
         sampler=range(first_step * size, len(stream)),
         num_workers=workers,

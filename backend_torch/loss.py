@@ -13,6 +13,8 @@ class CrossEntropy(nn.Module):
     The first over the second is the weighted mean. `class_weights` are w, all 1 if None.
     """
 
+    weights: Tensor | None
+
     def __init__(self, config: LossConfig, class_weights: tuple[float, ...] | None = None):
         super().__init__()
         self.ohem_threshold, self.ohem_min_kept = config.ohem_threshold, config.ohem_min_kept

@@ -1,5 +1,7 @@
 """SegFormer's wiring in PyTorch; `backend_mindspore/model.py` is its twin, line by line."""
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -41,7 +43,7 @@ class Attention(Mixed):
         self.q = build(spec.q)
         self.kv = build(spec.kv)
         self.sr = build(spec.sr) if spec.sr else None
-        self.norm = build(spec.norm) if spec.norm else None
+        self.norm: Any = build(spec.norm) if spec.norm else None
         self.proj = build(spec.proj)
         self.attend = Attend(arithmetic.fused_attention)
 
@@ -134,7 +136,7 @@ class DecodeHead(Mixed):
         bn = self.linear_fuse.bn
         E = bn.weight.shape[0]
         mixes = self.linear_fuse.conv.weight.reshape(E, -1).split(E, dim=1)[::-1]  # F1..F4, each (E, E)
-        bias = 0.0
+        bias: Any = 0.0
         for i, linear_c in enumerate(self.linear_c):
             bias = bias + mixes[i] @ linear_c.bias
         scale = None
@@ -143,7 +145,7 @@ class DecodeHead(Mixed):
         else:  # BatchNorm is one more factor and shift per channel
             scale = bn.weight * torch.rsqrt(bn.running_var + self.eps)
             bias = (bias - bn.running_mean) * scale + bn.bias
-        x = None
+        x: Any = None
         for i, linear_c in enumerate(self.linear_c):
             weight = mixes[i] @ linear_c.weight
             if scale is not None:
@@ -164,7 +166,7 @@ class DecodeHead(Mixed):
 class SegFormer(nn.Module):
     def __init__(self, spec: spec.SegFormer, arithmetic: Arithmetic = FULL_PRECISION):
         super().__init__()
-        self.stages = nn.ModuleList(Stage(stage, arithmetic) for stage in spec.stages)
+        self.stages: Any = nn.ModuleList(Stage(stage, arithmetic) for stage in spec.stages)
         self.decode_head = DecodeHead(spec.decode_head, arithmetic)
 
     def features(self, images: Tensor, keep_paths: Tensor | None = None) -> tuple[list[Tensor], list[Size]]:

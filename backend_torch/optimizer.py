@@ -1,6 +1,7 @@
 """AdamW and the loss scale in PyTorch; `backend_mindspore/optimizer.py` is its twin."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -15,7 +16,7 @@ class AdamW:
 
     def __init__(self, parameters: Mapping[str, torch.nn.Parameter], groups: Sequence[ParameterGroup], config: OptimizerConfig):
         self.parameters = {name: parameters[name] for group in groups for name in group.names}
-        self.adamw = torch.optim.AdamW(
+        self.adamw: Any = torch.optim.AdamW(
             [{"params": [parameters[name] for name in group.names], "weight_decay": group.weight_decay} for group in groups],
             lr=config.lr,
             betas=(config.momentum, config.beta2),
@@ -30,6 +31,9 @@ class AdamW:
             group["lr"] = rate
         self.adamw.grad_scale, self.adamw.found_inf = 1.0 / factor, (~finite).float()
         self.adamw.step()
+
+    def gradients(self) -> list[Tensor]:
+        return [parameter.grad for parameter in self.parameters.values() if parameter.grad is not None]
 
     def arrays(self) -> dict[str, Tensor]:
         """moment1.NAME and moment2.NAME of every parameter, and the number of steps taken."""

@@ -1,6 +1,7 @@
 """A plan carried out: scores and labels of images, given what computes logits; `backend_mindspore/prediction.py` is its twin."""
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -24,7 +25,7 @@ class Prediction:
     @torch.inference_mode()
     def scores(self, images: Sequence[np.ndarray], plan: Plan) -> Tensor:
         """(B, 3, *canvas) for each view -> (B, K, *size): logits, or where the plan averages the sum of all probabilities."""
-        total = None
+        total: Any = None
         for image, view in zip(images, plan.views, strict=True):
             x = self._tensor(image)
             for mirrored in plan.mirrorings:
@@ -41,7 +42,7 @@ class Prediction:
         """(B, 3, *canvas) -> (B, K, h, w) logits, with windows their mean (B, K, *canvas)."""
         if not view.windows:
             return self.logits(x)
-        total = None
+        total: Any = None
         height, width = view.crop
         for top, left in view.windows:
             logits = self.upsample(self.logits(x[:, :, top : top + height, left : left + width]), view.crop)

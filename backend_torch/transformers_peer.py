@@ -20,7 +20,7 @@ from segformer_core.spec.model import VARIANTS
 def contestant(task: str, setting: Setting) -> Entry:
     """transformers' model in the same loop; with lower precision under autocast."""
     device = torch.device("cpu" if setting.device_target == "CPU" else "cuda")
-    model = transformers_model(setting).to(device).train(task == TRAINING)
+    model = nn.Module.to(transformers_model(setting), device).train(task == TRAINING)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-6, fused=True)
     images, labels = setting.batch_of_noise()
     autocast = partial(torch.autocast, device.type, DTYPES[setting.precision], enabled=setting.precision != "fp32")
@@ -70,6 +70,7 @@ def write_onnx(setting: Setting, path: Path) -> None:
         input_names=[IMAGES],
         output_names=[LOGITS],
     )
+    assert program is not None, "dynamo=True returns the program"
     program.save(str(path))
 
 

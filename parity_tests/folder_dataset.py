@@ -18,7 +18,7 @@ def write_folder_dataset(root: Path, images: int = 4, size: tuple[int, int] = (6
         for index in range(count):
             label = np.zeros(size, np.uint8)
             centre = (int(rng.integers(size[1])), int(rng.integers(size[0])))
-            cv2.circle(label, centre, min(size) // 3, 1, -1)
+            cv2.circle(label, centre, min(size) // 3, (1,), -1)
             left = int(rng.integers(size[1] - 16))
             label[:, left : left + 12] = 2
             label[:2, :2] = 255

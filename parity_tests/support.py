@@ -2,6 +2,7 @@
 
 import os
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -33,7 +34,7 @@ def hot_arrays(spec: SegFormer, seed: int = 0) -> dict[str, np.ndarray]:
         if array.leaf_name == "running_var":
             values = rng.uniform(0.5, 2.0, array.shape)
         elif len(array.shape) > 1:
-            values *= array.owner.fan_in**-0.5
+            values *= np.prod(array.shape[1:]) ** -0.5
         elif array.leaf_name == "weight":
             values = 1.0 + 0.3 * values
         else:
@@ -95,7 +96,7 @@ LEARNERS = {"torch": torch_learner, "mindspore": mindspore_learner}
 
 def predict(learner: Learner, image: np.ndarray, height: int, width: int) -> np.ndarray:
     """(C, h, w) -> (height, width) uint8: the whole image, at one scale."""
-    size = image.shape[1:]
+    size = image.shape[1], image.shape[2]
     return learner.predict([image[None]], Plan((height, width), (View(size, size),)))[0]
 
 
@@ -109,7 +110,7 @@ def features(learner: Learner, images: np.ndarray) -> list[np.ndarray]:
     return _run(learner, images)[:-1]
 
 
-def _run(learner: Learner, images: np.ndarray) -> list[np.ndarray]:
+def _run(learner: Any, images: np.ndarray) -> list[np.ndarray]:
     if learner.__class__.__module__.startswith("backend_torch"):
         import torch
 
@@ -126,7 +127,7 @@ def _run(learner: Learner, images: np.ndarray) -> list[np.ndarray]:
     return [output.asnumpy() for output in FeaturesAndLogits(learner.model)(Tensor(images))]
 
 
-def gradients(learner: Learner, batch: Batch, masks: KeepMasks) -> tuple[float, dict[str, np.ndarray]]:
+def gradients(learner: Any, batch: Batch, masks: KeepMasks) -> tuple[float, dict[str, np.ndarray]]:
     """The training loss and its gradient by every trainable array; the running statistics are updated on the way."""
     inputs = (*batch, masks.paths, masks.channels)
     if learner.__class__.__module__.startswith("backend_torch"):

@@ -12,7 +12,7 @@ def unfolded_logits(
     arrays = {name: value.astype(np.float64) for name, value in arrays.items()}
     sizes, size = [], image_size
     for stage in spec.stages:
-        size = tuple(stage.patch_embed.proj.output_size(side) for side in size)
+        size = (stage.patch_embed.proj.output_size(size[0]), stage.patch_embed.proj.output_size(size[1]))
         sizes.append(size)
     levels = []
     for level, (tokens, size) in enumerate(zip(features, sizes, strict=True)):

@@ -12,6 +12,7 @@ import sys
 from collections import Counter
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -53,7 +54,7 @@ class Form:
     processes: int = 1
 
 
-EVERY_OPTION = {
+EVERY_OPTION: dict[str, Any] = {
     "config": Config(
         optimizer=OptimizerConfig(clip_norm=1.0),
         loss=LossConfig(ohem_threshold=0.7),
@@ -81,7 +82,7 @@ SLOW = {
 FORMS = QUICK | SLOW
 
 
-def choices(node: object) -> set[str]:
+def choices(node: Any) -> set[str]:
     """What a backend's wiring could branch on, by field: the kind of layer or none, words, and of numbers 0, 1 or another.
 
     The words that name a network are not among them. Networks with the same choices have the same operators, more or fewer times.

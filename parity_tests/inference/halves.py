@@ -1,6 +1,7 @@
 """A network that labels the left half of every image 0 and the right half 1, and all that inference needs around it."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -44,7 +45,8 @@ def segmenter(predictor: Halves, workers: int = 2, batch_size: int = 1) -> Segme
 def connect(runtime: RuntimeConfig) -> Backend:
     """A backend for commands whose network this is."""
 
-    def learner(spec: SegFormer, config: Config, log: object, training: object = None) -> Halves:
+    def learner(spec: SegFormer, config: Config, log: object, training: object = None) -> Any:
         return Halves()
 
-    return Backend("halves", "cpu", Precision(), learner, lambda stream, workers, first: iter(()), exports=None)
+    exports: Any = None
+    return Backend("halves", "cpu", Precision(), learner, lambda stream, workers, first: iter(()), exports)

@@ -1,0 +1,113 @@
+"""The two backends have the same files with the same public names; every exception is listed with its reason."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+from parity_tests import ROOT
+
+PACKAGES = ("backend_torch", "backend_mindspore")
+SAME_METHOD = {"forward": "construct", "__call__": "construct"}
+"""PyTorch's name of a method -> MindSpore's."""
+
+EXCEPTIONS = {
+    "compiling.py": ("mindspore", "only MindSpore compiles before the first step"),
+    "transformers_peer.py": ("torch", "transformers is a PyTorch library"),
+    "deployment.py: ErfGelu, ErfGelu.construct": ("torch", "ONNX Runtime fuses GELU only in this order of operators"),
+    "deployment.py: PointwiseFFN, PointwiseFFN.construct, pointwise": ("torch", "ONNX Runtime is faster with 1×1 convolutions"),
+    "device.py: ASCEND_DEVICES": ("mindspore", "MindSpore must be told its device before it is imported"),
+    "device.py: prepare": ("mindspore", "oneDNN's fast kernels must be chosen before MindSpore is imported"),
+    "distributed.py: CPU, CUDA": ("torch", "each device has a communication library of its own"),
+    "distributed.py: Sum.backward": ("torch", "MindSpore's AllReduce has a gradient"),
+    "distributed.py: STATE": ("mindspore", "graphs are built for a number of processes"),
+    "distributed.py: LIMBS, LIMB_BITS": ("mindspore", "AllReduce on a CPU adds float32 alone"),
+    "exported.py: OPENED, OPSET, SERIALISED, onnx_bytes, open_onnx, open_torch, torch_bytes": ("torch", "it writes two formats"),
+    "exported.py: SMALLEST, quiet": ("torch", "torch.export takes short axes for constants, and warns"),
+    "exported.py: READABLE": ("mindspore", "MindSpore makes files that only their owner may read"),
+    "kernels.py: FIRST_ASCEND": ("mindspore", "the first Ascend has no fused attention"),
+    "kernels.py: NormalCdf, NormalCdf.bprop, NormalCdf.construct, PlainAttend.bprop, on": (
+        "mindspore",
+        "on a CPU some of MindSpore's gradients are slow and are written out",
+    ),
+    "kernels.py: LONGEST_SIDE, first_numbers, interpolation_matrix, interpolation_matrix_of_any_size": (
+        "mindspore",
+        "bilinear upsampling as matrix products, whose gradient is faster on a CPU",
+    ),
+    "layers.py: native_name": ("mindspore", "its norms call their arrays gamma and beta"),
+    "learner.py: canonical_parameters": ("mindspore", "its norms call their arrays gamma and beta"),
+    "learner.py: Accumulate, Accumulate.construct, Accumulate.taken, add, take": (
+        "mindspore",
+        "PyTorch adds to a parameter's gradient itself",
+    ),
+    "learner.py: Logits, Logits.construct": ("mindspore", "a graph is compiled from a cell"),
+    "learner.py: TrainingStep.remember_statistics, keep_if_finite": (
+        "mindspore",
+        "a graph has no copy of the statistics before the step",
+    ),
+    "learner.py: squared_norm": ("mindspore", "PyTorch has a function for the norm of all gradients"),
+    "loss.py: WeightedSum, WeightedSum.bprop, WeightedSum.construct, log_probabilities": (
+        "mindspore",
+        "the gradient of MindSpore's cross-entropy is ten times slower on a CPU",
+    ),
+    "optimizer.py: AdamW.gradients": ("torch", "in MindSpore gradients are values, not attributes of the parameters"),
+    "optimizer.py: update, update_one": ("mindspore", "PyTorch has a fused AdamW that can skip a step"),
+    "prediction.py: flip, pad, place, resize": ("mindspore", "PyTorch writes these in place"),
+}
+"""`file` or `file: names` -> the backend that has them, and why the other one does not."""
+
+
+def public_names(path: Path) -> set[str]:
+    """The classes, functions and constants that a file defines, and the public methods of its classes."""
+    names = set()
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            names.add(node.name)
+        if isinstance(node, ast.ClassDef):
+            names |= {
+                f"{node.name}.{SAME_METHOD.get(item.name, item.name)}" for item in node.body if isinstance(item, ast.FunctionDef)
+            }
+        if isinstance(node, ast.Assign | ast.AnnAssign):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            names |= {item.id for target in targets for item in ast.walk(target) if isinstance(item, ast.Name)}
+    return {name for name in names if not any(part.startswith("_") for part in name.split("."))}
+
+
+def own_names(package: str) -> set[str]:
+    """`file: name` of everything public, and `file` itself."""
+    paths = sorted((ROOT / package).glob("*.py"))
+    return {path.name for path in paths} | {f"{path.name}: {name}" for path in paths for name in public_names(path)}
+
+
+def excepted(package: str) -> set[str]:
+    """The names that EXCEPTIONS gives to one backend; a whole file stands for all its names."""
+    names = set()
+    for entry, (backend, _) in EXCEPTIONS.items():
+        if package != f"backend_{backend}":
+            continue
+        file, _, listed = entry.partition(": ")
+        names |= {f"{file}: {name}" for name in listed.split(", ")} if listed else {file}
+        if not listed:
+            names |= {f"{file}: {name}" for name in public_names(ROOT / package / file)}
+    return names
+
+
+def test_the_twins_have_the_same_public_names():
+    torch, mindspore = map(own_names, PACKAGES)
+    assert len(torch & mindspore) > 80
+    assert torch - mindspore == excepted("backend_torch"), "see EXCEPTIONS: name a new difference and its reason there"
+    assert mindspore - torch == excepted("backend_mindspore"), "see EXCEPTIONS: name a new difference and its reason there"
+
+
+@pytest.mark.parametrize(
+    ("source", "names"),
+    [
+        ("def load(): ...\ndef _own(): ...", {"load"}),
+        ("A, B = 1, 2\nC: int = 3\nimport torch", {"A", "B", "C"}),
+        ("class X:\n    def forward(self): ...\n    def _low(self): ...", {"X", "X.construct"}),
+        ("class X:\n    def construct(self): ...", {"X", "X.construct"}),
+    ],
+)
+def test_public_names_are_what_a_file_defines(source, names, tmp_path):
+    (tmp_path / "file.py").write_text(source)
+    assert public_names(tmp_path / "file.py") == names
