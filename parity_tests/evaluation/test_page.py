@@ -10,13 +10,14 @@ import re
 import shutil
 from collections.abc import Iterator
 from dataclasses import replace
-from html import escape, unescape
+from html import unescape
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 import pytest
+from markupsafe import escape
 
 from segformer_core.config.keys import Config, flat
 from segformer_core.data.cityscapes import CLASSES as CITYSCAPES

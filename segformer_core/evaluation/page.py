@@ -1,22 +1,22 @@
 """report.html: one page of an evaluation's figures and pictures, complete in itself: no network, no other file.
 
-Markup, style and script are page.html, page.css and page.js beside this file. What needs no script is rendered here.
+The Jinja template page.html, with page.css and page.js, makes the page of the figures, colours and pictures computed here.
 """
 
 import base64
 import json
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from html import escape
 from importlib.resources import files
 from pathlib import Path
-from string import Template
 from typing import Any
 
 import cv2
 import numpy as np
+from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup
 
 from segformer_core.data.dataset import IGNORED, Classes
 from segformer_core.pictures import colourise
@@ -53,31 +53,33 @@ class Example:
 
 def page(result: Mapping[str, Any], classes: Classes, worst: Sequence[Example], best: Sequence[Example]) -> str:
     """The page as HTML: `result`, which is also embedded as the JSON `#result`, and examples of its images."""
-    shown = [index for index, row in enumerate(result["classes"]) if row["iou"] is not None]
-    parts = {
-        "style": _file("page.css"),
-        "script": _file("page.js"),
-        "result": _json(result).replace("<", "\\u003c"),  # so that nothing in it ends the script
-        "heading": escape(f"{result['weights']['network']} on {result['data']['split']}"),
-        "miou": percent(result["miou"]),
-        "macc": percent(result["macc"]),
-        "aacc": percent(result["aacc"]),
-        "mean": _share(result["miou"]),
-        "images": f"{result['images']:,}",
-        "weights": escape(Path(result["weights"]["path"]).name),
-        "method": escape(_method(result["settings"])),
-        "run": escape(_run(result)),
-        "class_rows": _class_rows(result, classes, shown),
-        "note": escape(_note(result)),
-        "columns": "".join(f'<th scope="col"><span>{escape(classes.names[index])}</span></th>' for index in shown),
-        "confusion_rows": _confusion_rows(np.array(result["confusion_matrix"]), classes, shown),
-        "histogram": _histogram([score for score in result["image_scores"].values() if score is not None]),
-        "class_key": _key([*zip(classes.names, map(_rgb, classes.colours), strict=True), ("ignored", "#000")]),
-        "error_key": _key([("wrong", _rgb(WRONG)), ("right, dimmed", "#555"), ("ignored", _hatch())]),
-        "pictures": _group("Worst", worst, classes) + _group("Best", best, classes) or "<p>No image has a score.</p>",
-        "details": "".join(_details(part, result[part]) for part in ("weights", "data", "versions", "settings")),
-    }
-    return Template(_file("page.html")).substitute(parts)
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
+    )
+    environment.filters |= {"percent": percent, "css": _share}
+    colours = [_rgb(colour) for colour in classes.colours]
+    return environment.from_string(_file("page.html")).render(
+        style=Markup(_file("page.css")),
+        script=Markup(_file("page.js")),
+        json=Markup(_json(result).replace("<", "\\u003c")),  # so that nothing in it ends the script
+        result=result,
+        heading=f"{result['weights']['network']} on {result['data']['split']}",
+        weights=Path(result["weights"]["path"]).name,
+        method=_method(result["settings"]),
+        run=_run(result),
+        note=_note(result),
+        rows=_rows(result, colours),
+        histogram=_histogram([score for score in result["image_scores"].values() if score is not None]),
+        class_key=[*zip(classes.names, colours, strict=True), ("ignored", "#000")],
+        error_key=[("wrong", _rgb(WRONG)), ("right, dimmed", "#555"), ("ignored", _hatch())],
+        galleries={
+            title: [_picture(example, classes) for example in examples] for title, examples in (("Worst", worst), ("Best", best))
+        },
+        provenance={
+            part: {key: value if isinstance(value, str) else _json(value) for key, value in result[part].items()}
+            for part in ("weights", "data", "versions", "settings")
+        },
+    )
 
 
 def error_overlay(truth: np.ndarray, prediction: np.ndarray) -> np.ndarray:
@@ -125,86 +127,46 @@ def _note(result: Mapping[str, Any]) -> str:
     return "The mark on each bar is the mIoU." + absent * bool(result["absent"])
 
 
-def _class_rows(result: Mapping[str, Any], classes: Classes, shown: Sequence[int]) -> str:
-    rows = []
-    for index in shown:
-        row, colour = result["classes"][index], _rgb(classes.colours[index])
-        rows.append(
-            f'<tr><th scope="row" data-figure="{index}">{_named(row["name"], colour)}</th>'
-            f'<td data-figure="{row["iou"]}"><div class="measure" style="--share:{_share(row["iou"])};--colour:{colour}">'
-            f'<span class="bar"></span><b>{percent(row["iou"])}</b></div></td>'
-            f'<td data-figure="{row["accuracy"]}">{percent(row["accuracy"])}</td>'
-            f'<td data-figure="{row["truth_pixels"]}" class="spacious">{row["truth_pixels"]:,}</td></tr>'
-        )
-    return "\n".join(rows)
+def _rows(result: Mapping[str, Any], colours: Sequence[str]) -> list[dict[str, Any]]:
+    """The classes that have a score, each with its index, CSS colour and shares: of its pixels, what each class got, 0..1."""
+    counts = np.array(result["confusion_matrix"])
+    shares = (counts / np.maximum(counts.sum(1, keepdims=True), 1)).tolist()
+    shown = [index for index, row in enumerate(result["classes"]) if row["iou"] is not None]
+    return [
+        result["classes"][index]
+        | {"index": index, "colour": colours[index], "shares": {predicted: shares[index][predicted] for predicted in shown}}
+        for index in shown
+    ]
 
 
-def _confusion_rows(counts: np.ndarray, classes: Classes, shown: Sequence[int]) -> str:
-    rows = []
-    for truth in shown:
-        shares = counts[truth] / max(counts[truth].sum(), 1)
-        cells = "".join(_cell(shares[predicted], truth == predicted) for predicted in shown)
-        rows.append(f'<tr><th scope="row">{_named(classes.names[truth], _rgb(classes.colours[truth]))}</th>{cells}</tr>')
-    return "\n".join(rows)
-
-
-def _cell(share: float, right: bool) -> str:
-    """Coloured by the root of the share, so that a confusion of a few percent is seen."""
-    if share == 0:
-        return "<td></td>"
-    kind = ' class="right"' if right else ""
-    return f'<td{kind} style="--share:{_share(share**0.5)}">{f"{100 * share:.0f}" if share >= 0.005 else "·"}</td>'
-
-
-def _histogram(scores: Sequence[float]) -> str:
+def _histogram(scores: Sequence[float]) -> dict[str, Any]:
+    """Empty where no image has a score."""
     if not scores:
-        return "<p>No image has a score.</p>"
+        return {}
     counts, edges = np.histogram(scores, BINS, (0.0, 1.0))
-    bins = "".join(
-        f'<i style="--share:{_share(count / counts.max())}" title="{100 * low:.0f} to {100 * high:.0f}%: {count}"></i>'
+    bins = [
+        {"share": count / counts.max(), "title": f"{100 * low:.0f} to {100 * high:.0f}%: {count}"}
         for count, low, high in zip(counts, edges, edges[1:], strict=False)
-    )
-    worst, middle, best = map(percent, (min(scores), statistics.median(scores), max(scores)))
-    return (
-        f'<div class="histogram"><div class="bins" aria-hidden="true">{bins}</div>'
-        '<div class="ends soft" aria-hidden="true"><span>0%</span><span>50%</span><span>100%</span></div></div>'
-        f"<p>Lowest {worst}, median {middle}, highest {best}.</p>"
-    )
+    ]
+    return {"bins": bins, "lowest": min(scores), "median": statistics.median(scores), "highest": max(scores)}
 
 
-def _key(entries: Iterable[tuple[str, str]]) -> str:
-    return "".join(f"<li>{_named(name, colour)}</li>" for name, colour in entries)
-
-
-def _group(title: str, examples: Sequence[Example], classes: Classes) -> str:
-    figures = "\n".join(_figure(example, classes) for example in examples)
-    return f'<h3>{title}</h3>\n<div class="gallery">\n{figures}\n</div>\n' if examples else ""
-
-
-def _figure(example: Example, classes: Classes) -> str:
+def _picture(example: Example, classes: Classes) -> dict[str, Any]:
     truth, prediction = (_reduced(labels, cv2.INTER_NEAREST) for labels in (example.truth, example.prediction))
-    name = escape(example.name)
     height, width = truth.shape
     layers = {
         "prediction": colourise(prediction, classes),
         "truth": colourise(truth, classes),
         "errors": error_overlay(truth, prediction),
     }
-    return (
-        f'<figure><figcaption><span>{name}</span><span>mIoU {percent(example.score)}</span></figcaption><div class="stage">'
-        f'<img src="{_jpeg(_reduced(example.image, cv2.INTER_AREA))}" width="{width}" height="{height}" alt="{name}: image">'
-        + "".join(f'<img class="layer {kind}" src="{_png(layer)}" alt="{name}: {kind}">' for kind, layer in layers.items())
-        + '<span class="divider"></span>'
-        f'<input type="range" value="50" aria-label="{name}: percent that shows the image"></div></figure>'
-    )
-
-
-def _details(title: str, values: Mapping[str, Any]) -> str:
-    entries = "".join(
-        f"<div><dt>{escape(key)}</dt><dd>{escape(value if isinstance(value, str) else _json(value))}</dd></div>"
-        for key, value in values.items()
-    )
-    return f'<details><summary>{title.capitalize()}</summary><dl class="facts">{entries}</dl></details>\n'
+    return {
+        "name": example.name,
+        "score": example.score,
+        "width": width,
+        "height": height,
+        "image": _jpeg(_reduced(example.image, cv2.INTER_AREA)),
+        "layers": {kind: _png(layer) for kind, layer in layers.items()},
+    }
 
 
 def _reduced(picture: np.ndarray, interpolation: int) -> np.ndarray:
@@ -238,11 +200,6 @@ def _share(value: float | None) -> str:
 def _rgb(colour: Sequence[int]) -> str:
     red, green, blue = colour[:3]
     return f"rgb({red} {green} {blue})"
-
-
-def _named(name: str, colour: str) -> str:
-    """A name behind a swatch of its CSS colour."""
-    return f'<span class="named" style="--colour:{colour}"><span>{escape(name)}</span></span>'
 
 
 def _hatch() -> str:
