@@ -16,7 +16,7 @@ from segformer_core.data.dataset import Dataset
 from segformer_core.evaluation.evaluate import Evaluation
 from segformer_core.protocol.learner import Backend
 
-FORMAT = 1
+RESULT_VERSION = 1
 """Counts up when a reader of older files would misread a newer one."""
 
 
@@ -29,7 +29,7 @@ def result(
     keys = ("name", "iou", "accuracy", "truth_pixels", "predicted_pixels")
     names = [item.name for item in dataset.items]
     return {
-        "format": FORMAT,
+        "format": RESULT_VERSION,
         "miou": _known([scores.miou])[0],
         "macc": _known([scores.macc])[0],
         "aacc": _known([scores.aacc])[0],
