@@ -20,19 +20,19 @@ PAPER, INK, SOFT_INK = 255, (30, 30, 30), (110, 110, 110)
 
 
 def write_png(path: Path, picture: np.ndarray) -> None:
-    """(H, W) uint8 gray or (H, W, 3) uint8 RGB. Raises UserError."""
+    """Write (H, W) uint8 gray or (H, W, 3) uint8 RGB. Raises UserError."""
     pixels = picture if picture.ndim == 2 else cv2.cvtColor(picture, cv2.COLOR_RGB2BGR)
-    encoded = cv2.imencode(".png", pixels)[1]  # at cv2's own settings: any others take twice the time for a tenth of the bytes
+    encoded = cv2.imencode(".png", pixels)[1]  # cv2's default settings: others take at least twice the time and save little
     atomic_write(path, lambda temporary: temporary.write_bytes(encoded.tobytes()))
 
 
 def colourise(labels: np.ndarray, classes: Classes) -> np.ndarray:
-    """(H, W) uint8 labels -> their classes' colours; black where ignored."""
+    """(H, W) uint8 labels -> (H, W, 3) uint8 RGB, the colours of their classes; black where ignored."""
     return cv2.applyColorMap(labels, classes.palette()[:, None])
 
 
 def overlay(image: np.ndarray, colours: np.ndarray, opacity: float = OPACITY) -> np.ndarray:
-    """`colours` laid over `image` of the same size; opacity 0 shows the image alone, 1 the colours."""
+    """`colours` laid over `image` of the same size; opacity 0 shows only the image, 1 only the colours."""
     return cv2.addWeighted(image, 1.0 - opacity, colours, opacity, 0.0)
 
 
@@ -46,7 +46,7 @@ def legend(classes: Classes, width: int) -> np.ndarray:
     for place, (name, colour) in enumerate(entries):
         x, y = MARGIN + place % across * pitch, MARGIN + place // across * (SWATCH + GAP)
         cv2.rectangle(picture, (x, y), (x + SWATCH, y + SWATCH), colour, cv2.FILLED)
-        cv2.rectangle(picture, (x, y), (x + SWATCH, y + SWATCH), SOFT_INK)  # for a colour as light as paper
+        cv2.rectangle(picture, (x, y), (x + SWATCH, y + SWATCH), SOFT_INK)  # keeps a light colour visible on the paper
         cv2.putText(picture, name, (x + SWATCH + 6, y + 14), FONT, TEXT_SIZE, INK, 1, cv2.LINE_AA)
     return picture
 
@@ -62,7 +62,7 @@ class SheetRow:
 
 
 def contact_sheet(rows: Sequence[SheetRow], classes: Classes, width: int = 480) -> np.ndarray:
-    """Image, truth and prediction side by side, `width` pixels each, a row an image; the legend below."""
+    """A row for each image: image, truth and prediction side by side, each `width` pixels wide; the legend is below."""
     lefts = [MARGIN + column * (width + GAP) for column in range(len(COLUMNS))]
     total = lefts[-1] + width + MARGIN
     heading = _paper(MARGIN + 34, total)
@@ -74,7 +74,7 @@ def contact_sheet(rows: Sequence[SheetRow], classes: Classes, width: int = 480) 
         band = _paper(height, total)
         pictures = (row.image, colourise(row.truth, classes), colourise(row.prediction, classes))
         for left, picture in zip(lefts, pictures, strict=True):
-            # Averaging colours, not picking labels, keeps poles and other thin things whole.
+            # An average of the colours keeps poles and other thin objects whole; a choice of single labels would not.
             band[:, left : left + width] = cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA)
         caption = _paper(40, total)
         cv2.putText(caption, row.caption, (MARGIN, 18), FONT, TEXT_SIZE, SOFT_INK, 1, cv2.LINE_AA)

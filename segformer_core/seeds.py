@@ -1,4 +1,4 @@
-"""One generator for each purpose, so that no two of them ever draw the same numbers."""
+"""One random generator for each purpose, so that no two purposes draw the same numbers."""
 
 import numpy as np
 
@@ -6,8 +6,8 @@ PURPOSES = ("first weights", "order", "augmentation", "masks")
 
 
 def generator(purpose: str, *key: int) -> np.random.Generator:
-    """The generator of (purpose, key): the same wherever and whenever it is asked for.
+    """The generator of (purpose, key). Equal arguments give the same numbers in every process and every run.
 
-    The key's length is part of the seed, because NumPy takes (1, 2) and (1, 2, 0) for the same.
+    The key's length is part of the seed, because NumPy treats (1, 2) and (1, 2, 0) as the same seed.
     """
     return np.random.default_rng((PURPOSES.index(purpose) + 1, *key, len(key)))

@@ -18,15 +18,15 @@ GREY = 90
 LONG_NAME = "a_city_whose_name_has_no_place_to_break_000000_000019_leftImg8bit"
 
 
-def known(values: np.ndarray) -> list[float | None]:
+def none_for_nan(values: np.ndarray) -> list[float | None]:
     return [None if np.isnan(value) else value for value in values.tolist()]
 
 
 def result_of(counts: np.ndarray, **changes: Any) -> dict[str, Any]:
     """The result of a (19, 19) confusion matrix."""
     judged = scores(counts)
-    iou, accuracy = known(judged.iou), known(judged.accuracy)
-    miou, macc, aacc = known(np.array([judged.miou, judged.macc, judged.aacc]))
+    iou, accuracy = none_for_nan(judged.iou), none_for_nan(judged.accuracy)
+    miou, macc, aacc = none_for_nan(np.array([judged.miou, judged.macc, judged.aacc]))
     result = {
         "format": 1,
         "miou": miou,
@@ -60,7 +60,7 @@ def result_of(counts: np.ndarray, **changes: Any) -> dict[str, Any]:
 
 
 def counts() -> np.ndarray:
-    """(19, 19): shares from nothing to nearly all; no train at all, and bus is predicted only."""
+    """(19, 19) with shares from nothing to nearly all. Train is absent, and bus is only predicted."""
     rng = np.random.default_rng(0)
     counts = np.floor(10 ** rng.uniform(-1, 4, (19, 19))).astype(np.int64)
     counts[np.diag_indices(19)] += np.arange(19) ** 5 + 1
@@ -72,7 +72,7 @@ RESULT = result_of(counts())
 
 
 def example(name: str, score: float = 0.5, height: int = 60, width: int = 100) -> Example:
-    """Grey; all road, of which the lower half is predicted as buildings and the lowest tenth is ignored."""
+    """A grey image of road only. The lower half is predicted as building, and the lowest tenth is ignored."""
     image = np.full((height, width, 3), GREY, np.uint8)
     truth, prediction = np.zeros((2, height, width), np.uint8)
     prediction[height // 2 :] = 2

@@ -28,17 +28,17 @@ DATA = DataConfig(base_size=(32, 64), dataset_num_parallel_workers=2)
 
 
 class KnownAnswers:
-    """Gives one label map after the other, whatever the image; keeps what it was asked."""
+    """A learner that returns the given label maps in order, whatever the image, and records its inputs."""
 
     def __init__(self, answers: list[np.ndarray]):
         self.answers = answers
-        self.asked: list[tuple[np.ndarray, Plan]] = []
+        self.inputs: list[tuple[np.ndarray, Plan]] = []
         self.batches: list[int] = []
 
     def predict(self, images: list[np.ndarray], plan: Plan) -> np.ndarray:
         self.batches.append(len(images[0]))
-        self.asked += [(image, plan) for image in images[0]]
-        return np.stack(self.answers[len(self.asked) - len(images[0]) : len(self.asked)])
+        self.inputs += [(image, plan) for image in images[0]]
+        return np.stack(self.answers[len(self.inputs) - len(images[0]) : len(self.inputs)])
 
 
 @pytest.fixture
@@ -81,7 +81,7 @@ def test_known_answers_get_their_scores(dataset: Dataset, workers: int) -> None:
     np.testing.assert_array_equal(result.counts, confusion_matrix(everything, answered, 4))
     assert result.scores.miou == scores(result.counts).miou
     assert 0.5 < result.scores.miou < 0.9
-    assert [plan.size for _, plan in learner.asked] == list(SIZES)
+    assert [plan.size for _, plan in learner.inputs] == list(SIZES)
     for index, (truth, answer) in enumerate(zip(truths(dataset), answers, strict=True)):
         assert result.image_scores[index] == scores(confusion_matrix(truth, answer, 4)).miou
 
@@ -106,20 +106,20 @@ def test_perfect_answers_score_one_although_a_class_is_absent(dataset: Dataset) 
 
 def test_the_network_sees_the_fitted_normalised_image(dataset: Dataset) -> None:
     _, learner, _ = run(dataset, [truth % 255 for truth in truths(dataset)])
-    for item, (image, plan) in zip(dataset.items, learner.asked, strict=True):
+    for item, (image, plan) in zip(dataset.items, learner.inputs, strict=True):
         rgb = cv2.imread(str(item.image))[..., ::-1]
         np.testing.assert_array_equal(image, network_image(np.ascontiguousarray(rgb), plan.views[0], DATA))
-    assert [asked[0].shape for asked in learner.asked] == [
+    assert [image.shape for image, _ in learner.inputs] == [
         (3, 32, 53), (3, 62, 32), (3, 32, 32), (3, 32, 64), (3, 64, 32)
     ]  # fmt: skip
 
 
-def test_progress_is_logged_in_the_seeds_words(dataset: Dataset) -> None:
+def test_progress_is_logged_in_the_original_repositorys_words(dataset: Dataset) -> None:
     _, _, lines = run(dataset, [truth % 255 for truth in truths(dataset)])
     assert lines[0] == "eval dataset size:5"
     assert len(lines) == 5
-    for line, done in zip(lines[1:4], (2, 4, 5), strict=True):
-        assert re.fullmatch(rf"eval image {done}/5 done, step cost: \d+ms", line)
+    for line, count in zip(lines[1:4], (2, 4, 5), strict=True):
+        assert re.fullmatch(rf"eval image {count}/5 done, step cost: \d+ms", line)
 
 
 def test_all_ignored_gives_nan_and_says_so(dataset: Dataset) -> None:
@@ -136,7 +136,7 @@ def test_a_bad_label_stops_the_evaluation_with_its_name(dataset: Dataset) -> Non
         run(dataset, [truth % 255 for truth in truths(dataset)])
 
 
-def test_the_table_is_the_seeds_with_accuracies_rightly_named() -> None:
+def test_the_table_is_the_original_repositorys_with_accuracies_rightly_named() -> None:
     table = evaluation_table(scores(np.array([[3, 1], [0, 4]])), ("road", "traffic light"), "mit_b1_12.ckpt")
     assert table.splitlines() == [
         "====================== Evaluation Result ======================",
@@ -156,7 +156,7 @@ def test_mean_and_pixel_accuracy_are_not_mixed_up() -> None:
 
 
 def test_memory_does_not_grow_with_the_images(dataset: Dataset) -> None:
-    """A hundred images more, of 8 MB each in the network's form, are a few per cent more at the peak."""
+    """A hundred more images, each 8 MB as network input, raise the peak by a few per cent at most."""
     program = """
 import resource, sys
 import numpy as np

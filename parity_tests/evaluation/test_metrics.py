@@ -1,4 +1,4 @@
-"""Confusion matrices against a plain loop, scores against numbers worked out by hand."""
+"""Confusion matrices are compared with a plain loop, scores with numbers calculated by hand."""
 
 import numpy as np
 import pytest
@@ -39,14 +39,14 @@ def test_counts_and_scores_equal_a_plain_loop(class_count: int, missing: tuple[i
     assert counts.dtype == np.int64
     np.testing.assert_array_equal(counts, counted_by_loop(truth, prediction, class_count))
     iou, accuracy = scored_by_loop(counts)
-    found = scores(counts)
-    np.testing.assert_allclose(found.iou, iou, rtol=1e-15)
-    np.testing.assert_allclose(found.accuracy, accuracy, rtol=1e-15)
-    assert found.miou == pytest.approx(np.nanmean(iou), rel=1e-15)
-    assert found.macc == pytest.approx(np.nanmean(accuracy), rel=1e-15)
-    assert found.aacc == pytest.approx((prediction == truth)[truth != 255].mean(), rel=1e-15)
+    result = scores(counts)
+    np.testing.assert_allclose(result.iou, iou, rtol=1e-15)
+    np.testing.assert_allclose(result.accuracy, accuracy, rtol=1e-15)
+    assert result.miou == pytest.approx(np.nanmean(iou), rel=1e-15)
+    assert result.macc == pytest.approx(np.nanmean(accuracy), rel=1e-15)
+    assert result.aacc == pytest.approx((prediction == truth)[truth != 255].mean(), rel=1e-15)
     if class_count == 19:
-        assert found.absent == missing
+        assert result.absent == missing
 
 
 def test_scores_worked_out_by_hand() -> None:
@@ -54,13 +54,13 @@ def test_scores_worked_out_by_hand() -> None:
     prediction = np.array([[0, 0, 0, 1, 1], [1, 2, 0, 2, 3]], np.uint8)
     counts = confusion_matrix(truth, prediction, 5)
     assert counts.tolist() == [[3, 1, 0, 0, 0], [0, 2, 1, 0, 0], [0, 0, 0, 0, 0], [0, 0, 0, 1, 0], [0] * 5]
-    found = scores(counts)
-    np.testing.assert_allclose(found.iou, [3 / 4, 2 / 4, 0, 1, np.nan])  # class 2 is only predicted: 0
-    np.testing.assert_allclose(found.accuracy, [3 / 4, 2 / 3, np.nan, 1, np.nan])
-    assert found.miou == pytest.approx((3 / 4 + 2 / 4 + 0 + 1) / 4)
-    assert found.macc == pytest.approx((3 / 4 + 2 / 3 + 1) / 3)
-    assert found.aacc == pytest.approx(6 / 8)
-    assert found.absent == (4,)
+    result = scores(counts)
+    np.testing.assert_allclose(result.iou, [3 / 4, 2 / 4, 0, 1, np.nan])  # class 2 is only predicted: 0
+    np.testing.assert_allclose(result.accuracy, [3 / 4, 2 / 3, np.nan, 1, np.nan])
+    assert result.miou == pytest.approx((3 / 4 + 2 / 4 + 0 + 1) / 4)
+    assert result.macc == pytest.approx((3 / 4 + 2 / 3 + 1) / 3)
+    assert result.aacc == pytest.approx(6 / 8)
+    assert result.absent == (4,)
 
 
 def test_counts_of_parts_sum_to_the_whole() -> None:
@@ -73,10 +73,10 @@ def test_counts_of_parts_sum_to_the_whole() -> None:
 
 def test_nothing_to_score_is_nan_and_never_the_best() -> None:
     truth, prediction = np.full((3, 4), 255, np.uint8), np.zeros((3, 4), np.uint8)
-    found = scores(confusion_matrix(truth, prediction, 3))
-    assert np.isnan([found.miou, found.macc, found.aacc]).all()
-    assert found.absent == (0, 1, 2)
-    assert not found.miou > -np.inf
+    result = scores(confusion_matrix(truth, prediction, 3))
+    assert np.isnan([result.miou, result.macc, result.aacc]).all()
+    assert result.absent == (0, 1, 2)
+    assert not result.miou > -np.inf
 
 
 def test_predictions_under_ignored_pixels_may_be_anything() -> None:
@@ -89,7 +89,7 @@ def test_predictions_under_ignored_pixels_may_be_anything() -> None:
     [
         ([[0, 2]], [[0, 1]], "not among the 2 classes"),
         ([[0, 1]], [[0, 2]], "not among the 2 classes"),
-        ([[0, 1]], [[0], [1]], r"truth is \(1, 2\), prediction \(2, 1\)"),
+        ([[0, 1]], [[0], [1]], r"truth is \(1, 2\), prediction \(2, 1\); expected equal sizes"),
     ],
 )
 def test_labels_that_cannot_be_scored_are_refused(truth: list, prediction: list, complaint: str) -> None:

@@ -18,12 +18,12 @@ from segformer_core.pictures import colourise
 
 
 def pictures(html: str) -> dict[str, np.ndarray]:
-    """(H, W, 3 or 4) uint8 RGB or RGBA of every picture by what it is."""
-    found = {}
+    """The page's pictures by their alt text: (H, W, 3 or 4) uint8 RGB or RGBA."""
+    by_name = {}
     for data, alt in re.findall(r'<img [^>]*src="data:image/\w+;base64,([^"]*)"[^>]*alt="([^"]*)"', html):
         picture = cv2.imdecode(np.frombuffer(base64.b64decode(data), np.uint8), cv2.IMREAD_UNCHANGED)
-        found[unescape(alt)] = cv2.cvtColor(picture, cv2.COLOR_BGRA2RGBA if picture.shape[2] == 4 else cv2.COLOR_BGR2RGB)
-    return found
+        by_name[unescape(alt)] = cv2.cvtColor(picture, cv2.COLOR_BGRA2RGBA if picture.shape[2] == 4 else cv2.COLOR_BGR2RGB)
+    return by_name
 
 
 def test_headline_figures_are_the_results() -> None:
@@ -76,7 +76,7 @@ def test_nothing_to_score() -> None:
         ),
     ],
 )
-def test_method_is_said(changes: dict[str, Any], sentence: str) -> None:
+def test_method_is_described(changes: dict[str, Any], sentence: str) -> None:
     settings = RESULT["settings"] | changes
     assert sentence in page(RESULT | {"settings": settings}, CLASSES, [], [])
     for key, value in changes.items():
@@ -94,20 +94,20 @@ def test_error_overlay_marks_wrong_dims_right_hatches_ignored() -> None:
 
 
 def test_pictures_are_those_of_the_example() -> None:
-    found, shown = pictures(HTML), WORST[0]
-    assert (found[f"{HOSTILE}: truth"] == colourise(shown.truth, CLASSES)).all()
-    assert (found[f"{HOSTILE}: prediction"] == colourise(shown.prediction, CLASSES)).all()
-    assert (found[f"{HOSTILE}: errors"] == error_overlay(shown.truth, shown.prediction)).all()
+    by_name, shown = pictures(HTML), WORST[0]
+    assert (by_name[f"{HOSTILE}: truth"] == colourise(shown.truth, CLASSES)).all()
+    assert (by_name[f"{HOSTILE}: prediction"] == colourise(shown.prediction, CLASSES)).all()
+    assert (by_name[f"{HOSTILE}: errors"] == error_overlay(shown.truth, shown.prediction)).all()
     red = replace(shown, image=np.full((60, 100, 3), (200, 30, 60), np.uint8))
     (image, *_) = pictures(page(RESULT, CLASSES, [red], [])).values()
     assert np.abs(image.astype(int) - (200, 30, 60)).max() < 5
 
 
 def test_large_pictures_are_reduced_and_labels_stay_labels() -> None:
-    found = pictures(page(RESULT, CLASSES, [example("tall", height=2001, width=500)], []))
-    assert [picture.shape[:2] for picture in found.values()] == [(LONG_SIDE, 256)] * 4
+    by_name = pictures(page(RESULT, CLASSES, [example("tall", height=2001, width=500)], []))
+    assert [picture.shape[:2] for picture in by_name.values()] == [(LONG_SIDE, 256)] * 4
     for kind, colours in {
         "truth": {CLASSES.colours[0], (0, 0, 0)},
         "prediction": {CLASSES.colours[0], CLASSES.colours[2]},
     }.items():
-        assert {tuple(colour) for colour in np.unique(found[f"tall: {kind}"].reshape(-1, 3), axis=0).tolist()} == colours
+        assert {tuple(colour) for colour in np.unique(by_name[f"tall: {kind}"].reshape(-1, 3), axis=0).tolist()} == colours

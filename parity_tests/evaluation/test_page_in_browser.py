@@ -60,9 +60,9 @@ def test_reader_sees_the_figures_and_nothing_is_fetched(reader) -> None:
     assert widths == pytest.approx([row["iou"] for row in RESULT["classes"] if row["iou"] is not None], abs=2e-3)
     assert reader.get_log("browser") == []
     events = [json.loads(entry["message"])["message"] for entry in reader.get_log("performance")]
-    asked = [event["params"]["request"]["url"] for event in events if event["method"] == "Network.requestWillBeSent"]
-    assert reader.current_url in asked
-    assert [url[:80] for url in asked if not url.startswith(("data:", "blob:")) and url != reader.current_url] == []
+    urls = [event["params"]["request"]["url"] for event in events if event["method"] == "Network.requestWillBeSent"]
+    assert reader.current_url in urls
+    assert [url[:80] for url in urls if not url.startswith(("data:", "blob:")) and url != reader.current_url] == []
 
 
 def test_classes_sort_by_column(reader) -> None:
@@ -71,12 +71,12 @@ def test_classes_sort_by_column(reader) -> None:
 
     by_class, by_iou, by_accuracy, _ = all_of(reader, "#classes button")
     shown = [row for row in RESULT["classes"] if row["iou"] is not None]
-    want = [row["name"] for row in sorted(shown, key=lambda row: -row["iou"])]
-    assert order() == [row["name"] for row in shown] != want
+    by_falling_iou = [row["name"] for row in sorted(shown, key=lambda row: -row["iou"])]
+    assert order() == [row["name"] for row in shown] != by_falling_iou
     by_iou.click()
-    assert order() == want
+    assert order() == by_falling_iou
     by_iou.send_keys("\n")
-    assert order() == want[::-1]
+    assert order() == by_falling_iou[::-1]
     assert [heading.get_attribute("aria-sort") for heading in all_of(reader, "#classes thead th")] == [
         None,
         "ascending",
@@ -85,7 +85,7 @@ def test_classes_sort_by_column(reader) -> None:
     ]
     for _ in range(2):
         by_accuracy.click()
-        assert order()[-1] == "bus"  # which has none
+        assert order()[-1] == "bus"  # it has no accuracy
     by_class.click()
     assert order() == [row["name"] for row in shown]
 
@@ -99,26 +99,26 @@ def test_confusion_is_told_by_keyboard_pointer_and_tap(reader) -> None:
         share = f"{percent(count / row['truth_pixels'])} of the class, " if row["truth_pixels"] else ""
         return f"{CLASSES.names[truth]} predicted as {CLASSES.names[predicted]}: {share}{count:,} pixels"
 
-    cells, told = all_of(reader, "#confusion td"), reader.find_element("css selector", "output")
+    cells, output = all_of(reader, "#confusion td"), reader.find_element("css selector", "output")
     assert len(cells) == 18 * 18
     assert len(all_of(reader, "#confusion td[tabindex='0']")) == 1
     reader.execute_script("document.querySelectorAll('#classes button')[3].focus()")
     keys = {Keys.TAB: (0, 0), Keys.ARROW_LEFT: (0, 0), Keys.ARROW_DOWN: (1, 0), Keys.ARROW_RIGHT: (1, 1)}
     for key, (truth, predicted) in keys.items():
         reader.switch_to.active_element.send_keys(key)
-        assert told.text == sentence(truth, predicted)
+        assert output.text == sentence(truth, predicted)
     assert len(all_of(reader, "#confusion td[tabindex='0']")) == 1
     ActionChains(reader).move_to_element(cells[3 * 18 + 2]).perform()
-    assert told.text == sentence(3, 2)
+    assert output.text == sentence(3, 2)
     reader.execute_script("arguments[0].scrollIntoView({ block: 'center' })", cells[17 * 18 + 16])
-    cells[17 * 18 + 16].click()  # the last row and the last but one column, behind train
-    assert told.text == sentence(18, 17)
+    cells[17 * 18 + 16].click()  # the last row; the column is the last but one, and train has none
+    assert output.text == sentence(18, 17)
     cells[BUS * 18].click()
-    assert told.text == sentence(BUS, 0) and "%" not in told.text
+    assert output.text == sentence(BUS, 0) and "%" not in output.text
     for row, truth in enumerate(index for index in range(19) if index not in (TRAIN, BUS)):
         share = RESULT["confusion_matrix"][truth][0] / RESULT["classes"][truth]["truth_pixels"]
-        want = "" if share == 0 else "·" if share < 0.005 else f"{100 * share:.0f}"
-        assert cells[(row + (truth > BUS)) * 18].text == want
+        expected = "" if share == 0 else "·" if share < 0.005 else f"{100 * share:.0f}"
+        assert cells[(row + (truth > BUS)) * 18].text == expected
 
 
 def test_divider_follows_keyboard_pointer_and_value(reader) -> None:
@@ -142,7 +142,7 @@ def test_divider_follows_keyboard_pointer_and_value(reader) -> None:
     assert clips() == [at(0), at(80), at(50)]
     assert sliders[1].get_attribute("aria-label").startswith(LONG_NAME)
     reader.get("about:blank")
-    reader.back()  # the browser puts the sliders back where they stood
+    reader.back()  # the browser restores the sliders' values
     assert clips() == [at(0), at(80), at(50)]
     stages, sliders = all_of(reader, ".stage"), all_of(reader, ".stage input")
     width = stages[2].size["width"]
@@ -165,13 +165,13 @@ def test_what_lies_over_the_image_is_chosen(reader) -> None:
 
     road, building = CLASSES.colours[0], CLASSES.colours[2]
     # At a quarter, seven tenths and nineteen twentieths of the height: right, wrong, ignored.
-    wanted = {
+    expected = {
         "prediction": [(road,), (building,), (building,)],
         "truth": [(road,), (road,), ((0, 0, 0),)],
         "errors": [(over(RIGHT),), (over(WRONG),), tuple(map(over, HATCH))],
     }
     choice = reader.find_element("id", "show-prediction")
-    for kind, places in wanted.items():
+    for kind, places in expected.items():
         assert reader.switch_to.active_element.get_attribute("id") == f"show-{kind}" or kind == "prediction"
         for stage in all_of(reader, ".stage"):
             shown = [
@@ -228,9 +228,9 @@ def test_both_schemes_are_legible(reader) -> None:
     for scheme in ("light", "dark"):
         emulate(reader, scheme)
         bodies.append(reader.execute_script(SAMPLE, "body")[0][:2])
-        found = reader.execute_script(SAMPLE, TEXTS)
-        assert len(found) > 400
-        for ink, paper, text in found:
+        texts = reader.execute_script(SAMPLE, TEXTS)
+        assert len(texts) > 400
+        for ink, paper, text in texts:
             assert contrast(ink, paper) >= 4.5, (scheme, text, ink, paper)
     (light_ink, light_paper), (dark_ink, dark_paper) = bodies
     assert luminance(light_paper) > 0.8 > 0.1 > luminance(dark_paper)

@@ -1,4 +1,4 @@
-"""The Cityscapes benchmark's own judgement of our files, and what its server is sent."""
+"""The Cityscapes benchmark's own script scores our files; the archive has the names and ids that its server expects."""
 
 import json
 import shutil
@@ -43,7 +43,7 @@ def city(tmp_path_factory) -> Path:
 
 
 class SpoiltTruth:
-    """The truth with one pixel in three of some other class; where the truth is ignored, anything."""
+    """A learner that returns the truth with random classes in three pixels of ten and wherever the truth is ignored."""
 
     def __init__(self, dataset: Dataset):
         self.truths = [read_label(item.label, CLASSES) for item in dataset.items]
@@ -61,17 +61,17 @@ def test_the_benchmark_finds_the_same_iou_in_every_class(city, tmp_path):
     data = DataConfig(base_size=SIZE, dataset_num_parallel_workers=2)
     submission = Submission(tmp_path, dataset)
     segmenter = Segmenter(SpoiltTruth(dataset), SPEC, data, EvaluationConfig())
-    found = evaluate(segmenter, dataset, lambda line: None, "spoilt", keep=submission.write)
+    evaluation = evaluate(segmenter, dataset, lambda line: None, "spoilt", keep=submission.write)
 
     benchmark.args.evalInstLevelScore, benchmark.args.JSONOutput, benchmark.args.quiet = False, False, True
     benchmark.args.predictionPath, benchmark.args.predictionWalk = str(tmp_path), None
     truths = sorted(str(path) for path in (city / "gtFine/val").glob("*/*_labelIds.png"))
     predictions = [benchmark.getPrediction(benchmark.args, truth) for truth in truths]
     judged = benchmark.evaluateImgLists(predictions, truths, benchmark.args)
-    theirs = np.array([judged["classScores"][name] for name in CLASSES.names])
-    np.testing.assert_allclose(found.scores.iou, theirs, rtol=1e-12)
-    assert np.unique(theirs.round(3)).size > 10, "every class has a score of its own"
-    assert found.scores.miou == pytest.approx(judged["averageScoreClasses"], rel=1e-12)
+    benchmark_iou = np.array([judged["classScores"][name] for name in CLASSES.names])
+    np.testing.assert_allclose(evaluation.scores.iou, benchmark_iou, rtol=1e-12)
+    assert np.unique(benchmark_iou.round(3)).size > 10, "every class has a score of its own"
+    assert evaluation.scores.miou == pytest.approx(judged["averageScoreClasses"], rel=1e-12)
 
 
 def test_the_servers_names_and_ids_in_full_size(city, tmp_path):
@@ -81,16 +81,17 @@ def test_the_servers_names_and_ids_in_full_size(city, tmp_path):
     for item in dataset.items:
         submission.write(item, labels.astype(np.uint8))
     archive = submission.finish()
-    wanted = sorted(item.image.name.replace("_leftImg8bit.png", "_pred_labelIds.png") for item in dataset.items)
-    assert sorted(zipfile.ZipFile(archive).namelist()) == wanted
-    ids = cv2.imread(str(tmp_path / "new" / wanted[0]), cv2.IMREAD_UNCHANGED)
+    expected = sorted(item.image.name.replace("_leftImg8bit.png", "_pred_labelIds.png") for item in dataset.items)
+    assert sorted(zipfile.ZipFile(archive).namelist()) == expected
+    ids = cv2.imread(str(tmp_path / "new" / expected[0]), cv2.IMREAD_UNCHANGED)
     assert [id2label[value].name for value in ids[0, :19].tolist()] == list(CLASSES.names)
     assert ids.shape == SIZE and ids.dtype == np.uint8
 
 
 def test_other_classes_are_no_submission(city, tmp_path):
     dataset = Dataset(city, "val", Classes(("sky", "road"), ((1, 1, 1), (2, 2, 2))), ())
-    with pytest.raises(DataError, match=r"writes Cityscapes' 19 classes and the data has its own \(sky, road\)"):
+    complaint = r"needs Cityscapes' 19 classes, but the dataset has its own \(sky, road\); leave save_submission empty"
+    with pytest.raises(DataError, match=complaint):
         Submission(tmp_path / "new", dataset)
     assert not (tmp_path / "new").exists()
 
@@ -112,8 +113,9 @@ def test_the_test_split_is_labelled_without_labels(city, tmp_path, need_torch, c
     assert main("evaluate", connect, flags(keys)) == USERS_MISTAKE
     assert "5 of 5 images of test have no label" in capsys.readouterr().err
     assert main("evaluate", connect, flags(keys | {"save_submission": tmp_path / "sent"})) == DONE
-    said = capsys.readouterr().out
-    assert "nothing is scored" in said and f"submission: {tmp_path / 'sent/submission.zip'}" in said
+    output = capsys.readouterr().out
+    assert "nothing is scored: only the benchmark's server has the test labels" in output
+    assert f"submission: {tmp_path / 'sent/submission.zip'}" in output
     assert len(zipfile.ZipFile(tmp_path / "sent/submission.zip").namelist()) == 5
     assert not (tmp_path / "result/result.json").exists()
 

@@ -51,12 +51,12 @@ def test_contact_sheet_puts_image_truth_and_prediction_side_by_side() -> None:
     tall = SheetRow("tall", np.full((60, 40, 3), (4, 5, 6), np.uint8), *np.ones((2, 60, 40), np.uint8))
     sheet = contact_sheet([SheetRow("wide", image, truth, prediction), tall], CLASSES, width=80)
     assert sheet.shape[1] == 2 * MARGIN + 2 * GAP + 3 * 80
-    wanted = ([(1, 2, 3), *CLASSES.colours[::2]], [(4, 5, 6), CLASSES.colours[1], CLASSES.colours[1]])
-    for colours, height in zip(wanted, (40, 120), strict=True):
+    expected = ([(1, 2, 3), *CLASSES.colours[::2]], [(4, 5, 6), CLASSES.colours[1], CLASSES.colours[1]])
+    for colours, height in zip(expected, (40, 120), strict=True):
         for column, colour in enumerate(colours):
             left = MARGIN + column * (80 + GAP)
-            found = (sheet[:, left : left + 80] == colour).all((1, 2))
-            assert found.sum() == height, (COLUMNS[column], colour)
+            matches = (sheet[:, left : left + 80] == colour).all((1, 2))
+            assert matches.sum() == height, (COLUMNS[column], colour)
 
 
 def command(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -78,9 +78,9 @@ def predicted(tmp_path: Path) -> Path:
 
 
 def test_command_writes_the_sheet_and_prints_its_path(predicted: Path) -> None:
-    done = command(predicted)
-    assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout == f"contact sheet: {predicted / 'new' / 'sheet.png'}\n"
+    process = command(predicted)
+    assert (process.returncode, process.stderr) == (0, "")
+    assert process.stdout == f"contact sheet: {predicted / 'new' / 'sheet.png'}\n"
     sheet = read_image(predicted / "new" / "sheet.png")
     assert sheet.shape[1] == 2 * MARGIN + 2 * GAP + 3 * 480
     assert {(200, 40, 40), (30, 90, 200)} <= colours_of(sheet)
@@ -95,7 +95,7 @@ def test_command_says_in_one_line_what_is_wrong(predicted: Path) -> None:
         (("--split", "test"), "no images in"),
         (("--output", f"{predicted / 'dataset.yaml'}/sheet.png"), "cannot write in folder"),
     ):
-        done = command(predicted, *arguments)
-        assert done.returncode == 2, done.stderr
-        assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1, done.stderr
-        assert complaint in done.stderr
+        process = command(predicted, *arguments)
+        assert process.returncode == 2, process.stderr
+        assert process.stderr.startswith("error: ") and process.stderr.count("\n") == 1, process.stderr
+        assert complaint in process.stderr

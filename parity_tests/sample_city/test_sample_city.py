@@ -1,4 +1,4 @@
-"""The made-up city: Cityscapes' layout, all classes, one drawing for image and labels, one seed for all."""
+"""The made-up city has Cityscapes' layout and all its classes; image and labels agree, and a seed decides everything."""
 
 import json
 import subprocess
@@ -96,7 +96,7 @@ def test_layout_and_names(tmp_path: Path) -> None:
 
 
 def test_colour_order_of_the_files(tmp_path: Path) -> None:
-    """The PNG holds the scene's RGB: read back by a library that is not cv2."""
+    """The PNG holds the scene's RGB; a library other than cv2 reads it back."""
     from PIL import Image
 
     make_sample_city(tmp_path, SMALL)
@@ -138,7 +138,7 @@ def drawn_labels(view: View, folder: Path) -> np.ndarray:
 
 
 def test_outline_of_one_polygon(tmp_path: Path) -> None:
-    """What is painted is what is labelled, to within the blurred rim of a pixel."""
+    """The painted area is the labelled area, except for a blurred edge of a pixel."""
     view = empty_view()
     slanted = np.array([(20.0, 30.0), (150.4, 40.2), (120.7, 100.5), (40.0, 90.0)])
     view.add("car", [fill((200, 0, 0), slanted)], 0.0)
@@ -153,7 +153,7 @@ def test_outline_of_one_polygon(tmp_path: Path) -> None:
 
 
 def test_image_and_labels_are_one_drawing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With one flat colour per class, a scene's picture is its label image, but for gaps and rims."""
+    """With one flat colour per class, a scene's picture is its label image, except at gaps and edges."""
     add, mark = View.add, View.mark
 
     def code(label: str) -> int:
@@ -183,7 +183,7 @@ def test_image_and_labels_are_one_drawing(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def test_painters_order(tmp_path: Path) -> None:
-    """What is drawn later covers what was drawn before, in the image and in the labels."""
+    """A later object covers an earlier one, in the image and in the labels."""
     view = empty_view()
     square = np.array([(10.0, 10.0), (90.0, 10.0), (90.0, 90.0), (10.0, 90.0)])
     view.add("building", [fill((250, 0, 0), square)], 0.0)
@@ -196,7 +196,7 @@ def test_painters_order(tmp_path: Path) -> None:
 
 
 def test_scenes_are_drawn_from_far_to_near() -> None:
-    """Sky first; the bonnet and the margin, which nothing may cover, last; a plate follows its car."""
+    """The sky is first, the bonnet and the margin are last, so that nothing covers them, and a plate follows its car."""
     for seed in range(3):
         names = [item["label"] for item in scene(np.random.default_rng(seed), 128, 256).objects]
         assert names[0] == "sky" and names[-2:] == ["ego vehicle", "out of roi"]
@@ -280,7 +280,7 @@ def test_numbers_out_of_range(tmp_path: Path, recipe: Recipe, message: str) -> N
 
 
 def test_the_command(tmp_path: Path) -> None:
-    """Runs from anywhere without being installed; says what it did and what comes next."""
+    """It runs in any folder without being installed, and prints what it did and what to do next."""
     options = ["--train", "1", "--val", "1", "--height", "64", "--width", "128"]
 
     def run(*extra: str) -> subprocess.CompletedProcess[str]:

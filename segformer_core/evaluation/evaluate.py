@@ -1,4 +1,4 @@
-"""Evaluation of a network on a dataset: labels at their own size, a few images in memory, shared out over the processes."""
+"""Evaluates a network on a dataset. Labels keep their own size, few images are in memory, and the processes share the images."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -22,8 +22,11 @@ V = TypeVar("V")
 
 @dataclass(frozen=True)
 class Evaluation:
-    """counts (K, K) int64, the confusion matrix; scores, which follow from it; image_scores (N,) float64, each image's mIoU, NaN
-    where all of it is ignored.
+    """The result of an evaluation.
+
+    counts        (K, K) int64, the confusion matrix
+    scores        computed from counts
+    image_scores  (N,) float64, each image's mIoU; NaN where all of the image is ignored
     """
 
     counts: np.ndarray
@@ -33,11 +36,11 @@ class Evaluation:
 
 
 Keep = Callable[[Item, np.ndarray], object]
-"""Gets every item of this process with its (H, W) uint8 label map, in threads."""
+"""Is called with every item of this process and its (H, W) uint8 label map, from several threads."""
 
 
 def forget(item: Item, labels: np.ndarray) -> None:
-    """Where only the scores are wanted."""
+    """Keep nothing: for an evaluation that needs only the scores."""
 
 
 def evaluate(
@@ -71,15 +74,15 @@ def evaluate(
 
 
 def label(segmenter: Segmenter, dataset: Dataset, log: Callable[[str], None], processes: Processes, keep: Keep) -> None:
-    """Label all items of a dataset without labels of its own; log progress. Raises UserError."""
+    """Label all items of a dataset that has no labels; log progress. Raises UserError."""
 
     def read(index: int) -> tuple[np.ndarray, None]:
         return read_image(dataset.items[index].image), None
 
     for _ in _share(segmenter, dataset, log, processes, read, lambda labelled: keep(dataset.items[labelled[0]], labelled[2])):
         pass
-    processes.all_reduce(np.zeros(1))  # until the last process is done
-    log("nothing is scored: the test labels are with the benchmark's server")
+    processes.all_reduce(np.zeros(1))  # wait until the last process has finished
+    log("nothing is scored: only the benchmark's server has the test labels")
 
 
 def _share(
@@ -90,12 +93,15 @@ def _share(
     read: Callable[[int], tuple[np.ndarray, R]],
     judge: Callable[[tuple[int, R, np.ndarray]], V],
 ) -> Iterator[V]:
-    """What `judge` makes, in threads, of index, companion and labels of each of this process's items."""
+    """Yield `judge((index, companion, labels))` for each item of this process.
+
+    `read` returns an item's image and its companion; `judge` runs in threads.
+    """
     log(f"eval dataset size:{len(dataset)}")
     share = range(processes.rank, len(dataset), processes.count)
     pace = Pace(segmenter.evaluation.eval_log_interval, len(share))
     judged = prefetch(judge, segmenter.run(share, read), segmenter.data.dataset_num_parallel_workers)
-    for done, verdict in enumerate(judged, start=1):
+    for count, verdict in enumerate(judged, start=1):
         yield verdict
-        if (milliseconds := pace(done)) is not None:
-            log(f"eval image {min(done * processes.count, len(dataset))}/{len(dataset)} done, step cost: {milliseconds:.0f}ms")
+        if (milliseconds := pace(count)) is not None:
+            log(f"eval image {min(count * processes.count, len(dataset))}/{len(dataset)} done, step cost: {milliseconds:.0f}ms")

@@ -1,4 +1,4 @@
-"""The worst and the best images of an evaluation, to look at."""
+"""Chooses the worst and the best images of an evaluation for the report page."""
 
 import numpy as np
 
@@ -8,11 +8,14 @@ from segformer_core.evaluation.page import Example
 from segformer_core.inference.segmenter import Segmenter
 
 SHOWN = 6
-"""Images of each kind."""
+"""The largest number of worst images, and of best images."""
 
 
 def worst_and_best(segmenter: Segmenter, dataset: Dataset, evaluation: Evaluation) -> tuple[list[Example], list[Example]]:
-    """By the mIoU of an image, the worst and the best first; they are labelled once more. Raises DataError."""
+    """The images with the lowest mIoU, lowest first, and those with the highest, highest first. Raises DataError.
+
+    The network labels them once more.
+    """
     ranked = [index for index in np.argsort(evaluation.image_scores).tolist() if not np.isnan(evaluation.image_scores[index])]
     worst, best = ranked[:SHOWN], ranked[SHOWN:][-SHOWN:][::-1]
 

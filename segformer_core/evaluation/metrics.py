@@ -1,4 +1,4 @@
-"""Confusion matrices, and the scores that follow from them alone: sums over images or devices are exact."""
+"""Confusion matrices, and scores computed from them alone, so that sums over images or devices are exact."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ import numpy as np
 from segformer_core.data.dataset import IGNORED
 
 NEAR_TIE = 1e-4
-"""Where the two best scores of a pixel are nearer to each other than this, rounding decides: either label is right."""
+"""If a pixel's two best scores differ by less than this, rounding decides its label, and either label is right."""
 
 
 def near_ties(scores: np.ndarray, scale: float = 1.0) -> np.ndarray:
@@ -20,7 +20,7 @@ def near_ties(scores: np.ndarray, scale: float = 1.0) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Scores:
-    """iou and accuracy by class, (K,) float64 in 0..1; NaN, and not in the means, where nothing is to judge.
+    """iou and accuracy of each class, (K,) float64 in 0..1; NaN, and left out of the means, where a class cannot be scored.
 
     miou  mean of iou, the mean intersection over union
     macc  mean of accuracy, the mean class accuracy
@@ -35,17 +35,17 @@ class Scores:
 
     @property
     def absent(self) -> tuple[int, ...]:
-        """The classes that neither truth nor prediction has."""
+        """The indices of the classes that are neither in the truth nor in the prediction."""
         return tuple(np.flatnonzero(np.isnan(self.iou)).tolist())
 
 
 def confusion_matrix(truth: np.ndarray, prediction: np.ndarray, class_count: int) -> np.ndarray:
     """(H, W) uint8 labels -> (K, K) int64 counts, rows the truth, columns the prediction.
 
-    Pixels whose truth is 255 are left out. Raises ValueError for unequal sizes and labels beyond the classes.
+    Pixels whose truth is 255 are left out. Raises ValueError for unequal sizes and for labels outside the classes.
     """
     if truth.shape != prediction.shape:
-        raise ValueError(f"truth is {truth.shape}, prediction {prediction.shape}")
+        raise ValueError(f"truth is {truth.shape}, prediction {prediction.shape}; expected equal sizes")
     pairs = np.bincount((truth.astype(np.uint16) << 8 | prediction).ravel(), minlength=1 << 16)
     counted = pairs.reshape(256, 256)[:IGNORED]
     counts = counted[:class_count, :class_count].astype(np.int64)
@@ -57,8 +57,8 @@ def confusion_matrix(truth: np.ndarray, prediction: np.ndarray, class_count: int
 def scores(counts: np.ndarray) -> Scores:
     """Scores of a (K, K) confusion matrix.
 
-    A class that neither truth nor prediction has is left out of miou; one that only the prediction has is 0
-    there and left out of macc. With nothing counted at all every mean is NaN.
+    A class that is neither in the truth nor in the prediction is left out of miou. A class that is only in the
+    prediction counts as 0 in miou and is left out of macc. If no pixel is counted, every mean is NaN.
     """
     right, truth, predicted = np.diag(counts), counts.sum(1), counts.sum(0)
     iou, accuracy = _ratio(right, truth + predicted - right), _ratio(right, truth)
@@ -70,5 +70,5 @@ def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
 
 
 def _mean(values: np.ndarray) -> float:
-    known = values[~np.isnan(values)]
-    return float(known.mean()) if known.size else float("nan")
+    numbers = values[~np.isnan(values)]
+    return float(numbers.mean()) if numbers.size else float("nan")

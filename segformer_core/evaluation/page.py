@@ -1,6 +1,6 @@
-"""report.html: one page of an evaluation's figures and pictures, complete in itself: no network, no other file.
+"""report.html, a page of an evaluation's figures and pictures that needs no network and no other file.
 
-The Jinja template page.html, with page.css and page.js, makes the page of the figures, colours and pictures computed here.
+This file computes the figures, colours and pictures; the Jinja template page.html, with page.css and page.js, shows them.
 """
 
 import base64
@@ -22,7 +22,7 @@ from segformer_core.data.dataset import IGNORED, Classes
 from segformer_core.pictures import colourise
 
 LONG_SIDE = 1024
-"""Pixels; larger pictures are reduced to it."""
+"""Pixels; a picture with a longer side is reduced to this."""
 
 JPEG_QUALITY = 85
 BINS = 20
@@ -52,7 +52,7 @@ class Example:
 
 
 def page(result: Mapping[str, Any], classes: Classes, worst: Sequence[Example], best: Sequence[Example]) -> str:
-    """The page as HTML: `result`, which is also embedded as the JSON `#result`, and examples of its images."""
+    """The page as HTML. It shows `result`, which is also embedded as JSON in the element `#result`, and the examples."""
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
     )
@@ -83,7 +83,7 @@ def page(result: Mapping[str, Any], classes: Classes, worst: Sequence[Example], 
 
 
 def error_overlay(truth: np.ndarray, prediction: np.ndarray) -> np.ndarray:
-    """(H, W) uint8 labels -> (H, W, 4) uint8 RGBA to lie over the image: wrong marked, right dimmed, ignored hatched."""
+    """(H, W) uint8 labels -> (H, W, 4) uint8 RGBA to draw over the image: marks wrong, dims right, hatches ignored pixels."""
     picture = np.where((truth == prediction)[..., None], np.array(RIGHT, np.uint8), np.array(WRONG, np.uint8))
     rows, columns = np.indices(truth.shape)
     hatch = np.array(HATCH, np.uint8)[(rows + columns) // HATCH_WIDTH % 2]
@@ -91,7 +91,7 @@ def error_overlay(truth: np.ndarray, prediction: np.ndarray) -> np.ndarray:
 
 
 def percent(share: float | None) -> str:
-    """0..1 as a percentage of two decimals; a dash where there is nothing to score."""
+    """0..1 as a percentage with two decimals; a dash for None."""
     return "–" if share is None else f"{100 * share:.2f}%"
 
 
@@ -105,14 +105,14 @@ def _json(value: Any) -> str:
 
 def _method(settings: Mapping[str, Any]) -> str:
     height, width = settings["base_size"]
-    seen = "whole images"
+    images = "whole images"
     if settings["eval_mode"] == "slide":
         crop, stride = ("×".join(map(str, settings[key])) for key in ("eval_crop_size", "eval_stride"))
-        seen = f"sliding windows of {crop}, {stride} apart, over images"
+        images = f"sliding windows of {crop}, {stride} apart, over images"
     scales = ", ".join(f"{scale:g}" for scale in settings["eval_scales"])
     flip = "averaged with their mirror images" if settings["eval_flip"] else "not mirrored"
     plural = "s" * (len(settings["eval_scales"]) > 1)
-    return f"{seen} fitted into {height}×{width} at scale{plural} {scales}, {flip}"
+    return f"{images} fitted into {height}×{width} at scale{plural} {scales}, {flip}"
 
 
 def _run(result: Mapping[str, Any]) -> str:
@@ -128,7 +128,10 @@ def _note(result: Mapping[str, Any]) -> str:
 
 
 def _rows(result: Mapping[str, Any], colours: Sequence[str]) -> list[dict[str, Any]]:
-    """The classes that have a score, each with its index, CSS colour and shares: of its pixels, what each class got, 0..1."""
+    """The classes that have a score, each with its index, its CSS colour and its shares.
+
+    `shares` maps the index of a class to the share, 0..1, of this class's pixels that was predicted as it.
+    """
     counts = np.array(result["confusion_matrix"])
     shares = (counts / np.maximum(counts.sum(1, keepdims=True), 1)).tolist()
     shown = [index for index, row in enumerate(result["classes"]) if row["iou"] is not None]
@@ -140,7 +143,7 @@ def _rows(result: Mapping[str, Any], colours: Sequence[str]) -> list[dict[str, A
 
 
 def _histogram(scores: Sequence[float]) -> dict[str, Any]:
-    """Empty where no image has a score."""
+    """The bins and the range of the scores; empty if no image has a score."""
     if not scores:
         return {}
     counts, edges = np.histogram(scores, BINS, (0.0, 1.0))
@@ -193,7 +196,7 @@ def _inline(kind: str, picture: np.ndarray, setting: int, value: int) -> str:
 
 
 def _share(value: float | None) -> str:
-    """0..1 as CSS; out of sight where there is nothing."""
+    """0..1 as a CSS percentage; for None a negative one, which is out of sight."""
     return "-1%" if value is None else f"{100 * value:.2f}%"
 
 

@@ -1,4 +1,4 @@
-"""The table that an evaluation prints, in the seed's words."""
+"""The table that an evaluation prints, in the original repository's words."""
 
 from collections.abc import Sequence
 
@@ -9,7 +9,7 @@ WIDTH = 63
 
 
 def evaluation_table(scores: Scores, class_names: Sequence[str], checkpoint_name: str) -> str:
-    """IoU by class, accuracies and, as the last three lines, the mIoU with the checkpoint's name."""
+    """A line for each class's IoU, then the accuracies; the last three lines give the mIoU and the checkpoint's name."""
     lines = [TITLE.center(WIDTH, "=")]
     for index, (name, iou) in enumerate(zip(class_names, scores.iou.tolist(), strict=True)):
         lines.append(f"===> class: {name}, IoU: {'absent' if index in scores.absent else iou}")

@@ -1,4 +1,4 @@
-"""The result of an evaluation as one JSON object, so that a program can compare two."""
+"""The result of an evaluation as one JSON object, so that a program can compare two results."""
 
 import math
 import platform
@@ -17,29 +17,30 @@ from segformer_core.evaluation.evaluate import Evaluation
 from segformer_core.protocol.learner import Backend
 
 RESULT_VERSION = 1
-"""Counts up when a reader of older files would misread a newer one."""
+"""Increase it when a program that reads older files would misread a newer one."""
 
 
 def result(
     evaluation: Evaluation, dataset: Dataset, config: Config, weights: Mapping[str, str], backend: Backend, finished: datetime
 ) -> dict[str, Any]:
-    """Every figure, every setting, the weights' hash and the versions; scores are 0..1, None where nothing is to judge."""
+    """Every figure, every setting, the weights' hash and the versions. Scores are 0..1, or None where nothing can be scored."""
     scores, counts = evaluation.scores, evaluation.counts
-    columns = (dataset.classes.names, _known(scores.iou), _known(scores.accuracy), counts.sum(1).tolist(), counts.sum(0).tolist())
+    pixels = counts.sum(1).tolist(), counts.sum(0).tolist()
+    columns = (dataset.classes.names, _none_for_nan(scores.iou), _none_for_nan(scores.accuracy), *pixels)
     keys = ("name", "iou", "accuracy", "truth_pixels", "predicted_pixels")
     names = [item.name for item in dataset.items]
     return {
         "format": RESULT_VERSION,
-        "miou": _known([scores.miou])[0],
-        "macc": _known([scores.macc])[0],
-        "aacc": _known([scores.aacc])[0],
+        "miou": _none_for_nan([scores.miou])[0],
+        "macc": _none_for_nan([scores.macc])[0],
+        "aacc": _none_for_nan([scores.aacc])[0],
         "images": len(dataset),
         "seconds": round(evaluation.seconds, 3),
         "finished": finished.isoformat(timespec="seconds"),
         "classes": [dict(zip(keys, row, strict=True)) for row in zip(*columns, strict=True)],
         "absent": [dataset.classes.names[index] for index in scores.absent],
         "confusion_matrix": counts.tolist(),
-        "image_scores": dict(zip(names, _known(evaluation.image_scores), strict=True)),
+        "image_scores": dict(zip(names, _none_for_nan(evaluation.image_scores), strict=True)),
         "weights": dict(weights),
         "data": {"path": str(dataset.root), "split": dataset.split},
         "settings": flat(config),
@@ -56,5 +57,5 @@ def result(
     }
 
 
-def _known(values: Sequence[float] | np.ndarray) -> list[float | None]:
+def _none_for_nan(values: Sequence[float] | np.ndarray) -> list[float | None]:
     return [None if math.isnan(value) else float(value) for value in values]

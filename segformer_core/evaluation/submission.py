@@ -1,4 +1,4 @@
-"""Label maps as the Cityscapes server takes them: full-size PNGs of label ids, all in one zip."""
+"""Label maps as the Cityscapes server expects them: full-size PNGs of label ids, all in one zip."""
 
 import zipfile
 from pathlib import Path
@@ -18,12 +18,12 @@ ARCHIVE = "submission.zip"
 
 
 class Submission:
-    """`write` takes one image's labels, `finish` makes the zip. Raises DataError unless the data's classes are Cityscapes'."""
+    """`write` saves one image's labels, `finish` makes the zip. Raises DataError unless the dataset has Cityscapes' classes."""
 
     def __init__(self, folder: Path, dataset: Dataset):
         if dataset.classes != cityscapes.CLASSES:
             raise DataError(
-                f"save_submission writes Cityscapes' {len(cityscapes.CLASSES)} classes and the data has its own "
+                f"save_submission needs Cityscapes' {len(cityscapes.CLASSES)} classes, but the dataset has its own "
                 f"({', '.join(dataset.classes.names)}); leave save_submission empty"
             )
         self.folder = writable_directory(folder)
@@ -33,17 +33,17 @@ class Submission:
             self.label_ids[train_id] = trainId2label[train_id].id
 
     def write(self, item: Item, labels: np.ndarray) -> None:
-        """(H, W) uint8 train ids, at the image's own size."""
+        """Save (H, W) uint8 train ids, at the image's own size, as label ids."""
         write_png(self.folder / _name(item), cv2.LUT(labels, self.label_ids))
 
     def finish(self) -> Path:
-        """Zip the maps of all images, which every process has written."""
+        """Zip the label maps of all images. Every process must have written its maps before."""
         archive = self.folder / ARCHIVE
         atomic_write(archive, self._zip)
         return archive
 
     def _zip(self, path: Path) -> None:
-        with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:  # PNGs are compressed as they are
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:  # PNGs are already compressed
             for map_ in self.paths:
                 archive.write(map_, map_.name)
 

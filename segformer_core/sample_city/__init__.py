@@ -1,1 +1,1 @@
-"""A made-up city, drawn from the polygons that label it: the data set of the demo and of anyone who has none."""
+"""A made-up city, drawn from the polygons that label it: a dataset for the demo and for users who have no other."""

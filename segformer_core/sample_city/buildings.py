@@ -1,4 +1,4 @@
-"""Houses, walls and fences of the made-up city. Metres."""
+"""Houses, walls and fences of the made-up city. Lengths are in metres."""
 
 from collections.abc import Callable
 
@@ -29,7 +29,7 @@ Place = Callable[[np.ndarray, np.ndarray, np.ndarray, np.ndarray], np.ndarray]
 
 
 def building(pose: Pose, depth: float, length: float, height: float) -> None:
-    """A house with its depth along u and its front along w; windows on the two faces that can be seen."""
+    """A house with its depth along u and its front along w; the two visible faces have windows."""
     rng = pose.rng
     paint, roof, half, long = pick(rng, FACADES), pick(rng, ROOFS), depth / 2, length / 2
     trim = shaded(paint, 1.14)
@@ -88,7 +88,7 @@ def shop_front(pose: Pose, u: float, half: float) -> list[Part]:
 
 
 def wall(pose: Pose, length: float, height: float) -> None:
-    """Courses of stone under a coping; along u."""
+    """A wall along u: rows of stones under a row of wider ones."""
     stone, half, course = pick(pose.rng, STONES, 3), length / 2, 0.4
     parts = prism(pose, box(-half, half, 0, height), 0.2, stone, "leaves", 0.09)
     w = pose.side(0.2) * 0.2

@@ -1,4 +1,4 @@
-"""The made-up city on disk, laid out and named exactly as Cityscapes is."""
+"""The made-up city on disk, in exactly the folders and file names of Cityscapes."""
 
 import json
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ SIDES = (64, 4096)  # pixels
 
 @dataclass(frozen=True)
 class Recipe:
-    """Everything the files depend on. train and val: images; height and width: pixels."""
+    """Everything that the files depend on. train and val are numbers of images; height and width are pixels."""
 
     train: int = 48
     val: int = 12
@@ -30,25 +30,25 @@ class Recipe:
 
 
 def make_sample_city(root: Path, recipe: Recipe, force: bool = False) -> int:
-    """Draw the scenes that are not there yet and return how many those were; an interrupted run is completed.
+    """Draw the scenes that are missing and return their number; a new run completes an interrupted one.
 
-    Raises UserError if a number is out of range, `root` cannot be written, or it holds anything but a city of
-    this recipe. `force` replaces a city of another recipe, and the labels derived from it, but nothing else.
+    Raises UserError if a number is out of range, `root` cannot be written, or `root` holds anything but a city
+    of this recipe. `force` replaces a city of another recipe, and the labels derived from it, but nothing else.
     """
     check(recipe)
     writable_directory(root)
     text = json.dumps(asdict(recipe))
-    mark = root / RECIPE_FILE
-    if mark.is_file():
-        found = mark.read_text()
+    recipe_path = root / RECIPE_FILE
+    if recipe_path.is_file():
+        previous = recipe_path.read_text()
         if force:
             for path in city_files(root):
                 path.unlink()
-        elif found != text:
-            raise DataError(f"{root} is a sample city made with {found}; choose another folder or add --force")
+        elif previous != text:
+            raise DataError(f"{root} is a sample city made with {previous}; choose another folder or add --force")
     elif any(root.iterdir()):
         raise DataError(f"{root} is not empty and holds no sample city; choose another folder")
-    atomic_write(mark, lambda path: path.write_text(text))
+    atomic_write(recipe_path, lambda path: path.write_text(text))
     drawn = 0
     for split_number, split in enumerate(CITIES):
         for index, (image, polygons) in enumerate(file_pairs(root, split, getattr(recipe, split))):
@@ -75,7 +75,7 @@ def check(recipe: Recipe) -> None:
 
 
 def file_pairs(root: Path, split: str, count: int) -> Iterator[tuple[Path, Path]]:
-    """The image's and the polygons' path of each scene, {city}_{sequence}_{frame}; cities get equal shares."""
+    """Yield the paths of each scene's image and polygons, {city}_{sequence}_{frame}; the cities share the scenes equally."""
     cities = CITIES[split]
     for number, city in enumerate(cities):
         first, last = number * count // len(cities), (number + 1) * count // len(cities)

@@ -1,4 +1,4 @@
-"""Trees, hedges, lamps, traffic lights, signs and litter bins of the made-up city. Metres."""
+"""Trees, hedges, lamps, traffic lights, signs and litter bins of the made-up city. Lengths are in metres."""
 
 import numpy as np
 
@@ -62,7 +62,7 @@ def hedge(pose: Pose, length: float, height: float) -> None:
 
 
 def street_lamp(pose: Pose, reach: float) -> None:
-    """A tall pole with an arm of `reach` metres (its sign is the direction) over the road."""
+    """A tall pole with an arm over the road; `reach` is the arm's length, and its sign the direction along u."""
     height, steel = pose.rng.uniform(5.5, 7.0), pick(pose.rng, STEEL, 4)
     mast, arm = limb((0, 0), (0, height), 0.12, 0.08), limb((0, height), (reach, height + 0.3), 0.07, 0.05)
     head = limb((reach, height + 0.25), (reach * 1.4, height + 0.25), 0.12, 0.08)
@@ -104,6 +104,6 @@ def pole(pose: Pose, height: float) -> None:
 
 
 def litter_bin(pose: Pose) -> None:
-    """Cityscapes calls it `static`, which no network is asked to learn."""
+    """Its label in Cityscapes is `static`, a class that training ignores."""
     parts = prism(pose, box(-0.3, 0.3, 0, 0.95), 0.3, pick(pose.rng, BINS, 4))
     pose.add("static", [*parts, fill((24, 24, 24), pose.along(-0.3, -0.24, 0.24, 0.66, 0.8))])

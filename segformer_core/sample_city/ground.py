@@ -1,4 +1,4 @@
-"""The lie of the land: a street's cross-section, its plots, sky, ground and markings. Metres."""
+"""A street's cross-section and plots, and the sky, the ground and the markings. Lengths are in metres."""
 
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -9,8 +9,8 @@ from segformer_core.sample_city.pose import Pose
 from segformer_core.sample_city.shapes import Colour, pick, shaded
 from segformer_core.sample_city.view import SUPERSAMPLING, View, fill
 
-FAR = 400.0  # here the ground meets the horizon to within a pixel or two
-WIDE = 150.0  # out of every picture, to the left and to the right
+FAR = 400.0  # at this Z the ground is within a pixel or two of the horizon
+WIDE = 150.0  # anything this far to the left or right is outside every picture
 PAVINGS: tuple[Colour, ...] = ((186, 172, 168), (178, 168, 172), (192, 176, 164))
 GRASSES: tuple[Colour, ...] = ((132, 168, 74), (142, 170, 84), (124, 160, 70))
 ASPHALTS: tuple[Colour, ...] = ((92, 92, 98), (102, 100, 102), (84, 86, 94))
@@ -19,7 +19,7 @@ PLOTS = ("house", "fence", "wall", "house", "lawn", "fence", "house", "wall", "h
 
 
 class Plot(NamedTuple):
-    """What stands (or bounds a garden) beside the street from Z `near` to `far`."""
+    """What stands beside the street, or bounds a garden there, from Z `near` to `far`."""
 
     kind: str
     near: float
@@ -28,7 +28,7 @@ class Plot(NamedTuple):
 
 @dataclass(frozen=True)
 class Street:
-    """Cross-section from the centre line, and the stretch of Z where another street crosses, if one does."""
+    """The cross-section from the centre line; `crossing` is the range of Z where another street crosses, or None."""
 
     road: float
     verges: tuple[float, float]  # grass between road and pavement, left and right
@@ -36,15 +36,15 @@ class Street:
     crossing: tuple[float, float] | None
 
     def kerb(self, side: int) -> float:
-        """Where the pavement begins; side is -1 (left) or +1."""
+        """The distance from the centre line to the pavement; side is -1 (left) or +1 (right)."""
         return self.road + self.verges[side > 0]
 
     def frontage(self, side: int) -> float:
-        """Where houses and gardens begin."""
+        """The distance from the centre line to houses and gardens."""
         return self.kerb(side) + self.pavement
 
     def stretches(self, far: float) -> list[tuple[float, float]]:
-        """The street up to Z `far` without the crossing."""
+        """The ranges of Z up to `far`, without the crossing."""
         return [(0.0, self.crossing[0]), (self.crossing[1], far)] if self.crossing else [(0.0, far)]
 
 
@@ -62,7 +62,7 @@ def plots(rng: np.random.Generator, street: Street) -> list[Plot]:
 
 
 def sky(view: View, horizon: int) -> None:
-    """Gradient and clouds down to the row `horizon`."""
+    """Draw a gradient and clouds down to the row `horizon`."""
     light = view.light
     rows = (horizon + 1) * SUPERSAMPLING
     height = np.linspace(0, 1, rows, dtype=np.float32)[:, None, None] ** 1.3
@@ -76,7 +76,7 @@ def sky(view: View, horizon: int) -> None:
 
 
 def ground(view: View, street: Street, sides: dict[int, list[Plot]]) -> None:
-    """Pavements, gardens and verges, then the road over them with its markings."""
+    """Draw pavements, gardens and verges, then the road over them with its markings."""
     rng, world = view.rng, Pose(view, 0.0, 0.0)
     paving, grass, asphalt = pick(rng, PAVINGS, 4), pick(rng, GRASSES, 4), pick(rng, ASPHALTS, 4)
     for side, row in sides.items():
@@ -98,7 +98,7 @@ def ground(view: View, street: Street, sides: dict[int, list[Plot]]) -> None:
 
 
 def slabs(view: View, street: Street, side: int, paving: Colour) -> None:
-    """Joints between the pavement's slabs, and the kerb."""
+    """Draw the joints between the pavement's slabs, and the kerb."""
     world = Pose(view, 0.0, 0.0)
     inner, outer = side * street.kerb(side), side * (street.frontage(side) + 1)
     z, x = np.arange(3.6, 26, 1.2), np.arange(min(inner, outer), max(inner, outer), 1.2)
@@ -108,7 +108,7 @@ def slabs(view: View, street: Street, side: int, paving: Colour) -> None:
 
 
 def markings(view: View, street: Street) -> None:
-    """Centre line, edge lines, a zebra before the crossing, and a patch of newer asphalt."""
+    """Draw the centre line, edge lines, a zebra crossing before the other street, and a patch of newer asphalt."""
     rng, world = view.rng, Pose(view, 0.0, 0.0)
     x, z = rng.uniform(-3, 2), rng.uniform(4, 12)
     view.shadow(world.ground(x, x + 1.6, z, z + rng.uniform(2, 6)), 0.16)
@@ -126,7 +126,7 @@ def markings(view: View, street: Street) -> None:
 
 
 def image_frame(view: View) -> None:
-    """The camera car's own bonnet and the margin that Cityscapes leaves out: both are ignored in training."""
+    """Draw the camera car's bonnet and label the margin that Cityscapes leaves out. Training ignores both."""
     right, bottom, margin = view.width - 1, view.height - 1, 2
     crest = view.height * view.rng.uniform(0.93, 0.96)
     x = np.linspace(0, right, 24)
@@ -136,7 +136,7 @@ def image_frame(view: View) -> None:
     view.add("ego vehicle", [fill((46, 48, 54), bonnet), fill(view.light.sky_bottom, gleam)], 0)
     outer = rectangle(0, 0, right, bottom)
     inner = rectangle(margin, margin, right - margin, bottom - margin)
-    # One polygon with a hole: round the rim, in along a seam, and round the hole.
+    # One polygon with a hole: it follows the outer edge, then a seam inwards, then the edge of the hole.
     view.objects.append({"label": "out of roi", "polygon": [*outer, outer[0], *inner, inner[0]]})
 
 

@@ -1,4 +1,4 @@
-"""People and two-wheelers of the made-up city, drawn side-on; u points ahead of them. Metres."""
+"""People and two-wheelers of the made-up city, drawn from the side; u points ahead of them. Lengths are in metres."""
 
 import numpy as np
 
@@ -90,7 +90,7 @@ def motorcycle(pose: Pose) -> None:
 
 
 def rider(pose: Pose) -> None:
-    """Sits on either two-wheeler: the lean, the bent leg and the helmet tell it from a person on foot."""
+    """A rider for either two-wheeler. The lean, the bent leg and the helmet distinguish it from a person on foot."""
     rng = pose.rng
     shirt, trousers, skin = pick(rng, SHIRTS), pick(rng, TROUSERS), pick(rng, SKINS, 3)
     limbs = (

@@ -1,4 +1,4 @@
-"""Things with a place and a heading: their own axes, the faces the camera sees, and shaded solids."""
+"""Objects with a place and a heading: their own axes, the faces that the camera sees, and shaded solids."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from segformer_core.sample_city.view import Part, View, fill
 
 @dataclass(frozen=True)
 class Pose:
-    """A thing's own axes are u (along its heading), v (up) and w; at yaw 0 u is X and w is Z."""
+    """An object's own axes are u (along its heading), v (up) and w; at yaw 0, u is X and w is Z."""
 
     view: View
     x: float
@@ -31,17 +31,17 @@ class Pose:
 
     @property
     def eye(self) -> tuple[float, float, float]:
-        """The camera in this thing's own axes."""
+        """The camera's position in the object's own axes."""
         x, z = self.view.eye[0] - self.x, -self.z
         cosine, sine = np.cos(self.yaw), np.sin(self.yaw)
         return x * cosine + z * sine, self.view.eye[1], z * cosine - x * sine
 
     def side(self, half_width: float) -> int:
-        """-1 or +1: the side plane w = ±half_width that the camera sees; 0 if it sees neither."""
+        """The sign, -1 or +1, of the side plane w = ±half_width that the camera sees; 0 if it sees neither."""
         return int(np.sign(self.eye[2])) if abs(self.eye[2]) > half_width else 0
 
     def end(self, half_length: float) -> int:
-        """-1 or +1: the end plane u = ±half_length that the camera sees; 0 if it sees neither."""
+        """The sign, -1 or +1, of the end plane u = ±half_length that the camera sees; 0 if it sees neither."""
         return int(np.sign(self.eye[0])) if abs(self.eye[0]) > half_length else 0
 
     def flat(self, points: Sequence[Point] | np.ndarray, w: float = 0.0) -> np.ndarray:
@@ -62,17 +62,17 @@ class Pose:
         return self(corners((u0, 0.0, w0), (u1, 0.0, w0), (u1, 0.0, w1), (u0, 0.0, w1)))
 
     def add(self, label: str, parts: Sequence[Part]) -> None:
-        """Paint and label the parts, seen through the air between here and the camera."""
+        """Paint and label the parts, with the haze between the object and the camera."""
         self.view.add(label, parts, self.z)
 
     def cast_shadow(self, half_length: float, half_width: float) -> None:
-        """A patch on the ground with a soft rim."""
+        """Darken a patch on the ground; its edge is soft."""
         for rim in (0.35, 0.15, 0.0):
             u, w = half_length + rim, half_width + rim
             self.view.shadow(self.ground(-u, u, -w, w), 0.24)
 
     def brightness(self, normal: tuple[float, float, float]) -> float:
-        """How a face with this normal (u, v, w) is lit."""
+        """The factor by which light changes the colour of a face with this normal (u, v, w)."""
         cosine, sine = np.cos(self.yaw), np.sin(self.yaw)
         u, v, w = normal
         world = np.array((u * cosine - w * sine, v, u * sine + w * cosine))
@@ -89,7 +89,7 @@ def prism(
     contrast: float = 0.0,
     edge_colours: Sequence[Colour] | None = None,
 ) -> list[Part]:
-    """The visible faces of a convex profile (u, v, counter-clockwise) drawn out to ±half_width along w."""
+    """The visible faces of the solid that a convex profile (u, v, counter-clockwise) forms between w = ±half_width."""
     parts = []
     eye = pose.eye
     for index, ((u0, v0), (u1, v1)) in enumerate(zip(profile, [*profile[1:], profile[0]], strict=True)):

@@ -1,6 +1,6 @@
-"""Streets of a made-up city in the manner of Cityscapes: image and labels are one drawing.
+"""Streets of a made-up city in the style of Cityscapes. One drawing gives both the image and the labels.
 
-Nothing is random but the generator handed in, so a seed is a picture.
+All random numbers come from the generator that is passed in, so equal seeds give equal pictures.
 """
 
 from collections.abc import Callable, Iterator
@@ -17,7 +17,7 @@ from segformer_core.sample_city.view import Light, Object, View
 AWAY, TOWARDS, RIGHT, LEFT = np.pi / 2, -np.pi / 2, 0.0, np.pi
 LANE = 1.45  # metres from the centre line
 LENGTHS = {vehicles.car: 4.4, vehicles.truck: 8.0, vehicles.bus: 11.2, vehicles.tram: 15.0}
-# Rare in any real street, but a class has to be seen to be learnt.
+# These are rare in real streets, but a network can learn a class only if the pictures show it.
 LARGE = ((vehicles.truck, 0.65), (vehicles.bus, 0.75), (vehicles.tram, 0.6))
 KERBSIDE = (
     (furniture.traffic_light, 0.55),
@@ -29,7 +29,7 @@ TWO_WHEELERS = (
     (people.cyclist, people.bicycle, 0.55),
     (people.motorcyclist, people.motorcycle, 0.5),
 )
-# Share of the scenes, sky at the top and at the horizon, tint, cloudiness, lamps.
+# Share of the scenes, sky colours at the top and at the horizon, tint, cloudiness, whether lamps are on.
 TIMES_OF_DAY = (
     (0.30, (74, 138, 214), (196, 220, 242), (1.0, 1.0, 0.98), 0.35, False),  # noon
     (0.20, (116, 168, 222), (250, 228, 198), (1.03, 0.98, 0.9), 0.3, False),  # morning
@@ -38,7 +38,7 @@ TIMES_OF_DAY = (
     (0.12, (58, 68, 122), (226, 150, 138), (0.68, 0.65, 0.8), 0.4, True),  # dusk
 )
 
-Entry = tuple[float, Callable[[], None]]  # the Z of a thing's nearest point, and how to draw it
+Entry = tuple[float, Callable[[], None]]  # the Z of an object's nearest point, and a function that draws the object
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Scene:
 
 
 def scene(rng: np.random.Generator, height: int, width: int) -> Scene:
-    """One street of `height` x `width` pixels; every draw advances the generator."""
+    """Draw one street of `height` x `width` pixels; every random draw advances the generator."""
     view = View(
         height,
         width,
@@ -73,7 +73,7 @@ def scene(rng: np.random.Generator, height: int, width: int) -> Scene:
     ground(view, street, sides)
     for side, row in sides.items():
         frontage(view, row, side, street.frontage(side))
-    # Buildings are behind everything that stands in the street, so only the latter need sorting.
+    # Buildings are behind everything that stands in the street, so only what stands there needs sorting.
     cast = [entry for group in (kerbside, traffic, two_wheelers, walkers) for entry in group(view, street)]
     for _, draw in sorted(cast, key=lambda entry: -entry[0]):
         draw()
@@ -82,7 +82,7 @@ def scene(rng: np.random.Generator, height: int, width: int) -> Scene:
 
 
 def time_of_day(rng: np.random.Generator) -> Light:
-    """A row of the table, slightly off."""
+    """A random row of TIMES_OF_DAY, slightly varied."""
     chosen = rng.choice(len(TIMES_OF_DAY), p=[row[0] for row in TIMES_OF_DAY])
     _, top, bottom, tint, clouds, lamps = TIMES_OF_DAY[chosen]
     shift, cast = rng.normal(0, 7, 3), rng.uniform(0.97, 1.03) + rng.normal(0, 0.012, 3)
@@ -97,7 +97,7 @@ def time_of_day(rng: np.random.Generator) -> Light:
 
 
 def skyline(view: View) -> None:
-    """Blocks and woods where the street ends."""
+    """Draw buildings and hedges where the street ends."""
     for x in np.arange(-72, 73, 18):
         if view.rng.random() < 0.6:
             buildings.building(Pose(view, x, 150), 17, 8, view.rng.uniform(7, 17))
@@ -106,7 +106,7 @@ def skyline(view: View) -> None:
 
 
 def frontage(view: View, row: list[Plot], side: int, edge: float) -> None:
-    """One side's houses and garden trees, then what bounds the gardens; each from far to near."""
+    """Draw one side's houses and garden trees, then its fences, walls and hedges; each from far to near."""
     rng = view.rng
     for plot in reversed(row):
         if plot.kind == "house":
@@ -127,7 +127,7 @@ def frontage(view: View, row: list[Plot], side: int, edge: float) -> None:
 
 
 def in_sight(view: View, x: float, spread: float = 0.8) -> float:
-    """A Z at which something at X stands inside the picture: the nearest one times 1..1 + spread."""
+    """A random Z at which an object at `x` is inside the picture: the nearest such Z times 1 to 1 + spread."""
     centre = view.vanishing_point[0]
     room = view.width - centre if x > view.eye[0] else centre
     nearest = max(6.0, 1.12 * abs(x - view.eye[0]) * view.focal / room)
@@ -135,7 +135,7 @@ def in_sight(view: View, x: float, spread: float = 0.8) -> float:
 
 
 def kerbside(view: View, street: Street) -> Iterator[Entry]:
-    """Lamps, lights, signs, bins and trees along both kerbs."""
+    """Lamps, traffic lights, signs, bins and trees along both kerbs."""
     rng = view.rng
     for side in (-1, 1):
         x = side * (street.road + 0.5)
@@ -151,7 +151,7 @@ def kerbside(view: View, street: Street) -> Iterator[Entry]:
 
 
 def traffic(view: View, street: Street) -> Iterator[Entry]:
-    """Something large over the crossing, a queue in each lane, and cars parked before the crossing."""
+    """A large vehicle on the crossing, a queue in each lane, and cars parked before the crossing."""
     rng = view.rng
     chosen = [draw for draw, chance in LARGE if rng.random() < chance]
     large = [chosen[i] for i in rng.permutation(len(chosen))]
@@ -167,7 +167,7 @@ def traffic(view: View, street: Street) -> Iterator[Entry]:
     for lane in rng.permutation(2):
         x, yaw, z = lanes[lane]
         while z < 75:
-            # The large ones go first because they are rare and should be near.
+            # Large vehicles come first, because they are rare and should be near.
             draw = large.pop() if large and rng.random() < 0.75 else vehicles.car
             length = LENGTHS[draw]
             if crossed and z < end and z + length > junction:
@@ -184,7 +184,7 @@ def traffic(view: View, street: Street) -> Iterator[Entry]:
 
 
 def two_wheelers(view: View, street: Street) -> Iterator[Entry]:
-    """Ridden over the road, or parked on the pavement."""
+    """Bicycles and motorcycles with riders on the road, and parked ones on the pavement."""
     rng = view.rng
     for ridden, parked, chance in TWO_WHEELERS:
         if rng.random() < chance:
@@ -198,7 +198,7 @@ def two_wheelers(view: View, street: Street) -> Iterator[Entry]:
 
 
 def walkers(view: View, street: Street) -> Iterator[Entry]:
-    """On both pavements, and now and then across the road."""
+    """People on both pavements, and sometimes one on the road."""
     rng = view.rng
     for _ in range(rng.integers(3, 7)):
         side = 1 if rng.random() < 0.5 else -1

@@ -17,7 +17,7 @@ def box(u0: float, u1: float, v0: float, v1: float) -> list[Point]:
 
 
 def disc(centre: Point, radius: float, points: int = 20) -> np.ndarray:
-    """(points, 2) of a circle."""
+    """(points, 2) outline of a circle."""
     return np.asarray(centre) + radius * _unit_circle(points)
 
 
@@ -28,24 +28,24 @@ def _unit_circle(points: int) -> np.ndarray:
 
 
 def ring(centre: Point, outer: float, inner: float) -> np.ndarray:
-    """(N, 2) of a circle with a hole: in along a seam, round the hole, and back out."""
+    """(N, 2) outline of a circle with a hole: round the circle, inwards along a seam, round the hole, and back."""
     rim, hole = disc(centre, outer), disc(centre, inner)[::-1]
     return np.concatenate((rim, rim[:1], hole[-1:], hole))
 
 
 def limb(start: Point, end: Point, radius0: float, radius1: float) -> np.ndarray:
-    """(N, 2) of the hull of two circles: an arm, a tube, a trunk."""
+    """(N, 2) outline of the convex hull of two circles: an arm, a tube, a trunk."""
     points = np.concatenate((disc(start, radius0, 12), disc(end, radius1, 12))).astype(np.float32)
     return cv2.convexHull(points)[:, 0]
 
 
 def ragged(rng: np.random.Generator, centre: Point, radius: float) -> np.ndarray:
-    """(26, 2) of a leafy outline."""
+    """(26, 2) outline as uneven as that of leaves."""
     return np.asarray(centre) + disc((0, 0), radius, 26) * rng.uniform(0.86, 1.1, (26, 1))
 
 
 def corners(*points: tuple[Scalars, Scalars, Scalars]) -> np.ndarray:
-    """K points u, v, w whose coordinates may be arrays of N -> (K, 3) or (N, K, 3)."""
+    """K points u, v, w -> (K, 3), or (N, K, 3) if any coordinate is an array of N."""
     shape = np.broadcast(*[coordinate for point in points for coordinate in point]).shape
     table = np.empty((*shape, len(points), 3))
     for index, point in enumerate(points):
@@ -60,7 +60,7 @@ def shaded(colour: Colour, factor: float) -> Colour:
 
 
 def pick(rng: np.random.Generator, colours: Sequence[Colour], spread: float = 6.0) -> Colour:
-    """One of the colours, off by `spread` (standard deviation) in each channel."""
+    """A random one of the colours, varied by `spread` (standard deviation) in each channel."""
     chosen = np.asarray(colours[rng.integers(len(colours))])
     red, green, blue = np.clip(chosen + rng.normal(0, spread, 3), 8, 250)
     return float(red), float(green), float(blue)

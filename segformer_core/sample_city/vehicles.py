@@ -1,4 +1,4 @@
-"""Cars, trucks, buses and trams of the made-up city; u points to the front. Metres."""
+"""Cars, trucks, buses and trams of the made-up city; u points to the front. Lengths are in metres."""
 
 import numpy as np
 
@@ -112,7 +112,7 @@ def bus(pose: Pose) -> None:
 
 
 def tram(pose: Pose) -> None:
-    """Cityscapes calls it `train`: white over teal, on its rails, under its pantograph."""
+    """White over teal, with its rails and its pantograph. Its label in Cityscapes is `train`."""
     teal, half = pick(pose.rng, TRAM_SKIRTS), 7.5
     gauge = np.array((-0.72, 0.72))
     pose.view.mark([fill(CHROME, pose.ground(-30, 30, gauge - 0.05, gauge + 0.05))], pose.z)
@@ -127,7 +127,7 @@ def tram(pose: Pose) -> None:
 
 
 def coach(pose: Pose, half_length: float, height: float, paint: Colour, skirt: Colour, doors: tuple[float, ...]) -> list[Part]:
-    """A long box with a band of windows and a lit destination: the body that buses and trams share."""
+    """A long box with a band of windows and a lit destination sign: the body that buses and trams share."""
     half_width = 1.27
     parts = prism(pose, box(0.2 - half_length, half_length - 0.2, 0.1, 0.5), 1.15, UNDERBODY)
     parts += prism(pose, box(-half_length, half_length, 0.32, height), half_width, paint)
@@ -157,7 +157,7 @@ def coach(pose: Pose, half_length: float, height: float, paint: Colour, skirt: C
 
 
 def tyres(pose: Pose, axle: float, half_width: float, radius: float) -> list[Part]:
-    """What shows of the wheels under the visible end; to be painted before the body."""
+    """The visible part of the wheels under the visible end. Paint it before the body."""
     end, w = pose.end(axle), np.array((0.14 - half_width, half_width - 0.14))
     return [fill(TYRE, pose.across(end * axle, 0.0, 2 * radius, w - 0.12, w + 0.12))] if end else []
 
@@ -172,7 +172,7 @@ def wheels(pose: Pose, axles: tuple[float, ...], half_width: float, radius: floa
 
 
 def lamps(pose: Pose, half_length: float, half_width: float, height: float, size: float) -> list[Part]:
-    """Brake lamps if the rear is in sight, headlamps if the front is."""
+    """Brake lamps if the rear is visible, headlamps if the front is."""
     end = pose.end(half_length)
     outer, wide = half_width - 0.1, 1.6 * size
     left = np.array((-outer, outer - wide))

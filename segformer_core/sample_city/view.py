@@ -1,4 +1,4 @@
-"""The drawing board of the made-up city: a camera, and a canvas that keeps image and polygons in step.
+"""The camera of the made-up city, and a canvas that records the polygons of everything it paints.
 
 World coordinates are metres: X to the right of the road's centre line, Y up, Z ahead of the camera.
 """
@@ -19,15 +19,15 @@ SUBPIXEL_BITS = 4
 SCALE = SUPERSAMPLING << SUBPIXEL_BITS
 OFFSET = (SUPERSAMPLING - 1) / 2 * (1 << SUBPIXEL_BITS)
 SMALLEST_OBJECT = 6  # pixels; anything smaller is noise to a network that predicts at a quarter of the size
-NEAR = 0.6  # metres; what lies nearer is out of every picture
-HAZE = 260.0  # metres after which 1/e of a colour is left
+NEAR = 0.6  # metres; anything nearer is outside every picture
+HAZE = 260.0  # metres of air after which 1/e of a colour is left
 
 Object = dict[str, str | list[list[int]]]  # as in a Cityscapes file: "label" and "polygon"
 
 
 @dataclass(frozen=True)
 class Light:
-    """Time of day: sky colours, the tint of all it shines on, the way to the sun, are lamps on."""
+    """A time of day: sky colours, the tint of everything lit, the direction to the sun, cloudiness 0..1, whether lamps are on."""
 
     sky_top: Colour
     sky_bottom: Colour
@@ -40,7 +40,7 @@ class Light:
 class Part(NamedTuple):
     """Polygons of one colour, each (N, 2) float x, y in pixels, or M of them as (M, N, 2).
 
-    `texture` names one of the view's noise fields and `contrast` is its strength; what glows is not tinted.
+    `texture` names one of the view's noise fields and `contrast` is its strength; a part that glows is not tinted.
     """
 
     polygons: Sequence[np.ndarray]
@@ -56,7 +56,7 @@ def fill(colour: Colour, *polygons: np.ndarray, texture: str = "", contrast: flo
 
 @dataclass
 class View:
-    """A picture in the making. `objects` is Cityscapes' list: each is drawn over the ones before it."""
+    """A picture while it is drawn. `objects` is the list of a Cityscapes file: each covers the ones before it."""
 
     height: int
     width: int
@@ -94,7 +94,7 @@ class View:
                 self.objects.append({"label": label, "polygon": outline.tolist()})
 
     def mark(self, parts: Sequence[Part], depth: float) -> None:
-        """Paint without a label of its own: markings and joints on what is already there."""
+        """Paint without a label: markings and joints on an object that is already labelled."""
         for part in parts:
             colour = part.colour if part.glow else self._through_air(part.colour, depth)
             if part.texture:
@@ -112,7 +112,7 @@ class View:
             self._blend(part, window, black, strength * (1.0 - 0.6 * self.light.cloudiness))
 
     def photograph(self) -> np.ndarray:
-        """(height, width, 3) uint8 RGB, with a lens's fall-off and a sensor's noise."""
+        """(height, width, 3) uint8 RGB, with the darker corners of a lens and the noise of a sensor."""
         image = cv2.resize(self.pixels, (self.width, self.height), interpolation=cv2.INTER_AREA)
         x = np.linspace(-1, 1, self.width, dtype=np.float32)
         y = np.linspace(-1, 1, self.height, dtype=np.float32)[:, None]
