@@ -1,4 +1,4 @@
-"""Graph mode compiles before the first step: said while it happens, and kept from run to run where the user asks for it."""
+"""In graph mode MindSpore compiles before the first step. This is announced, and `compile_cache` keeps the training graph."""
 
 import hashlib
 import os
@@ -21,10 +21,10 @@ SWITCH, FOLDER = "MS_COMPILER_CACHE_ENABLE", "MS_COMPILER_CACHE_PATH"
 
 
 class Compiling:
-    """Around each first call of a graph.
+    """A context for calls of a graph: the first call with a shape compiles, which is logged.
 
-    MindSpore takes a kept graph whatever the numbers in it, so each network, configuration and state of the sources has a folder
-    of its own below `compile_cache`, and only the training graph, whose shapes never change, is kept.
+    MindSpore does not compare the numbers inside a cached graph with those of the program. So each network, configuration and
+    state of the sources has its own folder below `compile_cache`. Only the training graph is cached: its shapes never change.
     """
 
     def __init__(self, spec: spec.SegFormer, config: Config, built_in: object, log: Log):
@@ -33,24 +33,24 @@ class Compiling:
         self.cache = config.runtime.compile_cache if graph_mode else ""
         numbers = (spec, config.optimizer, config.loss, config.training.accumulation_steps, built_in)
         self.key = (ms.__version__, world_size(), numbers, sources_hash() if self.cache else "")
-        self.known: set[tuple[str, tuple[int, ...] | None]] = set()
+        self.compiled: set[tuple[str, tuple[int, ...] | None]] = set()
 
     @contextmanager
     def __call__(self, what: str, shape: tuple[int, ...] | None) -> Iterator[None]:
-        """`what` is "training" or "inference", `shape` the images', None for a graph that takes any."""
-        if (what, shape) in self.known:
+        """`what` is "training" or "inference"; `shape` is that of the images, or None for a graph that takes any size."""
+        if (what, shape) in self.compiled:
             yield
             return
-        self.known.add((what, shape))
+        self.compiled.add((what, shape))
         size = "×".join(map(str, shape)) if shape else "any size"
         self.log(f"compiling the {what} graph of mit_{self.variant} for {size} (seconds for B0, a minute or two for B5) …")
         start = time.perf_counter()
-        with self._kept(what, shape):
+        with self._cached(what, shape):
             yield
         self.log(f"compiled and run once in {time.perf_counter() - start:.1f} s")
 
     @contextmanager
-    def _kept(self, what: str, shape: tuple[int, ...] | None) -> Iterator[None]:
+    def _cached(self, what: str, shape: tuple[int, ...] | None) -> Iterator[None]:
         if not self.cache or what != "training" or not Path(sys.argv[0]).is_file():  # MindSpore reads the program's own file
             yield
             return
@@ -66,7 +66,7 @@ class Compiling:
 
 
 def sources_hash() -> str:
-    """Of every file that a graph can come from: this backend's and the core's."""
+    """SHA-256 of all files that a graph can come from: those of this backend and of the core."""
     digest = hashlib.sha256()
     for package in (Path(__file__).parent, Path(segformer_core.__file__).parent):
         for path in sorted(package.rglob("*.py")):

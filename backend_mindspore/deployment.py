@@ -1,4 +1,4 @@
-"""The network as a file holds it: no training, the head folded; `backend_torch/deployment.py` is its twin."""
+"""The network for an exported file: inference only, decode head folded; `backend_torch/deployment.py` is its twin."""
 
 from collections.abc import Mapping
 
@@ -16,7 +16,7 @@ from segformer_core.spec import model as spec
 
 
 class Deployed(nn.Cell):
-    """What `form` takes -> what it gives: images or normalised images -> logits or labels."""
+    """Maps the input of `form` to its output: images, or normalised images, to logits or labels."""
 
     def __init__(self, spec: spec.SegFormer, arrays: Mapping[str, np.ndarray], form: Form):
         super().__init__()

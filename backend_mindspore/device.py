@@ -1,4 +1,4 @@
-"""Where MindSpore is imported for the commands, and which device it runs on."""
+"""Connects the commands to MindSpore: imports it, and chooses device and precision."""
 
 import glob
 import os

@@ -9,10 +9,10 @@ from mindspore import Tensor, communication, nn, ops
 from segformer_core.protocol.learner import COLLECTIVE_TIMEOUT_SECONDS, Processes
 
 STATE = {"count": 1}
-"""How many processes have joined; graphs are built for it."""
+"""The number of processes that have joined. Graphs are built for this number."""
 
 LIMB_BITS, LIMBS = 12, 5
-"""An integer travels as float32 limbs, which is all that a CPU's AllReduce can add: exact for 60 bits and 4,096 processes."""
+"""A CPU's AllReduce adds float32 only, so an integer is sent as limbs. The sum is exact for 60 bits and 4,096 processes."""
 
 
 def launched() -> bool:
@@ -21,12 +21,12 @@ def launched() -> bool:
 
 
 def local_rank() -> int:
-    """The place of this process among those of its host: its device."""
+    """The index of this process on its host, which is also the index of its device."""
     return int(os.environ.get("DEVICE_ID", os.environ.get("MS_NODE_ID", "0")))
 
 
 def join() -> Processes:
-    """Meet the other processes. Raises RuntimeError if they do not come in time."""
+    """Connect to the other processes. Raises RuntimeError if they do not connect in time."""
     os.environ.setdefault("HCCL_CONNECT_TIMEOUT", str(COLLECTIVE_TIMEOUT_SECONDS))
     os.environ.setdefault("HCCL_EXEC_TIMEOUT", str(COLLECTIVE_TIMEOUT_SECONDS))
     communication.init()
@@ -50,7 +50,7 @@ def world_size() -> int:
 
 
 def sum_over_processes(x: Tensor) -> Tensor:
-    """The sum of every process's `x`; the gradient is summed alike."""
+    """The sum of `x` over all processes; its gradient is summed in the same way."""
     return ops.AllReduce()(x) if world_size() > 1 else x
 
 

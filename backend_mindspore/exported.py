@@ -45,7 +45,7 @@ def open_file(path: Path) -> Session:
 
 
 def predict(logits: Session) -> Callable[[Sequence[np.ndarray], Plan], np.ndarray]:
-    """`Prediction.labels`, of a file that gives logits."""
+    """`Prediction.labels` for a file that gives logits."""
 
     def run(images: Tensor) -> Tensor:
         return Tensor(logits(images.asnumpy()))

@@ -1,7 +1,7 @@
 """Attention, GELU and upsampling: the three operators whose best form depends on the device.
 
-An Ascend has kernels of its own for attention and upsampling. On a CPU MindSpore's gradients of softmax, erf and bilinear
-interpolation are several times slower than what they are made of, so there they are written as matrix products and products.
+An Ascend has kernels of its own for attention and upsampling. On a CPU some of MindSpore's gradients (softmax, erf, bilinear
+interpolation) are several times slower than matrix products that compute the same; there the products are written out.
 """
 
 import math
@@ -12,7 +12,7 @@ from mindspore import Tensor, nn, ops
 from mindspore._c_expression import MSContext
 
 FIRST_ASCEND = "ascend910"
-"""What MindSpore calls the generation whose CANN has no fused attention."""
+"""MindSpore's name for the first generation of Ascend; its CANN has no fused attention."""
 
 
 def on(device: str) -> bool:
@@ -44,7 +44,7 @@ class PlainAttend(nn.Cell):
 
     def bprop(self, q: Tensor, k: Tensor, v: Tensor, out: Tensor, dout: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         scale = q.shape[-1] ** -0.5
-        p = self._probabilities(ops.depend(q, dout), k)  # else the graph's optimiser would keep those of the forward pass
+        p = self._probabilities(ops.depend(q, dout), k)  # without it the graph's optimiser keeps the forward pass's
         dv = ops.BatchMatMul(transpose_a=True)(p, dout)
         # softmax's gradient is p (dp - Σ p dp) and Σ p dp = Σ dout·out: one more column makes it part of dp's product
         shift = -ops.ReduceSum(keep_dims=True)(dout * out, -1)
@@ -118,7 +118,7 @@ def interpolation_matrix(inputs: int, outputs: int) -> Tensor:
 
 
 def interpolation_matrix_of_any_size(inputs: int, outputs: int) -> Tensor:
-    """`interpolation_matrix` of numbers that are known only when the graph runs."""
+    """The same for sizes that are known only when the graph runs."""
     unit = 2 * outputs  # a centre is a whole number of 1 / unit: whole numbers keep float32 from rounding it
     centres = ops.clamp((2 * first_numbers(outputs) + 1) * inputs - outputs, 0, (inputs - 1) * unit)
     whole = centres // unit
@@ -128,9 +128,9 @@ def interpolation_matrix_of_any_size(inputs: int, outputs: int) -> Tensor:
 
 
 LONGEST_SIDE = 1 << 14
-"""Of a map that is upsampled in a graph for any size."""
+"""The longest side of a feature map, in pixels, that a graph for any size can upsample."""
 
 
 def first_numbers(count: int) -> Tensor:
-    """0 … count - 1, of which an Ascend has no operator that takes a number known only when the graph runs."""
+    """0 … count - 1. (Ascend's Range takes no count that is known only when the graph runs.)"""
     return ops.slice(Tensor(np.arange(LONGEST_SIDE)), (0,), (count,))

@@ -86,13 +86,13 @@ def _(leaf: BatchNorm2d) -> nn.Cell:
 
 
 def native_name(array: ArraySpec) -> str:
-    """What MindSpore calls an array of the spec: gamma, beta, moving_mean and moving_variance in a norm."""
+    """MindSpore's name for an array of the spec; in a norm it is gamma, beta, moving_mean or moving_variance."""
     leaves = MINDSPORE_LEAVES.get(kind(array.owner), MINDSPORE_LEAVES[""])
     return array.name.removesuffix(f".{array.leaf_name}") + leaves[array.leaf_name]
 
 
 class Convolution(nn.Conv2d):
-    """Computes in its input's type; the weights are float32."""
+    """A convolution that computes in the type of its input; the weights are stored as float32."""
 
     def construct(self, x: Tensor) -> Tensor:
         x = self.conv2d(x, self.weight.to(x.dtype))
@@ -100,7 +100,7 @@ class Convolution(nn.Conv2d):
 
 
 class BatchNorm(nn.BatchNorm2d):
-    """In training the moments are those of the batch over all processes."""
+    """Batch normalisation; in training its moments are taken over the batches of all processes."""
 
     def construct(self, x: Tensor) -> Tensor:
         """(B, C, H, W) float32, in and out."""
@@ -111,7 +111,7 @@ class BatchNorm(nn.BatchNorm2d):
         centred = x - ops.reshape(mean, (1, C, 1, 1))
         variance = sum_over_processes(ops.mean(ops.square(centred), (0, 2, 3))) / world_size()
         count = B * H * W * world_size()
-        unbiased = ops.stop_gradient(variance) * (count / (count - 1))  # self.momentum is the share of the new ones
+        unbiased = ops.stop_gradient(variance) * (count / (count - 1))  # MindSpore's layer stores the share of the new moments
         new_mean = self.moving_mean + (ops.stop_gradient(mean) - self.moving_mean) * self.momentum
         new_variance = self.moving_variance + (unbiased - self.moving_variance) * self.momentum
         x = centred * ops.reshape(self.gamma * ops.rsqrt(variance + self.eps), (1, C, 1, 1)) + ops.reshape(
@@ -122,14 +122,14 @@ class BatchNorm(nn.BatchNorm2d):
 
 
 class Mixed(nn.Cell):
-    """A cell whose products can run in lower precision."""
+    """A cell whose linear layers and convolutions can run in lower precision."""
 
     def __init__(self, arithmetic: Arithmetic):
         super().__init__()
         self.inference_dtype, self.training_dtype = arithmetic.inference, arithmetic.training
 
     def low(self, x: Tensor) -> Tensor:
-        """`x` in the precision of products; weights follow their input."""
+        """Cast `x` to the precision of linear layers; these cast their weights to the type of their input."""
         return x.to(self.training_dtype if self.training else self.inference_dtype)
 
 

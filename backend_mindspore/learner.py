@@ -99,7 +99,7 @@ class Learner:
         return self._logits(Tensor(images)).asnumpy()
 
     def _logits(self, x: Tensor) -> Tensor:
-        """The first shapes that are seen get a graph each, all others share one that takes any."""
+        """The first shapes get a graph each; all other shapes share one graph for any size."""
         self.model.set_train(False)
         if x.shape not in self.static_shapes and len(self.static_shapes) < self.static_graphs:
             self.static_shapes.add(x.shape)
@@ -207,7 +207,7 @@ def _(gradient):
 
 @keep_if_finite.register("Tensor", "Tensor", "Tensor")
 def _(finite, statistic, sound):
-    """What an overflow has spoilt is put back; what is sound is remembered."""
+    """After an overflow restore the copy of the statistics; after a finite step renew the copy."""
     value = ops.Select()(finite, statistic, sound)
     return ops.depend(ops.assign(statistic, value), ops.assign(sound, value))
 

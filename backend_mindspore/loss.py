@@ -9,9 +9,10 @@ from segformer_core.data.dataset import IGNORED
 
 
 class CrossEntropy(nn.Cell):
-    """Σ w[label] · -log softmax(logits)[label] and Σ w[label] over the pixels that count, each over the number of pixels.
+    """Gives two numbers: loss = Σ w[label] · -log softmax(logits)[label] / n and weight = Σ w[label] / n.
 
-    The first over the second is the weighted mean. `class_weights` are w, all 1 if None.
+    The sums are over the pixels that are not ignored, n is the number of all pixels, w are the `class_weights` (1 if None).
+    loss / weight is the weighted mean.
     """
 
     def __init__(self, config: LossConfig, class_weights: tuple[float, ...] | None = None):
@@ -21,7 +22,7 @@ class CrossEntropy(nn.Cell):
         self.weighted_sum = WeightedSum()
 
     def construct(self, logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, K, H, W) float32 logits, (B, H, W) int32 labels with 255 ignored -> two scalars."""
+        """(B, K, H, W) float32 logits, (B, H, W) int32 labels with 255 ignored -> loss and weight, two scalars."""
         if self.ohem_threshold:
             labels = self._hard(ops.stop_gradient(logits), labels)
         weights = ops.cast(labels != IGNORED, ms.float32)
@@ -30,9 +31,10 @@ class CrossEntropy(nn.Cell):
         return self.weighted_sum(logits, labels, weights) / labels.size, ops.sum(weights) / labels.size
 
     def _hard(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """Labels with 255 where the true class is likely enough (arXiv 1604.03540, as mmsegmentation has it).
+        """The labels with all easy pixels set to 255 (OHEM, arXiv 1604.03540, by mmsegmentation's rule).
 
-        Those stay whose probability is below the threshold, or below that of the hardest `ohem_min_kept` pixels an image.
+        A pixel is hard if its true class has a probability below the threshold, or if it is among the `ohem_min_kept` pixels
+        (times the images of the batch) with the lowest probability.
         """
         p = ops.exp(log_probabilities(logits, labels))
         p = ops.where(labels == IGNORED, 2.0, p)

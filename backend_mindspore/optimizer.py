@@ -44,7 +44,7 @@ class AdamW(nn.Cell):
     def construct(self, gradients: tuple[Tensor, ...], learning_rates: Tensor, factor: Tensor, finite: Tensor) -> Tensor:
         """One step along the gradients times `factor`, in the order of `parameters`, or none at all if not `finite`.
 
-        (groups,) float32 learning rates -> the number of steps taken. A skipped step is one of rate 0 that forgets nothing.
+        (groups,) float32 learning rates -> the number of steps taken. A skipped step has rate 0 and keeps the moments.
         """
         taken = ops.cast(finite, ms.float32)
         steps = self.steps + taken
@@ -64,10 +64,10 @@ class AdamW(nn.Cell):
     def arrays(self) -> dict[str, Parameter]:
         """moment1.NAME and moment2.NAME of every parameter, and the number of steps taken."""
         moments = {"moment1": self.moments1, "moment2": self.moments2}
-        found = {
+        arrays = {
             f"{kind}.{name}": moment for kind, values in moments.items() for name, moment in zip(self.names, values, strict=True)
         }
-        return {**found, "steps": self.steps}
+        return {**arrays, "steps": self.steps}
 
     def load(self, arrays: Mapping[str, Tensor]) -> None:
         """Take over what `arrays` gives."""
@@ -76,7 +76,7 @@ class AdamW(nn.Cell):
 
 
 class LossScale(nn.Cell):
-    """What a loss is multiplied by before its gradient is taken, kept on the device."""
+    """The factor on the loss before its gradient is taken. It stays on the device."""
 
     def __init__(self, precision: str):
         super().__init__()
@@ -86,7 +86,7 @@ class LossScale(nn.Cell):
         self.skipped_steps = Parameter(Tensor(0, ms.float32), name="skipped_steps", requires_grad=False)
 
     def construct(self, finite: Tensor) -> Tensor:
-        """After a step: was every gradient finite? -> the steps skipped in a row."""
+        """Update the scale after a step; `finite`: every gradient was finite -> the steps skipped in a row."""
         skipped = ops.where(finite, ops.zeros_like(self.skipped_steps), self.skipped_steps + 1.0)
         skipped = ops.depend(skipped, ops.assign(self.skipped_steps, skipped))
         if not self.dynamic:

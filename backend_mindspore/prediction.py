@@ -1,4 +1,4 @@
-"""A plan carried out: scores and labels of images, given what computes logits; `backend_torch/prediction.py` is its twin.
+"""Carries out a plan: from a function that computes logits to scores and labels; `backend_torch/prediction.py` is its twin.
 
 Only the network is a graph. What follows it are single operators, which compile nothing when an image has another size.
 """
@@ -74,7 +74,7 @@ def place(x: Tensor, top: int, left: int, size: tuple[int, int]) -> Tensor:
 
 
 def pad(x: Tensor, axis: int, before: int, after: int) -> Tensor:
-    """With so many zeros on an axis."""
+    """`x` with zeros added before and after it on one axis."""
     shape = x.shape
     if before:
         x = ops.concat((ops.zeros((*shape[:axis], before, *shape[axis + 1 :]), x.dtype), x), axis)

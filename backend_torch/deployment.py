@@ -1,7 +1,7 @@
-"""The network as a file holds it: no training, the head folded; `backend_mindspore/deployment.py` is its twin.
+"""The network for an exported file: inference only, decode head folded; `backend_mindspore/deployment.py` is its twin.
 
-Products that meet a map are 1×1 convolutions here: a runtime that keeps maps channels-first then moves C channels between the
-two layouts where a product of tokens would make it move 4 C.
+Linear layers on feature maps are 1×1 convolutions here. A runtime that keeps feature maps channels-first then moves C channels
+between the two layouts; with linear layers on tokens it would move 4 C.
 """
 
 import math
@@ -20,7 +20,7 @@ from segformer_core.spec import model as spec
 
 
 class Deployed(nn.Module):
-    """What `form` takes -> what it gives: images or normalised images -> logits or labels."""
+    """Maps the input of `form` to its output: images, or normalised images, to logits or labels."""
 
     def __init__(self, spec: spec.SegFormer, arrays: Mapping[str, np.ndarray], form: Form):
         super().__init__()
@@ -85,7 +85,7 @@ class PointwiseFFN(nn.Module):
 
 
 class ErfGelu(nn.Module):
-    """Written in the order that ONNX Runtime recognises and computes in one pass; PyTorch's own export is in another."""
+    """The exact GELU in the order of operators that ONNX Runtime fuses; PyTorch's own export has another order."""
 
     def forward(self, x: Tensor) -> Tensor:
         return x * (torch.erf(x / math.sqrt(2.0)) + 1.0) * 0.5

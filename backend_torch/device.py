@@ -1,4 +1,4 @@
-"""Where PyTorch is imported for the commands, and which device it runs on."""
+"""Connects the commands to PyTorch: imports it, and chooses device and precision."""
 
 from segformer_core.config.keys import RuntimeConfig
 from segformer_core.errors import BackendError
@@ -22,7 +22,7 @@ def connect(runtime: RuntimeConfig) -> Backend:
     device = torch.device(device_target(runtime, torch.cuda.device_count(), id_))
     if device.type == "cuda":
         torch.cuda.set_device(device)
-        torch.backends.cudnn.allow_tf32 = False  # fp32 is fp32: convolutions would keep ten bits of their inputs
+        torch.backends.cudnn.allow_tf32 = False  # fp32 means fp32: TF32 keeps ten bits of a convolution's inputs
     precision = precisions(runtime, device.type == "cuda", device.type == "cuda" and torch.cuda.is_bf16_supported())
     processes = join(device) if launched() else ALONE
     return Backend(

@@ -21,18 +21,17 @@ def launched() -> bool:
 
 
 def local_rank() -> int:
-    """The place of this process among those of its host."""
+    """The index of this process on its host, which is also the index of its device."""
     return int(os.environ.get("LOCAL_RANK", os.environ["RANK"]))
 
 
 def join(device: torch.device) -> Processes:
-    """Meet the other processes. Raises RuntimeError if they do not come in time."""
+    """Connect to the other processes. Raises RuntimeError if they do not connect in time."""
     if not dist.is_initialized():
         backend = CPU if device.type == "cpu" else CUDA
         dist.init_process_group(backend, timeout=timedelta(seconds=COLLECTIVE_TIMEOUT_SECONDS))
-        warnings.filterwarnings(
-            "ignore", "Grad strides do not match bucket view strides"
-        )  # of a kernel with one channel: the same
+        # PyTorch warns of a kernel with one channel, whose two layouts are the same.
+        warnings.filterwarnings("ignore", "Grad strides do not match bucket view strides")
 
     def all_reduce(array: np.ndarray) -> np.ndarray:
         tensor = torch.from_numpy(np.array(array)).to(device)
@@ -47,7 +46,7 @@ def world_size() -> int:
 
 
 def sum_over_processes(x: Tensor) -> Tensor:
-    """The sum of every process's `x`; the gradient is summed alike."""
+    """The sum of `x` over all processes; its gradient is summed in the same way."""
     return Sum.apply(x) if world_size() > 1 else x
 
 

@@ -20,7 +20,7 @@ from segformer_core.protocol.plan import Plan
 from segformer_core.spec import model as spec
 
 SMALLEST = FORMATS["TORCH"].smallest
-"""Of what torch.export makes, where sizes vary; ONNX has no such limit, and its verification shows it."""
+"""The smallest side in pixels that torch.export allows where sizes vary. (An ONNX file then also takes smaller images.)"""
 OPSET = 18
 """The oldest that the exporter writes without converting; LayerNormalization came with 17."""
 
@@ -83,7 +83,7 @@ def open_file(path: Path) -> Session:
 
 
 def predict(logits: Session) -> Callable[[Sequence[np.ndarray], Plan], np.ndarray]:
-    """`Prediction.labels`, of a file that gives logits."""
+    """`Prediction.labels` for a file that gives logits."""
 
     def run(images: Tensor) -> Tensor:
         return torch.from_numpy(logits(images.numpy()))
@@ -93,7 +93,7 @@ def predict(logits: Session) -> Callable[[Sequence[np.ndarray], Plan], np.ndarra
 
 @contextlib.contextmanager
 def quiet():
-    """Without what the exporter says of operators that are not ours."""
+    """Silences the exporter's warnings about operators that this network does not have."""
     logger = logging.getLogger("torch.onnx")
     level = logger.level
     logger.setLevel(logging.ERROR)

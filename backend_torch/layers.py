@@ -67,14 +67,14 @@ def _(leaf: BatchNorm2d) -> nn.Module:
 
 
 class Convolution(nn.Conv2d):
-    """Computes in its input's type; the weights are float32."""
+    """A convolution that computes in the type of its input; the weights are stored as float32."""
 
     def forward(self, x: Tensor) -> Tensor:
         return self._conv_forward(x, self.weight.to(x.dtype), None if self.bias is None else self.bias.to(x.dtype))
 
 
 class BatchNorm(nn.BatchNorm2d):
-    """In training the moments are those of the batch over all processes."""
+    """Batch normalisation; in training its moments are taken over the batches of all processes."""
 
     momentum: float
     running_mean: Tensor
@@ -96,14 +96,14 @@ class BatchNorm(nn.BatchNorm2d):
 
 
 class Mixed(nn.Module):
-    """A module whose products can run in lower precision."""
+    """A module whose linear layers and convolutions can run in lower precision."""
 
     def __init__(self, arithmetic: Arithmetic):
         super().__init__()
         self.inference_dtype, self.training_dtype = arithmetic.inference, arithmetic.training
 
     def low(self, x: Tensor) -> Tensor:
-        """`x` in the precision of products; weights follow their input."""
+        """Cast `x` to the precision of linear layers; these cast their weights to the type of their input."""
         return x.to(self.training_dtype if self.training else self.inference_dtype)
 
 

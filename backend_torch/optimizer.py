@@ -12,7 +12,7 @@ from segformer_core.protocol.groups import ADAM_EPS, ParameterGroup
 
 
 class AdamW:
-    """Adam with bias correction and decoupled weight decay (arXiv 1711.05101); skips a step without a look at the device."""
+    """Adam with bias correction and decoupled weight decay (arXiv 1711.05101); skips without synchronising."""
 
     def __init__(self, parameters: Mapping[str, torch.nn.Parameter], groups: Sequence[ParameterGroup], config: OptimizerConfig):
         self.parameters = {name: parameters[name] for group in groups for name in group.names}
@@ -37,13 +37,13 @@ class AdamW:
 
     def arrays(self) -> dict[str, Tensor]:
         """moment1.NAME and moment2.NAME of every parameter, and the number of steps taken."""
-        found = {}
+        arrays = {}
         for name, parameter in self.parameters.items():
             state = self.adamw.state[parameter]
-            found[f"moment1.{name}"] = state.get("exp_avg", torch.zeros_like(parameter))
-            found[f"moment2.{name}"] = state.get("exp_avg_sq", torch.zeros_like(parameter))
-            found["steps"] = state.get("step", torch.zeros(()))
-        return found
+            arrays[f"moment1.{name}"] = state.get("exp_avg", torch.zeros_like(parameter))
+            arrays[f"moment2.{name}"] = state.get("exp_avg_sq", torch.zeros_like(parameter))
+            arrays["steps"] = state.get("step", torch.zeros(()))
+        return arrays
 
     def load(self, arrays: Mapping[str, Tensor]) -> None:
         for name, parameter in self.parameters.items():
@@ -55,7 +55,7 @@ class AdamW:
 
 
 class LossScale:
-    """What a loss is multiplied by before its gradient is taken, kept on the device."""
+    """The factor on the loss before its gradient is taken. It stays on the device."""
 
     def __init__(self, precision: str, device: torch.device):
         self.dynamic = precision == "fp16"
@@ -64,7 +64,7 @@ class LossScale:
         self.skipped_steps = torch.zeros((), device=device)
 
     def __call__(self, finite: Tensor) -> None:
-        """After a step: was every gradient finite?"""
+        """Update the scale after a step; `finite` says whether every gradient of the step was finite."""
         self.skipped_steps = torch.where(finite, 0.0, self.skipped_steps + 1.0)
         if not self.dynamic:
             return

@@ -1,6 +1,7 @@
 """Imports point down: parity_tests and tools -> backends -> core, and within the core from each room to those below it."""
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -125,3 +126,24 @@ def test_core_loads_no_framework():
     assert "segformer_core.commands.benchmark" in names
     program = f"import sys, {', '.join(names)}; sys.exit(bool({{'torch', 'mindspore', 'tensorflow'}} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=False).returncode == 0
+
+
+def rooms_imported() -> dict[str, set[str]]:
+    """Room -> the rooms of lower floors that it imports."""
+    arrows: dict[str, set[str]] = {}
+    for package in ("segformer_core", "backend_torch", "backend_mindspore", "tools"):
+        for name, source in modules(package):
+            room = room_of(name)
+            arrows.setdefault(room, set()).update({room_of(found) for found in imported(source) if ours(found)} - {room})
+    return arrows
+
+
+def test_the_drawing_in_words_is_that_of_the_code():
+    """docs/architecture.md: floor, room and imports of every room."""
+    table = re.findall(
+        r"^\| (\d+) \| `(\S+)` \| .* \| (.*) \|$", (ROOT / "docs/architecture.md").read_text(encoding="utf-8"), re.M
+    )
+    arrows = rooms_imported()
+    rooms = sorted((room for rooms in FLOORS for room in rooms - {"parity_tests"}), key=lambda room: (-floor(room), room))
+    shown = {room: ", ".join(sorted(arrows.get(room, ()))).replace("segformer_core.", "") or "–" for room in rooms}
+    assert table == [(str(floor(room)), room, shown[room]) for room in rooms]

@@ -26,7 +26,7 @@ from segformer_core.spec.model import variant_name
 
 WARM_UPS = 2
 RUN, PEAK, STOP = "run", "peak", "stop"
-"""What a contestant's process is asked for."""
+"""The questions that a contestant's process answers."""
 
 
 def main(arguments: Sequence[str]) -> None:

@@ -26,12 +26,12 @@ CLASS_COUNT = 19
 PEER = "backend_torch.transformers_peer"
 
 Entry = tuple[Callable[[], object], Callable[[], int]]
-"""What runs the task once, and what tells the peak of memory in bytes."""
+"""(a function that runs the task once, a function that returns the peak of memory in bytes)."""
 
 
 @dataclass(frozen=True)
 class Setting:
-    """What every contestant computes; `size` is height and width, `batch` the images of a training step."""
+    """The task of every contestant; `size` is height and width, `batch` the images of a training step."""
 
     variant: str
     size: tuple[int, int]

@@ -1,8 +1,8 @@
 """Convert weights between every SegFormer code base: `python tools/convert_model.py INPUT OUTPUT [--to FORMAT]`.
 
 Without --to the suffix of OUTPUT decides: .safetensors canonical, .ckpt mindspore, .pth .pt .bin nvlabs, .pdparams paddle,
-.h5 keras, no suffix a transformers folder. The seed's spelling works too: `--pt_model_path=A.pth --ms_model_path=B.ckpt`,
-and with --to_pt in the other direction.
+.h5 keras, no suffix a transformers folder. The original repository's spelling works too:
+`--pt_model_path=A.pth --ms_model_path=B.ckpt`, and with --to_pt in the other direction.
 """
 
 import argparse
@@ -40,8 +40,8 @@ def main(arguments: Sequence[str]) -> None:
 
 def _report(source: str, weights: Weights) -> None:
     print(f"read {source}: {weights.dialect.title} ({weights.container}), {weights.architecture}, {len(weights.atoms)} arrays")
-    said = "stated" if weights.numerics_stated else f"what {weights.dialect.title} computes with; --profile says otherwise"
-    print(f"  numerics: {weights.numerics} ({said})")
+    origin = "stated" if weights.numerics_stated else f"as {weights.dialect.title} computes; --profile names another"
+    print(f"  numerics: {weights.numerics} ({origin})")
     for why, names in reasons(weights.dropped).items():
         print(f"  left out: {len(names)} arrays, {why}: {', '.join(names[:3])}{', …' if len(names) > 3 else ''}")
     for warning in weights.warnings:
@@ -64,18 +64,18 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--dtype", default="fp32", choices=tuple(WRITTEN_TYPES), help="type of the numbers written")
     parser.add_argument("--force", action="store_true", help="replace an existing output")
     parser.add_argument("--dry_run", action="store_true", help="only report")
-    parser.add_argument("--pt_model_path", default="", help="PyTorch file, for the seed's spelling")
-    parser.add_argument("--ms_model_path", default="", help="MindSpore file, for the seed's spelling")
+    parser.add_argument("--pt_model_path", default="", help="PyTorch file, in the original repository's spelling")
+    parser.add_argument("--ms_model_path", default="", help="MindSpore file, in the original repository's spelling")
     parser.add_argument("--to_pt", action="store_true", help="with the two paths above: MindSpore -> PyTorch")
     return parser
 
 
 def _ends(options: argparse.Namespace) -> tuple[str, Path]:
     """(input, output) in either spelling. Raises ConfigError."""
-    pair, seeds = (options.input, options.output), (options.pt_model_path, options.ms_model_path)
+    pair, named = (options.input, options.output), (options.pt_model_path, options.ms_model_path)
     if options.to_pt:
-        seeds = seeds[::-1]
-    if all(pair) == all(seeds) or any(pair) == any(seeds):
+        named = named[::-1]
+    if all(pair) == all(named) or any(pair) == any(named):
         raise ConfigError("expected INPUT OUTPUT, or --pt_model_path A.pth --ms_model_path B.ckpt (with --to_pt for the reverse)")
-    source, target = pair if all(pair) else seeds
+    source, target = pair if all(pair) else named
     return source, Path(target)

@@ -49,8 +49,8 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def _installed_tool() -> Path | None:
-    found = shutil.which("hccn_tool") or shutil.which(str(HCCN_TOOL))
-    return Path(found) if found else None
+    path = shutil.which("hccn_tool") or shutil.which(str(HCCN_TOOL))
+    return Path(path) if path else None
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -1,4 +1,4 @@
-"""What the commands open first: a backend, the network that the configuration describes, and its weights."""
+"""Steps that commands share: opening a backend, the network that the configuration describes, its weights and its data."""
 
 from collections.abc import Mapping
 from importlib import import_module
@@ -25,7 +25,7 @@ BACKENDS = ("mindspore", "torch")
 
 
 def connector(name: str) -> Connect:
-    """What opens the backend of this name; its framework is loaded only when that is called."""
+    """The function that opens the backend of this name; only the call of that function loads the framework."""
     connect: Connect = import_module(f"backend_{name}.device").connect
     return connect
 
@@ -81,7 +81,7 @@ def described_weights(path: str, arrays: Mapping[str, np.ndarray], spec: SegForm
 def describe(spec: SegFormer, backend: Backend) -> str:
     return (
         f"SegFormer mit_{spec.variant}, {spec.class_count} classes, {parameter_count(spec):,} parameters, "
-        f"{backend.name} on {backend.device}, products in {backend.precision.training} in training and "
+        f"{backend.name} on {backend.device}, linear layers in {backend.precision.training} in training and "
         f"{backend.precision.inference} in evaluation"
     )
 

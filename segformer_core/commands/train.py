@@ -63,7 +63,7 @@ def train_command(config: Config, connect: Connect) -> None:
 
 @dataclass(frozen=True)
 class Start:
-    """Where a run begins: its arrays, the sentences that say so, and the checkpoint that it goes on from, if any."""
+    """The start of a run: its arrays, sentences for the log, and the checkpoint that the run continues, if any."""
 
     arrays: Mapping[str, np.ndarray]
     sentences: tuple[str, ...]
@@ -135,7 +135,7 @@ def describe_stream(stream: TrainingStream, config: Config, processes: Processes
 def evaluation_of(
     learner: Learner, spec: SegFormer, config: Config, dataset: Dataset, log: Callable[[str], None], processes: Processes
 ) -> Evaluate:
-    """What the loop calls after an epoch."""
+    """The function that the loop calls after an epoch."""
     segmenter = Segmenter(learner, spec, config.data, config.evaluation)
     return lambda name: evaluate(segmenter, dataset, log, name, processes).scores.miou
 

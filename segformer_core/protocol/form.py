@@ -1,4 +1,4 @@
-"""What an exported file is to be: its format, what goes in, what comes out, and how it is computed."""
+"""The form of an exported file: its format, its input, its output and its precision."""
 
 from dataclasses import dataclass
 
@@ -6,15 +6,15 @@ from segformer_core.spec.model import SMALLEST_INPUT
 
 CHANNELS = 3
 IMAGES, LOGITS, LABELS = "images", "logits", "labels"
-"""What the input and the output are called in the file."""
+"""The names of input and output in the file."""
 
 
 @dataclass(frozen=True)
 class Format:
-    """`backend` writes it; `writers` and `runtime` are the packages that it takes besides.
+    """`backend` writes and runs the format; `writers` and `runtime` are the further packages that this needs.
 
-    `smallest`: pixels of an image's sides that a dynamic file takes at least. `proved_as`: the format that the network is
-    written in as well, to be run in this one's place, where no backend can run it.
+    `smallest` is the smallest side in pixels that a dynamic file takes. Where no backend can run the format, `proved_as` names
+    another format: the network is written in both, and the other file is run as the proof.
     """
 
     suffix: str
@@ -30,15 +30,17 @@ FORMATS = {
     "MINDIR": Format(".mindir", "mindspore"),
     "AIR": Format(".air", "mindspore", only_on="Ascend", proved_as="MINDIR"),
     "ONNX": Format(".onnx", "torch", writers=("onnx", "onnxscript"), runtime=("onnxruntime",)),
-    "TORCH": Format(".pt2", "torch", smallest=64),  # below, maps have one row or column, which torch.export sets apart
+    "TORCH": Format(
+        ".pt2", "torch", smallest=64
+    ),  # a smaller image has a feature map of one row or column, which torch.export treats as a constant
 }
-"""A backend's first one is its default."""
-OF_SUFFIX = {known.suffix: name for name, known in FORMATS.items()}
+"""By name; the first format of a backend is its default."""
+OF_SUFFIX = {form.suffix: name for name, form in FORMATS.items()}
 
 
 @dataclass(frozen=True)
 class Form:
-    """`mean` and `std` are RGB, 0..255; they are in the file where it preprocesses, else the caller's to apply."""
+    """`mean` and `std` are RGB, 0..255. A file that preprocesses applies them; otherwise the caller does."""
 
     format: str
     size: tuple[int, int]
@@ -60,7 +62,7 @@ class Form:
 
     @property
     def input_shape(self) -> tuple[int, ...]:
-        """Of one image of `size`: (1, H, W, 3) where the file preprocesses, else (1, 3, H, W)."""
+        """The shape of one image of `size`: (1, H, W, 3) where the file preprocesses, else (1, 3, H, W)."""
         return (1, *self.size, CHANNELS) if self.preprocess else (1, CHANNELS, *self.size)
 
     @property

@@ -11,7 +11,7 @@ ADAM_EPS = 1e-8
 CLIP_EPS = 1e-6
 """Added to the norm that a gradient is clipped by, as PyTorch does."""
 SMALLEST_WEIGHT = 1e-12
-"""What a loss is at least divided by: with every pixel ignored it is 0."""
+"""The smallest divisor of a loss: the weight of a batch whose pixels are all ignored is 0."""
 
 
 @dataclass(frozen=True)

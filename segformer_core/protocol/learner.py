@@ -57,7 +57,7 @@ ALONE = Processes(0, 1, np.array)
 
 @dataclass(frozen=True)
 class Training:
-    """What a learner needs to train, besides the configuration.
+    """The parts of training that the configuration does not hold as they are needed.
 
     `groups` are the parameter groups, in the order of the learning rates that `Learner.step` takes; `class_weights` has one
     weight per class, or is None where all classes count alike.
@@ -162,4 +162,4 @@ class Backend:
 
 
 Connect = Callable[[RuntimeConfig], Backend]
-"""What opens a backend: on the device, and in the precision, that the configuration asks for. Raises BackendError."""
+"""Opens a backend on the device, and in the precision, that the configuration asks for. Raises BackendError."""

@@ -1,6 +1,6 @@
 """How a label map is computed: from the whole image or from sliding windows, at several scales, mirrored or not.
 
-Pure geometry. The sums, averages and the arg-max that follow it are a backend's (`Learner.predict`).
+This is pure geometry. The backend computes the sums, the averages and the arg-max (`Learner.predict`).
 """
 
 from dataclasses import dataclass
@@ -56,7 +56,7 @@ class Plan:
 
     @property
     def averages(self) -> bool:
-        """Whether there is more than one map of scores: of a single one the arg-max needs no probabilities."""
+        """Whether there is more than one map of scores. For a single map the arg-max needs no probabilities."""
         return len(self.views) * len(self.mirrorings) > 1
 
 
@@ -78,6 +78,6 @@ def _view(size: Size, data: DataConfig, evaluation: EvaluationConfig, scale: flo
 
 
 def _starts(length: int, crop: int, stride: int) -> list[int]:
-    """Where windows begin on one axis: a stride apart, the last one at the image's end."""
+    """The first pixels of the windows on one axis: a stride apart, and the last window ends at the image's end."""
     steps = -(-max(length - crop, 0) // stride)
     return [min(step * stride, max(length - crop, 0)) for step in range(steps + 1)]
