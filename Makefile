@@ -2,12 +2,14 @@
 # make test   the suite, both frameworks required
 # make test-all   the same with its slow tests whole: many kills, every direction
 # make check  ruff and mypy
+# make VENV=.venv-lowest CONSTRAINTS=constraints-lowest.txt test   with the lowest versions that are supported
 # make clean  everything that these made
 
 PYTHON ?= python3
-VENV   := .venv
+VENV   ?= .venv
+CONSTRAINTS ?= constraints.txt
 BIN    := $(VENV)/bin
-PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c $(CONSTRAINTS)
 RECIPE := configs/segformer.b0.sample.yaml
 RUN    := runs/sample_b0
 PARALLEL := -n auto --maxprocesses 4 --dist loadfile
@@ -44,10 +46,10 @@ $(BIN)/python:
 		{ echo "error: $(PYTHON) is $$($(PYTHON) --version 2>&1); Python 3.10 to 3.12 is needed: make PYTHON=python3.11 …" >&2; exit 2; }
 	$(PYTHON) -m venv $(VENV)
 
-$(VENV)/mindspore.stamp: pyproject.toml constraints.txt | $(BIN)/python
+$(VENV)/mindspore.stamp: pyproject.toml $(CONSTRAINTS) | $(BIN)/python
 	$(PIP) -e '.[mindspore]'
 	touch $@
 
-$(VENV)/dev.stamp: pyproject.toml constraints.txt | $(BIN)/python
+$(VENV)/dev.stamp: pyproject.toml $(CONSTRAINTS) | $(BIN)/python
 	$(PIP) -e '.[mindspore,torch,dev]'
 	touch $@

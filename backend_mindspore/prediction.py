@@ -1,4 +1,4 @@
-"""Carries out a plan: from a function that computes logits to scores and labels; `backend_torch/prediction.py` is its twin.
+"""Carries out a plan: from a function that gives logits to scores and labels; `backend_torch/prediction.py` is its twin.
 
 Only the network is a graph. What follows it are single operators, which compile nothing when an image has another size.
 """

@@ -1,4 +1,4 @@
-"""Carries out a plan: from a function that computes logits to scores and labels; `backend_mindspore/prediction.py` is its twin."""
+"""Carries out a plan: from a function that gives logits to scores and labels; `backend_mindspore/prediction.py` is its twin."""
 
 from collections.abc import Callable, Sequence
 from typing import Any

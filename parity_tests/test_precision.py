@@ -141,9 +141,7 @@ def test_clean_steps_double_the_scale(backend):
     learner, batch, masks = learner_in(backend, "fp16"), random_batch(SPEC, 2, 64, 96), random_masks(SPEC, 2)
     start = learner.optimizer_arrays()
     learner.load_optimizer_arrays(start | {"clean_steps": np.float32(loss_scale.CLEAN_STEPS - 2)})
-    scales = []
-    for _ in range(3):
-        scales.append(float(learner.step(batch, masks, RATES).loss_scale))
+    scales = [float(learner.step(batch, masks, RATES).loss_scale) for _ in range(3)]
     assert scales == [loss_scale.START, loss_scale.START, 2 * loss_scale.START]
     assert learner.optimizer_arrays()["clean_steps"] == 1
 

@@ -100,7 +100,7 @@ def test_a_step_is_adamw_with_decoupled_decay(backend, batches, request):
     learner, probe = (LEARNERS[backend](SPEC, arrays, with_optimizer(optimizer)) for _ in range(2))
     groups = parameter_groups(SPEC, optimizer)
     rates = [1e-3 * group.learning_rate_factor for group in groups]
-    moments = {name: (0.0, 0.0) for name in arrays}
+    moments = dict.fromkeys(arrays, (0.0, 0.0))
     for t in (1, 2):
         masks, before = draw_keep_masks(SPEC, 0, t, range(2)), learner.arrays()
         probe.load_arrays(before)

@@ -58,7 +58,8 @@ def main(command: str, connect: Connect, arguments: Sequence[str]) -> int:
 
 def segformer(arguments: Sequence[str] | None = None) -> int:
     """Run one of PROGRAMS; returns the exit code."""
-    name, *rest = sys.argv[1:] if arguments is None else arguments or [""]
+    words = sys.argv[1:] if arguments is None else arguments
+    name, *rest = words or [""]
     if name in PROGRAMS:
         return exit_code(lambda: import_module(f"segformer_core.commands.{name}").main(rest))
     help_asked = name in ("-h", "--help")

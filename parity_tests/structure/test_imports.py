@@ -141,7 +141,7 @@ def rooms_imported() -> dict[str, set[str]]:
 def test_the_drawing_in_words_is_that_of_the_code():
     """docs/architecture.md: floor, room and imports of every room."""
     table = re.findall(
-        r"^\| (\d+) \| `(\S+)` \| .* \| (.*) \|$", (ROOT / "docs/architecture.md").read_text(encoding="utf-8"), re.M
+        r"^\| (\d+) \| `(\S+)` \| .* \| (.*) \|$", (ROOT / "docs/architecture.md").read_text(encoding="utf-8"), re.MULTILINE
     )
     arrows = rooms_imported()
     rooms = sorted((room for rooms in FLOORS for room in rooms - {"parity_tests"}), key=lambda room: (-floor(room), room))

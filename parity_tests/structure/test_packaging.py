@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 
 from parity_tests import ROOT, conftest
-from segformer_core.cli import PROGRAMS
+from segformer_core.cli import PROGRAMS, USERS_MISTAKE
 from segformer_core.spec.arrays import init_arrays
 from segformer_core.spec.model import segformer
 from segformer_core.weights.store import save_weights
 
 PACKAGES = ("segformer_core", "backend_torch", "backend_mindspore")
-SMALL = "--base_size [32,64] --crop_size [32,64] --dataset_num_parallel_workers 0 --device_target CPU".split()
+SMALL = ["--base_size", "[32,64]", "--crop_size", "[32,64]", "--dataset_num_parallel_workers", "0", "--device_target", "CPU"]
 
 
 @pytest.fixture(scope="module")
@@ -88,6 +88,11 @@ def test_installed_recipes_are_found_from_anywhere(installed, folder):
 def test_every_installed_program_says_what_it_does(installed, folder, name):
     assert run(folder, installed / "segformer", name, "--help").strip()
     assert PROGRAMS[name] in run(folder, installed / "python", "-m", "segformer_core", "--help")
+
+
+def test_the_program_alone_lists_its_commands(installed):
+    done = subprocess.run([installed / "segformer"], capture_output=True, text=True, check=False)
+    assert done.returncode == USERS_MISTAKE and all(name in done.stderr for name in PROGRAMS)
 
 
 def test_the_commands_run_from_an_installed_copy(installed, folder, need_torch):

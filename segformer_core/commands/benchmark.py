@@ -18,6 +18,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+from segformer_core.commands.arguments import new_parser
 from segformer_core.commands.contestants import CONTESTANTS, FILES, FORWARD, TASKS, TRAINING, Setting, enter
 from segformer_core.config.keys import PRECISIONS
 from segformer_core.errors import UserError
@@ -117,9 +118,7 @@ def answer(connection: Connection, name: str, task: str, setting: Setting) -> No
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        description=__doc__, allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = new_parser("benchmark", __doc__)
     parser.add_argument("--variant", default="b0", help="b0 … b5")
     parser.add_argument("--size", nargs=2, type=int, default=(512, 1024), metavar=("HEIGHT", "WIDTH"))
     parser.add_argument("--batch", type=int, default=1, help="images in a training step")

@@ -16,6 +16,7 @@ from statistics import median
 import cv2
 import numpy as np
 
+from segformer_core.commands.arguments import new_parser
 from segformer_core.commands.opening import BACKENDS, connector
 from segformer_core.config.keys import Config, DataConfig, InferenceConfig, RuntimeConfig
 from segformer_core.data.cityscapes import CLASSES
@@ -100,9 +101,7 @@ def quiet(line: str) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        description=__doc__, allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = new_parser("benchmark_pipeline", __doc__)
     parser.add_argument("--backend", choices=BACKENDS, default="torch")
     parser.add_argument("--variant", default="b0", help="b0 … b5")
     parser.add_argument("--size", nargs=2, type=int, default=(1024, 2048), metavar=("HEIGHT", "WIDTH"))

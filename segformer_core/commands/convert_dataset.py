@@ -1,6 +1,5 @@
 """Make Cityscapes' label images: `python tools/convert_dataset.py data/cityscapes --nproc 8`."""
 
-import argparse
 import os
 import time
 from collections.abc import Sequence
@@ -8,12 +7,13 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from segformer_core.commands.arguments import new_parser
 from segformer_core.data.conversion import convert_all, find_polygons
 from segformer_core.errors import DataError
 
 
 def main(arguments: Sequence[str]) -> None:
-    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
+    parser = new_parser("convert_dataset", __doc__)
     parser.add_argument("data_path", type=Path, help="the folder that holds gtFine")
     parser.add_argument("--nproc", type=int, default=os.cpu_count(), help="processes (default: one a core)")
     parser.add_argument("--force", action="store_true", help="convert what is up to date, too")

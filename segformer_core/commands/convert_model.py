@@ -9,6 +9,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+from segformer_core.commands.arguments import new_parser
 from segformer_core.errors import ConfigError
 from segformer_core.spec.model import NUMERICS
 from segformer_core.weights.containers.stored import WRITTEN_TYPES
@@ -51,9 +52,7 @@ def _report(source: str, weights: Weights) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        description=__doc__, allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = new_parser("convert_model", __doc__)
     parser.add_argument("input", nargs="?", default="", help="weight file, transformers or keras-hub folder, or hf:owner/name")
     parser.add_argument("output", nargs="?", default="", help="file or folder to write")
     parser.add_argument("--from", dest="source_format", default="auto", choices=("auto", *FAMILIES), help="format of the input")

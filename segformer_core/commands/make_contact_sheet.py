@@ -3,10 +3,10 @@
 python tools/make_contact_sheet.py --data_path data/camvid --infer_output_path infer_result --output sheet.png
 """
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+from segformer_core.commands.arguments import new_parser
 from segformer_core.data.dataset import Classes, Item, read_label, read_pair
 from segformer_core.data.layout import open_dataset
 from segformer_core.errors import DataError, UserError
@@ -17,9 +17,7 @@ from segformer_core.pictures import SheetRow, contact_sheet, write_png
 
 
 def main(arguments: Sequence[str]) -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = new_parser("make_contact_sheet", __doc__)
     parser.add_argument("--data_path", required=True, help="the dataset")
     parser.add_argument("--dataset_file", default="", help="its YAML, if not data_path/dataset.yaml")
     parser.add_argument("--infer_output_path", required=True, type=Path, help="the folder infer wrote to")

@@ -9,6 +9,7 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
+from segformer_core.commands.arguments import new_parser
 from segformer_core.errors import UserError
 from segformer_core.files import atomic_write, writable_directory
 from segformer_core.rank_table import (
@@ -54,9 +55,7 @@ def _installed_tool() -> Path | None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        description=__doc__, allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = new_parser("make_rank_table", __doc__)
     parser.add_argument("--device_num", required=True, help='logic ids of the devices, "[0,8)", or how many')
     parser.add_argument("--visible_devices", default="", help="in a container: the device ids that logic ids 0, 1, … stand for")
     parser.add_argument("--server_ip", default="", help="address of this host (default: the one of its name)")

@@ -1,15 +1,15 @@
 """Write a small made-up city in Cityscapes' layout: `python tools/make_sample_data.py data/sample`."""
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+from segformer_core.commands.arguments import new_parser
 from segformer_core.sample_city.files import Recipe, make_sample_city
 
 
 def main(arguments: Sequence[str]) -> None:
     default = Recipe()
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = new_parser("make_sample_data", __doc__)
     parser.add_argument("folder", type=Path, help="where to write; made if it is not there")
     parser.add_argument("--train", type=int, default=default.train, help="training images (default %(default)s)")
     parser.add_argument("--val", type=int, default=default.val, help="validation images (default %(default)s)")

@@ -30,9 +30,7 @@ FORMATS = {
     "MINDIR": Format(".mindir", "mindspore"),
     "AIR": Format(".air", "mindspore", only_on="Ascend", proved_as="MINDIR"),
     "ONNX": Format(".onnx", "torch", writers=("onnx", "onnxscript"), runtime=("onnxruntime",)),
-    "TORCH": Format(
-        ".pt2", "torch", smallest=64
-    ),  # a smaller image has a feature map of one row or column, which torch.export treats as a constant
+    "TORCH": Format(".pt2", "torch", smallest=64),  # below, torch.export takes an axis of length 1 for a constant
 }
 """By name; the first format of a backend is its default."""
 OF_SUFFIX = {form.suffix: name for name, form in FORMATS.items()}

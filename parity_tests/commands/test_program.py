@@ -1,0 +1,52 @@
+"""The program `segformer` and its doors in tools/."""
+
+import os
+import subprocess
+import sys
+import sysconfig
+
+import pytest
+
+from parity_tests import ROOT
+from segformer_core.cli import DONE, PROGRAMS, USERS_MISTAKE, segformer
+
+DOORS = sorted((ROOT / "tools").glob("*.py"))
+
+
+def test_every_program_has_a_door_and_every_door_a_program():
+    assert [door.stem for door in DOORS] == sorted(PROGRAMS)
+
+
+@pytest.mark.parametrize("arguments", [[], ["no_such_command"], ["--no_such_flag"]])
+def test_an_unknown_command_is_answered_with_the_known_ones(arguments, capsys):
+    assert segformer(arguments) == USERS_MISTAKE
+    shown = capsys.readouterr()
+    assert not shown.out and all(name in shown.err for name in PROGRAMS)
+
+
+@pytest.mark.parametrize("flag", ["-h", "--help"])
+def test_help_is_no_mistake(flag, capsys):
+    assert segformer([flag]) == DONE
+    assert "usage: segformer COMMAND" in capsys.readouterr().out
+
+
+def test_a_users_mistake_is_one_sentence(tmp_path, capsys):
+    assert segformer(["convert_dataset", str(tmp_path / "none")]) == USERS_MISTAKE
+    assert capsys.readouterr().err == f"error: no such data path: {tmp_path}/none; give the folder that holds gtFine\n"
+
+
+def test_the_comparison_says_which_keys_it_takes(capsys):
+    assert segformer(["compare_backends", "--help"]) == DONE
+    assert "--eval_ckpt_path" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("door", DOORS, ids=lambda door: door.stem)
+def test_a_door_puts_the_checkout_behind_every_library(door, tmp_path):
+    """So nothing of the checkout can hide a module of the standard library or of another distribution."""
+    program = f"import runpy, sys; runpy.run_path({str(door)!r}); print(*sys.path, sep='\\n')"
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    command = [sys.executable, "-c", program]
+    paths = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True).stdout.splitlines()
+    assert paths[-1] == str(ROOT)
+    assert paths.index(sysconfig.get_path("stdlib")) < paths.index(str(ROOT))
+    assert paths.index(sysconfig.get_path("purelib")) < len(paths) - 1
