@@ -11,7 +11,7 @@ from backend_mindspore.distributed import sum_over_processes, world_size
 from segformer_core.spec.arrays import ArraySpec
 from segformer_core.spec.layers import BatchNorm2d, Conv2d, LayerNorm, Leaf, Linear
 from segformer_core.weights.architecture import kind
-from segformer_core.weights.dialects import MINDSPORE_LEAVES
+from segformer_core.weights.dialects.own import MINDSPORE_LEAVES
 
 DTYPES = {"fp32": ms.float32, "fp16": ms.float16, "bf16": ms.bfloat16}
 

@@ -17,7 +17,7 @@ from segformer_core.spec.arrays import array_specs
 from segformer_core.spec.model import SegFormer
 from segformer_core.weights import containers
 from segformer_core.weights.containers.stored import Stored
-from segformer_core.weights.dialects import OPTIMIZER
+from segformer_core.weights.dialects.own import OPTIMIZER
 from segformer_core.weights.store import SUFFIX, save_described, save_weights, sha256
 
 VERSION = 1

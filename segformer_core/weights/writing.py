@@ -17,7 +17,8 @@ from segformer_core.weights.architecture import CLASSIFIER, Architecture
 from segformer_core.weights.containers.directory import PRESET_MODEL, PRESET_TASK
 from segformer_core.weights.containers.stored import WRITTEN_TYPES
 from segformer_core.weights.dialect import Arrays, Dialect, entries, put, without_place
-from segformer_core.weights.dialects import CANONICAL, DIALECTS, TASK
+from segformer_core.weights.dialects import CANONICAL, DIALECTS
+from segformer_core.weights.dialects.keras import TASK
 from segformer_core.weights.reading import FUSE_CONV_BIAS, Weights, folded
 from segformer_core.weights.store import description
 

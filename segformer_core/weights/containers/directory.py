@@ -7,7 +7,7 @@ from pathlib import Path
 
 from segformer_core.errors import WeightsError
 from segformer_core.weights.containers.stored import Content
-from segformer_core.weights.dialects import TASK
+from segformer_core.weights.dialects.keras import TASK
 
 INDEX_SUFFIX = ".index.json"
 MODEL_FILES = (

@@ -1,0 +1,45 @@
+"""Every dialect, as data. Names, layouts and constants were measured on the live models of each code base."""
+
+from segformer_core.weights.dialects.encoders import MMSEG, MMSEG_BACKBONE, TIMM
+from segformer_core.weights.dialects.huggingface import (
+    TENSORFLOW,
+    TRANSFORMERS_4,
+    TRANSFORMERS_4_BASE,
+    TRANSFORMERS_5,
+    TRANSFORMERS_5_BASE,
+)
+from segformer_core.weights.dialects.keras import (
+    KERAS_BACKBONE,
+    KERAS_CLASSIFIER,
+    KERAS_PRESET,
+    KERAS_PRESET_CLASSIFIER,
+    KERAS_SEGMENTER,
+)
+from segformer_core.weights.dialects.nvlabs import NVLABS, NVLABS_BACKBONE, PADDLE, PADDLE_BACKBONE, SMP, TAO, ZOO
+from segformer_core.weights.dialects.own import CANONICAL, MINDSPORE
+
+DIALECTS = (
+    CANONICAL,
+    MINDSPORE,
+    NVLABS,
+    NVLABS_BACKBONE,
+    TRANSFORMERS_4,
+    TRANSFORMERS_4_BASE,
+    TRANSFORMERS_5,
+    TRANSFORMERS_5_BASE,
+    SMP,
+    MMSEG_BACKBONE,  # first: files of the encoder alone have no prefix there
+    MMSEG,
+    ZOO,
+    PADDLE,
+    PADDLE_BACKBONE,
+    KERAS_SEGMENTER,
+    KERAS_CLASSIFIER,
+    KERAS_BACKBONE,
+    KERAS_PRESET,
+    KERAS_PRESET_CLASSIFIER,
+    TENSORFLOW,
+    TIMM,
+    TAO,
+)
+"""In the order in which they are tried."""

@@ -1,0 +1,44 @@
+"""Our own names, and the same as MindSpore spells the leaves."""
+
+from segformer_core.weights.architecture import BATCH_NORM, BATCHES_TRACKED, CLASSIFIER, FUSE_BIAS, LAYER_NORM
+from segformer_core.weights.dialect import TORCH_LEAVES, Dialect
+from segformer_core.weights.dialects.names import BLOCK, below
+
+CANONICAL_NAMES = {
+    **below("stages.{s}.", {"patch_embed.proj": "patch_embed.proj", "patch_embed.norm": "patch_embed.norm", "norm": "norm"}),
+    **below("stages.{s}.blocks.{b}.", BLOCK),
+    "decode_head.linear_c": "decode_head.linear_c.{s}",
+    "decode_head.linear_fuse.conv": "decode_head.linear_fuse.conv",
+    "decode_head.linear_fuse.bn": "decode_head.linear_fuse.bn",
+    "decode_head.linear_pred": "decode_head.linear_pred",
+    CLASSIFIER: "classifier",
+}
+
+OPTIMIZER = "optimizer."
+"""Before the names of a checkpoint of ours that are not weights."""
+
+CANONICAL = Dialect(
+    "canonical",
+    "our own",
+    CANONICAL_NAMES | {FUSE_BIAS: "decode_head.linear_fuse.conv"},
+    leftovers=(f"{OPTIMIZER}*",),
+    keeps_optional_absent=True,
+)
+
+MINDSPORE_NORM = {"weight": ".gamma", "bias": ".beta", "running_mean": ".moving_mean", "running_var": ".moving_variance"}
+
+MINDSPORE_LEAVES = {"": TORCH_LEAVES, LAYER_NORM: MINDSPORE_NORM, BATCH_NORM: MINDSPORE_NORM}
+
+MINDSPORE_LEFTOVERS = (
+    *("adam_m.*", "adam_v.*", "moments.*", "moment1.*", "moment2.*", "beta1_power", "beta2_power", "learning_rate*"),
+    *("scale_sense", "global_step", "current_iterator_step", "last_overflow_iterator_step", "epoch_num", "step_num"),
+)
+
+MINDSPORE = Dialect(
+    "mindspore",
+    "our own, as MindSpore names the leaves",
+    CANONICAL_NAMES,
+    leaves={**MINDSPORE_LEAVES, BATCH_NORM: {**MINDSPORE_NORM, BATCHES_TRACKED: f".{BATCHES_TRACKED}"}},
+    leftovers=MINDSPORE_LEFTOVERS,
+    keeps_optional_absent=True,
+)
