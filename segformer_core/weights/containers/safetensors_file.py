@@ -10,7 +10,7 @@ import numpy as np
 import safetensors
 
 from segformer_core.errors import WeightsError
-from segformer_core.weights.containers.stored import BFLOAT16, STORED_TYPES, Content, Stored, encoded, from_bytes, raw_bytes
+from segformer_core.weights.containers.stored import BFLOAT16, STORED_TYPES, Content, Stored, encoded, raw_bytes
 
 TYPES = {
     **{"F16": "float16", "BF16": BFLOAT16, "F32": "float32", "F64": "float64", "BOOL": "bool"},
@@ -28,7 +28,7 @@ def starts_like_one(first: bytes) -> bool:
 def opened(path: Path) -> Iterator[Content]:
     try:
         with safetensors.safe_open(path, framework="numpy") as file:
-            tree = {name: _stored(path, file, name) for name in file.keys()}
+            tree = {name: _stored(file, name) for name in file.keys()}
             metadata = dict(file.metadata() or {})
             yield Content("safetensors", tree, metadata, (path,))
     except (safetensors.SafetensorError, OSError) as error:
@@ -36,7 +36,7 @@ def opened(path: Path) -> Iterator[Content]:
 
 
 def write(path: Path, arrays: Mapping[str, np.ndarray], type_name: str, metadata: Mapping[str, str]) -> None:
-    """Array by array: the library's writer copies them all first, and knows no bfloat16 in numpy."""
+    """Array by array: the library's writer would copy all of them first."""
     header: dict[str, Any] = {"__metadata__": dict(metadata)}
     end = 0
     for name, array in arrays.items():
@@ -51,18 +51,12 @@ def write(path: Path, arrays: Mapping[str, np.ndarray], type_name: str, metadata
             file.write(raw_bytes(encoded(array, type_name)[0]))
 
 
-def _stored(path: Path, file: Any, name: str) -> Stored:
+def _stored(file: Any, name: str) -> Stored:
     piece = file.get_slice(name)
-    shape, kind = tuple(piece.get_shape()), piece.get_dtype()
-    if kind == "BF16":  # numpy has no such type
-        return Stored(shape, BFLOAT16, lambda: _bfloat16(path, name, shape))
-    return Stored(shape, TYPES.get(kind, kind), lambda: np.asarray(file.get_tensor(name)))
+    kind = TYPES.get(piece.get_dtype(), piece.get_dtype())
 
+    def load() -> np.ndarray:
+        array = np.asarray(file.get_tensor(name))
+        return array.astype(np.float32) if kind == BFLOAT16 else array
 
-def _bfloat16(path: Path, name: str, shape: tuple[int, ...]) -> np.ndarray:
-    """The header, which safetensors has checked, says where the array lies."""
-    with path.open("rb") as file:
-        length = int.from_bytes(file.read(HEADER_LENGTH), "little")
-        start, end = json.loads(file.read(length))[name]["data_offsets"]
-        file.seek(HEADER_LENGTH + length + start)
-        return from_bytes(file.read(end - start), BFLOAT16, shape)
+    return Stored(tuple(piece.get_shape()), kind, load)

@@ -5,15 +5,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 
 BFLOAT16 = "bfloat16"
 STORED_TYPES = {
     **{name: np.dtype(name) for name in ("float16", "float32", "float64", "bool")},
     **{f"{kind}{bits}": np.dtype(f"{kind}{bits}") for kind in ("int", "uint") for bits in (8, 16, 32, 64)},
-    BFLOAT16: np.dtype("uint16"),
+    BFLOAT16: np.dtype(ml_dtypes.bfloat16),
 }
-"""How the bytes of each type are read; numpy has no bfloat16, which is the upper half of a float32."""
+"""How the bytes of each type are read."""
 
 WRITTEN_TYPES = {"fp32": "float32", "fp16": "float16", "bf16": BFLOAT16}
 """What --dtype can say."""
@@ -48,7 +49,7 @@ class Content:
 def from_bytes(buffer: Any, type_name: str, shape: tuple[int, ...]) -> np.ndarray:
     """Little-endian bytes -> array; a view, except that bfloat16 is widened to float32, which keeps its values."""
     raw = np.frombuffer(buffer, STORED_TYPES[type_name].newbyteorder("<")).reshape(shape)
-    return (raw.astype(np.uint32) << 16).view(np.float32) if type_name == BFLOAT16 else raw
+    return raw.astype(np.float32) if type_name == BFLOAT16 else raw
 
 
 def encoded(array: np.ndarray, type_name: str) -> tuple[np.ndarray, str]:
@@ -58,11 +59,8 @@ def encoded(array: np.ndarray, type_name: str) -> tuple[np.ndarray, str]:
     """
     if array.dtype.kind != "f":
         return _contiguous(array), array.dtype.name
-    if type_name != BFLOAT16:
-        return _contiguous(array.astype(type_name, copy=False)), type_name
-    bits = _contiguous(array.astype(np.float32, copy=False)).view(np.uint32)
-    rounded = ((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16).astype(np.uint16)
-    return np.where(np.isnan(array), np.uint16(0x7FC0), rounded), BFLOAT16
+    with np.errstate(invalid="ignore"):  # a signalling NaN becomes a quiet one
+        return _contiguous(array.astype(STORED_TYPES[type_name], copy=False)), type_name
 
 
 def raw_bytes(array: np.ndarray) -> memoryview:
