@@ -1,11 +1,15 @@
-"""Writing files so that nobody ever sees half of one."""
+"""Writing files so that nobody ever sees half of one, and the hash of what they hold."""
 
+import hashlib
 import os
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 from segformer_core.errors import UserError
+
+BLOCK_BYTES = 2**20
+"""Read at once where a file need not lie in memory as a whole."""
 
 
 def atomic_write(path: Path, write: Callable[[Path], object]) -> None:
@@ -36,6 +40,16 @@ def write_text(path: Path, text: str) -> Path:
 def temporary_name(path: Path, writer: int | str) -> Path:
     """Where the process of number `writer` fills what becomes `path`."""
     return path.with_name(f".{path.stem}.{writer}{path.suffix}")
+
+
+def sha256_of_files(*paths: Path) -> str:
+    """SHA-256 over the bytes of the files, one after the other, in hexadecimal."""
+    digest = hashlib.sha256()
+    for path in paths:
+        with path.open("rb") as file:
+            while block := file.read(BLOCK_BYTES):
+                digest.update(block)
+    return digest.hexdigest()
 
 
 def writable_directory(path: Path) -> Path:

@@ -15,7 +15,7 @@ from segformer_core.data.layout import find_classes, open_dataset
 from segformer_core.errors import DataError
 from segformer_core.export.choice import choose_form, sidecar_path, target
 from segformer_core.export.fresh import DoesNotRun, run_afresh
-from segformer_core.export.sidecar import describe_file, file_hash
+from segformer_core.export.sidecar import describe_file
 from segformer_core.export.verification import (
     IMAGES_COMPARED,
     TOLERANCES,
@@ -26,7 +26,7 @@ from segformer_core.export.verification import (
     made_images,
     normalised,
 )
-from segformer_core.files import atomic_write, writable_directory, write_text
+from segformer_core.files import atomic_write, sha256_of_files, writable_directory, write_text
 from segformer_core.protocol.form import FORMATS, Form
 from segformer_core.protocol.learner import Backend, Learner
 from segformer_core.spec.model import SegFormer
@@ -69,7 +69,7 @@ def export(
             proof = prove(proved, tried, learner, subjects.images, backend)
         log(f"proved: {proof}")
         content = describe_file(
-            path, file_hash(temporary), form, spec, config, weights, subjects.classes, proof, subjects.source, backend.name
+            path, sha256_of_files(temporary), form, spec, config, weights, subjects.classes, proof, subjects.source, backend.name
         )
         write_text(sidecar_path(path), json.dumps(content, indent=1, ensure_ascii=False))
 

@@ -7,8 +7,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from segformer_core.config.agreement import check_agreement
 from segformer_core.config.keys import Config
-from segformer_core.errors import BackendError, ConfigError, DataError, WeightsError
+from segformer_core.errors import BackendError, ConfigError, DataError
 from segformer_core.export.choice import need_packages
 from segformer_core.export.sidecar import network_keys, read_sidecar
 from segformer_core.inference.segmenter import Segmenter
@@ -94,14 +95,7 @@ def check_recipe(path: Path, form: Form, keys: dict[str, str], spec: SegFormer, 
     if not form.preprocess:
         pairs["img_norm_mean"] = shown(form.mean), shown(config.data.img_norm_mean)
         pairs["img_norm_std"] = shown(form.std), shown(config.data.img_norm_std)
-    wrong = {key: pair for key, pair in pairs.items() if pair[0] != pair[1]}
-    if wrong:
-        found = ", ".join(f"{key} {theirs}" for key, (theirs, _) in wrong.items())
-        wanted = ", ".join(f"{key} {ours}" for key, (_, ours) in wrong.items())
-        flags = " ".join(f"--{key} {theirs}" for key, (theirs, _) in wrong.items())
-        raise WeightsError(
-            f"{path} was exported with {found}; the configuration has {wanted}; set {flags}, or choose another file"
-        )
+    check_agreement(f"{path} was exported with", pairs)
     evaluation = config.evaluation
     if form.labels and (evaluation.eval_mode == "slide" or len(evaluation.eval_scales) > 1 or evaluation.eval_flip):
         raise ConfigError(

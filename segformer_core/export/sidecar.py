@@ -1,6 +1,5 @@
 """NAME.json beside an exported file: what goes in and comes out, what it is made of, and how it was proved."""
 
-import hashlib
 import json
 import platform
 from collections.abc import Mapping
@@ -16,6 +15,7 @@ from segformer_core.errors import WeightsError
 from segformer_core.export.choice import sidecar_path
 from segformer_core.export.converters import converter_lines
 from segformer_core.export.verification import Comparison
+from segformer_core.files import sha256_of_files
 from segformer_core.protocol.form import CHANNELS, FORMATS, IMAGES, Form
 from segformer_core.spec.model import SegFormer
 
@@ -106,16 +106,7 @@ def read_sidecar(path: Path) -> tuple[Form, dict[str, Any]]:
         ) from error
     if content["format"] != FORMAT:
         raise WeightsError(f"{described} has format {content['format']}; expected {FORMAT}: export the file again")
-    if file_hash(path) != hashed:
+    if sha256_of_files(path) != hashed:
         raise WeightsError(f"{path} is not the file that {described.name} describes; export it again")
     form |= {name: tuple(value) for name, value in form.items() if isinstance(value, list)}
     return Form(**form), content
-
-
-def file_hash(path: Path) -> str:
-    """SHA-256 of a file's bytes."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from segformer_core.config.agreement import check_agreement
 from segformer_core.errors import WeightsError
 from segformer_core.spec.model import DECODE_HEAD, SegFormer
 from segformer_core.weights.dialect import Arrays
@@ -67,12 +68,7 @@ def _check_network(weights: Weights, spec: SegFormer, path: str, with_head: bool
         pairs |= {"class_num": (held.class_count, spec.class_count), "decoder_width": (held.decoder_width, spec.decoder_width)}
     if weights.numerics_stated:
         pairs["numerics"] = (weights.numerics, spec.numerics)
-    wrong = {key: pair for key, pair in pairs.items() if pair[0] != pair[1]}
-    if wrong:
-        found = ", ".join(f"{key} {theirs}" for key, (theirs, _) in wrong.items())
-        wanted = ", ".join(f"{key} {ours}" for key, (_, ours) in wrong.items())
-        flags = " ".join(f"--{key} {theirs}" for key, (theirs, _) in wrong.items())
-        raise WeightsError(f"{path} has {found}; the configuration has {wanted}; set {flags}, or choose another file")
+    check_agreement(f"{path} has", pairs)
 
 
 def _sentence(weights: Weights, spec: SegFormer, path: str, what: str) -> str:

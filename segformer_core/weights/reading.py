@@ -1,6 +1,5 @@
 """Weights from any recognised file: unwrapped, recognised, cut into atoms, with a note of everything that was left out."""
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from segformer_core.errors import ConfigError, WeightsError
+from segformer_core.files import sha256_of_files
 from segformer_core.spec.model import NUMERICS
 from segformer_core.weights import containers
 from segformer_core.weights.architecture import BATCHES_TRACKED, Architecture
@@ -53,7 +53,7 @@ class Weights:
         return {
             "source": Path(self.source).name,
             "source_format": f"{self.dialect.title} ({self.container})",
-            "source_sha256": _sha256(self.files),
+            "source_sha256": sha256_of_files(*self.files),
             "dropped": "; ".join(f"{why}: {len(names)}" for why, names in reasons(self.dropped).items()),
         }
 
@@ -164,13 +164,3 @@ def _atoms(match: Match, held: Mapping[str, Stored], source: str) -> tuple[Array
     if narrowed:
         warnings.append(f"{len(narrowed)} arrays are float64 and become float32")
     return atoms, tuple(warnings)
-
-
-def _sha256(files: tuple[Path, ...]) -> str:
-    """Of all the files, one after the other."""
-    digest = hashlib.sha256()
-    for path in files:
-        with path.open("rb") as file:
-            while block := file.read(1 << 20):
-                digest.update(block)
-    return digest.hexdigest()
