@@ -8,6 +8,7 @@ def load(weights: str, config_path: str = "", **keys: object) -> segmenter.Segme
     """The network in a weight file of any recognised form, ready to `segment` images.
 
     Variant, classes and constants are read off the file; how an image is put before the network (base_size, eval_mode,
-    eval_scales, …) and the device are the configuration's, from a file and from `keys`. Raises UserError.
+    eval_scales, …) and the device are the configuration's, from a file and from `keys`. A fault that leaves the weights usable,
+    such as a NaN, is a UserWarning. Raises UserError.
     """
     return segmenter.load(connect, weights, config_path, keys)

@@ -48,6 +48,20 @@ def test_settings_come_from_a_recipe_and_from_keys(weights, need_torch):
     assert [view.size for view in plan.views] == [(180, 240), (360, 480)] and plan.flip and plan.views[0].windows
 
 
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_fault_of_the_weights_is_a_warning_at_the_callers_line(backend, tmp_path, need_torch):
+    need(backend)
+    arrays = undecided_arrays(SPEC)
+    arrays["stages.0.norm.bias"][1] = np.nan
+    path = tmp_path / "weights.safetensors"
+    save_weights(path, SPEC, arrays)
+    with pytest.warns(UserWarning) as issued:
+        BACKENDS[backend].load(str(path), device_target=DEVICE)
+    (warning,) = issued
+    fault = "1 arrays hold NaN or infinity, first stages.0.norm.bias: the network cannot work"
+    assert str(warning.message) == f"{path}: {fault}" and warning.filename == __file__
+
+
 def test_mistakes_are_user_errors(weights, tmp_path, need_torch):
     with pytest.raises(WeightsError, match="no such weight file"):
         backend_torch.load("nowhere.safetensors")

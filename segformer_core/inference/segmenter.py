@@ -7,6 +7,7 @@
 The commands take the same way.
 """
 
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -100,11 +101,20 @@ def network_image(image: np.ndarray, view: View, data: DataConfig) -> np.ndarray
     return canvas
 
 
+USERS_LINE = 3
+"""`stacklevel` of a warning in `load`: 1 is `load` itself, 2 the backend's `load`, 3 the program that calls it."""
+
+
 def load(connect: Connect, weights: str, config_path: str, keys: Mapping[str, object]) -> Segmenter:
-    """A backend's `load`: the network that the file holds, with the settings of a configuration file and of `keys`."""
+    """A backend's `load`: the network that the file holds, with the settings of a configuration file and of `keys`.
+
+    Issues a UserWarning for each fault that leaves the weights usable, such as a NaN. Raises UserError.
+    """
     paths = ["--config_path", config_path] if config_path else []
     config = load_config([*paths, *(f"--{name}={value}" for name, value in keys.items())])
-    spec, arrays, _ = load_network(weights)
+    spec, arrays, faults = load_network(weights)
+    for fault in faults:
+        warnings.warn(f"{weights}: {fault}", UserWarning, stacklevel=USERS_LINE)
     learner = connect(config.runtime).learner(spec, config, lambda _: None)
     learner.load_arrays(arrays)
     return Segmenter(learner, spec, config.data, config.evaluation)

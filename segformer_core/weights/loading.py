@@ -19,11 +19,10 @@ def load_weights(path: str, spec: SegFormer) -> tuple[Arrays, str]:
     return network_arrays(weights), _sentence(weights, spec, path, "all arrays")
 
 
-def load_network(path: str) -> tuple[SegFormer, Arrays, str]:
-    """The network that a file describes, its arrays, and a sentence that says what was loaded. Raises WeightsError."""
+def load_network(path: str) -> tuple[SegFormer, Arrays, tuple[str, ...]]:
+    """The network that a file describes, its arrays, and warnings, each a sentence. Raises WeightsError."""
     weights = _with_head(path)
-    spec = weights.architecture.spec(weights.numerics)
-    return spec, network_arrays(weights), _sentence(weights, spec, path, "all arrays")
+    return weights.architecture.spec(weights.numerics), network_arrays(weights), weights.warnings
 
 
 def load_pretrained(path: str, spec: SegFormer, fresh: Mapping[str, np.ndarray]) -> tuple[Arrays, str]:
