@@ -13,6 +13,7 @@ from segformer_core.protocol.learner import Batch, Learner, Training
 from segformer_core.protocol.masks import KeepMasks, draw_keep_masks
 from segformer_core.protocol.plan import Plan, View
 from segformer_core.spec.arrays import array_specs
+from segformer_core.spec.layers import Conv2d
 from segformer_core.spec.model import SegFormer
 
 DEVICE = os.environ.get("SEGFORMER_DEVICE", "CPU")
@@ -147,6 +148,11 @@ def gradients(learner: Any, batch: Batch, masks: KeepMasks) -> tuple[float, dict
     loss, values = Gradients(learner.training_step)(*map(Tensor, inputs))
     names = learner.training_step.optimizer.names
     return float(loss), {name: value.asnumpy() for name, value in zip(names, values, strict=True)}
+
+
+def output_size(convolution: Conv2d, size: int) -> int:
+    """Pixels along one side, in and out."""
+    return (size + 2 * convolution.padding - convolution.kernel) // convolution.stride + 1
 
 
 def difference(got: np.ndarray, want: np.ndarray) -> float:

@@ -11,7 +11,7 @@ import numpy as np
 from segformer_core.spec.model import VARIANTS, SegFormer
 from segformer_core.weights.reading import read
 from segformer_core.weights.store import save_weights
-from segformer_core.weights.writing import exported, plan
+from segformer_core.weights.writing import exported, plan_writing
 
 
 def peer_state(spec: SegFormer, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -19,7 +19,7 @@ def peer_state(spec: SegFormer, arrays: dict[str, np.ndarray]) -> dict[str, np.n
     with tempfile.TemporaryDirectory() as folder:
         save_weights(Path(folder) / "ours.safetensors", spec, arrays)
         weights = read(Path(folder) / "ours.safetensors")
-        return exported(weights, plan(weights, Path(folder) / "theirs"))
+        return exported(weights, plan_writing(weights, Path(folder) / "theirs"))
 
 
 def peer_model(spec: SegFormer, arrays: dict[str, np.ndarray]):

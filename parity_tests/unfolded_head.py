@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from parity_tests.support import output_size
 from segformer_core.spec.model import SegFormer
 
 
@@ -12,7 +13,7 @@ def unfolded_logits(
     arrays = {name: value.astype(np.float64) for name, value in arrays.items()}
     sizes, size = [], image_size
     for stage in spec.stages:
-        size = (stage.patch_embed.proj.output_size(size[0]), stage.patch_embed.proj.output_size(size[1]))
+        size = (output_size(stage.patch_embed.proj, size[0]), output_size(stage.patch_embed.proj, size[1]))
         sizes.append(size)
     levels = []
     for level, (tokens, size) in enumerate(zip(features, sizes, strict=True)):

@@ -21,7 +21,7 @@ from segformer_core.weights.detect import detect
 from segformer_core.weights.dialect import entries, without_place
 from segformer_core.weights.dialects import DIALECTS, NVLABS, PADDLE, TAO, TIMM, TRANSFORMERS_4, TRANSFORMERS_5, ZOO
 from segformer_core.weights.reading import network_arrays, read
-from segformer_core.weights.writing import exported, plan
+from segformer_core.weights.writing import exported, plan_writing
 
 SEGMENTER = architecture("b0", class_count=19, decoder_width=256)
 CLASSIFIER = architecture("b0", image_classes=1000)
@@ -73,7 +73,7 @@ def test_a_live_models_file_round_trips_bit_for_bit(name, tmp_path):
     canonical = read(write_canonical(tmp_path, weights))
     assert_equal_arrays(canonical.atoms, weights.atoms)
     family = weights.dialect.name
-    written = exported(canonical, plan(canonical, tmp_path / target(family), family))
+    written = exported(canonical, plan_writing(canonical, tmp_path / target(family), family))
     kept = {key: array for key, array in arrays.items() if key not in weights.dropped}
     dead = {key: np.zeros_like(array) for key, array in arrays.items() if key in NVLABS.unused and family == "nvlabs"}
     if drop_head:
@@ -83,7 +83,7 @@ def test_a_live_models_file_round_trips_bit_for_bit(name, tmp_path):
 
 def write_canonical(tmp_path, weights):
     path = tmp_path / "canonical.safetensors"
-    return saved(path, exported(weights, plan(weights, path)))
+    return saved(path, exported(weights, plan_writing(weights, path)))
 
 
 def target(family: str) -> str:
@@ -175,10 +175,10 @@ def test_keras_layouts_are_told_apart(tmp_path):
     """HWIO, and a depthwise kernel that is (3, 3, C, 1) in keras-hub and (3, 3, 1, C) in transformers' TensorFlow."""
     weights = weights_of(tmp_path, SEGMENTER)
     ours = weights.atoms["stages.0.blocks.0.mlp.dwconv.weight"]
-    keras = exported(weights, plan(weights, tmp_path / "x.h5", "keras"))
+    keras = exported(weights, plan_writing(weights, tmp_path / "x.h5", "keras"))
     kernel = keras["layers/seg_former_backbone/layers/functional/layers/hierarchical_transformer_encoder/mlp/dwconv/vars/0"]
     assert kernel.shape == (3, 3, 128, 1) and np.array_equal(kernel[1, 2, :, 0], ours[:, 0, 1, 2])
-    tensorflow = exported(weights, plan(weights, tmp_path / "x.h5", "tf"))
+    tensorflow = exported(weights, plan_writing(weights, tmp_path / "x.h5", "tf"))
     block = "segformer/tf_segformer_for_semantic_segmentation/segformer/encoder/block.0.0"
     kernel = tensorflow[f"{block}/mlp/dwconv/dwconv/kernel:0"]
     assert kernel.shape == (3, 3, 1, 128) and np.array_equal(kernel[1, 2, 0], ours[:, 0, 1, 2])
@@ -187,9 +187,9 @@ def test_keras_layouts_are_told_apart(tmp_path):
 def test_decoder_levels_keep_their_place(tmp_path):
     """Ours count from c1, smp's and Keras' from c4."""
     weights = weights_of(tmp_path, SEGMENTER)
-    smp = exported(weights, plan(weights, tmp_path / "x.pth", "smp"))
+    smp = exported(weights, plan_writing(weights, tmp_path / "x.pth", "smp"))
     assert np.array_equal(smp["decoder.mlp_stage.0.linear.weight"], weights.atoms["decode_head.linear_c.3.weight"])
-    keras = exported(weights, plan(weights, tmp_path / "x.h5", "keras"))
+    keras = exported(weights, plan_writing(weights, tmp_path / "x.h5", "keras"))
     name = "layers/seg_former_backbone/layers/dense/vars/0"
     assert np.array_equal(keras[name], weights.atoms["decode_head.linear_c.3.weight"].T)
 
@@ -206,7 +206,8 @@ def test_conv_seg_is_dead_in_nvlabs_and_the_classifier_in_mmseg():
 
 def test_counters_stay_without_an_axis(tmp_path):
     weights = weights_of(tmp_path, SEGMENTER)
-    counter = exported(weights, plan(weights, tmp_path / "x.pth", "nvlabs"))["decode_head.linear_fuse.bn.num_batches_tracked"]
+    arrays = exported(weights, plan_writing(weights, tmp_path / "x.pth", "nvlabs"))
+    counter = arrays["decode_head.linear_fuse.bn.num_batches_tracked"]
     assert counter.shape == () and counter.dtype == np.int64 and counter > 0
 
 
@@ -215,7 +216,7 @@ def test_the_model_zoos_wider_decoder_goes_everywhere(tmp_path):
     weights = read(saved(tmp_path / "zoo.safetensors", foreign_arrays(ZOO, wide)))
     assert weights.architecture == wide and weights.numerics == "zoo"
     for family in ("hf", "smp", "nvlabs", "canonical"):
-        written = exported(weights, plan(weights, tmp_path / "x.pth", family))
+        written = exported(weights, plan_writing(weights, tmp_path / "x.pth", family))
         again = read(saved(tmp_path / "x.safetensors", written))
         assert again.architecture == wide
         assert_equal_arrays({name: again.atoms[name] for name in weights.atoms}, weights.atoms)
@@ -229,7 +230,7 @@ def test_a_bias_of_the_fusion_is_kept_where_it_has_a_place_and_folded_elsewhere(
     assert np.array_equal(kept.atoms["decode_head.linear_fuse.conv.bias"], arrays["decoder.linear_fuse.0.bias"])
     mean, bias = arrays["decoder.linear_fuse.1.running_mean"], arrays["decoder.linear_fuse.0.bias"]
     assert np.array_equal(network_arrays(kept)["decode_head.linear_fuse.bn.running_mean"], mean - bias)
-    planned = plan(weights, tmp_path / "x.pth", "nvlabs")
+    planned = plan_writing(weights, tmp_path / "x.pth", "nvlabs")
     assert "the fusion's bias is folded into BatchNorm's mean" in planned.dropped
     assert np.array_equal(exported(weights, planned)["decode_head.linear_fuse.bn.running_mean"], mean - bias)
 
@@ -242,7 +243,7 @@ def test_other_shapes_than_the_papers_convert(tmp_path):
     arrays = foreign_arrays(TRANSFORMERS_5, network)
     weights = read(saved(tmp_path / "custom.safetensors", arrays))
     assert weights.architecture == network and network.variant == "custom"
-    assert_equal_arrays(exported(weights, plan(weights, tmp_path / "x.pth", "hf5")), arrays)
+    assert_equal_arrays(exported(weights, plan_writing(weights, tmp_path / "x.pth", "hf5")), arrays)
 
 
 def test_wrappers_and_copies(tmp_path):
@@ -278,12 +279,12 @@ def test_a_target_without_a_place_says_so(tmp_path):
     weights = weights_of(tmp_path, SEGMENTER)
     for family in ("timm", "mmseg"):
         with pytest.raises(WeightsError, match="has no place for the decode head; --drop_head writes the encoder alone"):
-            plan(weights, tmp_path / "x.pth", family)
-        encoder = plan(weights, tmp_path / "x.pth", family, drop_head=True)
+            plan_writing(weights, tmp_path / "x.pth", family)
+        encoder = plan_writing(weights, tmp_path / "x.pth", family, drop_head=True)
         assert encoder.architecture == ENCODER and "the head, as asked" in encoder.dropped
     classifier = weights_of(tmp_path, CLASSIFIER)
-    assert plan(classifier, tmp_path / "x.pth", "timm").dialect is TIMM
-    assert any("ImageNet classifier" in sentence for sentence in plan(classifier, tmp_path / "x.pth", "smp").dropped)
+    assert plan_writing(classifier, tmp_path / "x.pth", "timm").dialect is TIMM
+    assert any("ImageNet classifier" in sentence for sentence in plan_writing(classifier, tmp_path / "x.pth", "smp").dropped)
 
 
 def rewritten(arrays, dialect):
@@ -293,4 +294,4 @@ def rewritten(arrays, dialect):
 
     with tempfile.TemporaryDirectory() as folder:
         weights = read(saved(Path(folder) / "x.safetensors", arrays))
-        return exported(weights, plan(weights, Path(folder) / "x.pth", dialect.name))
+        return exported(weights, plan_writing(weights, Path(folder) / "x.pth", dialect.name))

@@ -28,7 +28,7 @@ from segformer_core.weights.dialects import CANONICAL, KERAS_PRESET, NVLABS, PAD
 from segformer_core.weights.loading import load_weights
 from segformer_core.weights.reading import network_arrays, read
 from segformer_core.weights.store import save_weights
-from segformer_core.weights.writing import exported, plan, write
+from segformer_core.weights.writing import exported, plan_writing, write
 
 SEGMENTER = segmenter("b0")
 
@@ -72,7 +72,7 @@ def test_torch_reads_what_we_write(tmp_path, need_torch):
     import torch
 
     weights = weights_of(tmp_path, SEGMENTER)
-    planned = plan(weights, tmp_path / "x.pth")
+    planned = plan_writing(weights, tmp_path / "x.pth")
     write(weights, tmp_path / "x.pth", planned)
     state = torch.load(tmp_path / "x.pth", weights_only=True)
     assert_equal_arrays({name: tensor.numpy() for name, tensor in state.items()}, exported(weights, planned))
@@ -87,7 +87,7 @@ def test_every_type_reads_back_as_written(suffix, dtype, tmp_path, need_torch):
 
     weights = weights_of(tmp_path, SEGMENTER)
     path = tmp_path / f"x{suffix}"
-    write(weights, path, plan(weights, path), dtype)
+    write(weights, path, plan_writing(weights, path), dtype)
     kind = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}[dtype]
     again = read(path)
     assert again.atoms.keys() == weights.atoms.keys()
@@ -112,7 +112,7 @@ def test_safetensors_library_reads_what_we_write(tmp_path):
 
     weights = weights_of(tmp_path, SEGMENTER)
     path = tmp_path / "x.safetensors"
-    planned = plan(weights, path)
+    planned = plan_writing(weights, path)
     write(weights, path, planned)
     assert_equal_arrays(safetensors.numpy.load_file(path), exported(weights, planned))
 
@@ -126,7 +126,7 @@ def test_mindspore_reads_what_we_write(tmp_path, need_mindspore):
     spec = segformer("b0")
     save_weights(tmp_path / "x.safetensors", spec, hot_arrays(spec))
     weights = read(tmp_path / "x.safetensors")
-    write(weights, tmp_path / "x.ckpt", plan(weights, tmp_path / "x.ckpt"))
+    write(weights, tmp_path / "x.ckpt", plan_writing(weights, tmp_path / "x.ckpt"))
     network = SegFormer(spec)
     parameters = mindspore.load_checkpoint(str(tmp_path / "x.ckpt"))
     missing, unexpected = mindspore.load_param_into_net(network, parameters)
@@ -170,7 +170,7 @@ def test_circle_from_torch_through_mindspore_and_back(tmp_path, need_torch, need
     spec = segformer("b0")
     save_weights(tmp_path / "hot.safetensors", spec, hot_arrays(spec))
     hot = read(tmp_path / "hot.safetensors")
-    arrays = exported(hot, plan(hot, tmp_path / "a.pth"))
+    arrays = exported(hot, plan_writing(hot, tmp_path / "a.pth"))
     arrays["decode_head.linear_fuse.bn.num_batches_tracked"] = np.array(160000)
     torch.save({"state_dict": as_torch(arrays)}, tmp_path / "a.pth")
     convert(f"--pt_model_path={tmp_path}/a.pth", f"--ms_model_path={tmp_path}/b.ckpt")
@@ -198,7 +198,7 @@ def test_transformers_loads_our_folder_and_computes_our_logits(variant, tmp_path
     spec = segformer(variant, numerics="hf")
     save_weights(tmp_path / "x.safetensors", spec, hot_arrays(spec))
     weights = read(tmp_path / "x.safetensors")
-    write(weights, tmp_path / "folder", plan(weights, tmp_path / "folder"))
+    write(weights, tmp_path / "folder", plan_writing(weights, tmp_path / "folder"))
     model, info = SegformerForSemanticSegmentation.from_pretrained(tmp_path / "folder", output_loading_info=True)
     assert not any(info.values()), info
     images = random_images(1, 96, 160)
@@ -219,14 +219,14 @@ def test_what_transformers_saves_reads_back_bit_for_bit(tmp_path, need_torch):
             model.save_pretrained(folder, **options)
             weights = read(folder)
             assert weights.architecture == network and weights.numerics == "hf"
-            written = exported(weights, plan(weights, tmp_path / "new"))
+            written = exported(weights, plan_writing(weights, tmp_path / "new"))
             assert_equal_arrays(written, {name: tensor.numpy() for name, tensor in model.state_dict().items()})
 
 
 def test_preset_of_two_files(tmp_path):
     arrays = foreign_arrays(KERAS_PRESET, SEGMENTER)
     weights = read(saved(tmp_path / "x.safetensors", arrays))
-    write(weights, tmp_path / "preset", plan(weights, tmp_path / "preset", "keras_preset"))
+    write(weights, tmp_path / "preset", plan_writing(weights, tmp_path / "preset", "keras_preset"))
     assert {path.name for path in (tmp_path / "preset").iterdir()} == {"model.weights.h5", "task.weights.h5"}
     assert set(loaded(tmp_path / "preset/task.weights.h5")) == {"layers/conv2d/vars/0", "layers/conv2d/vars/1"}
     again = read(tmp_path / "preset")
@@ -238,7 +238,7 @@ def test_tensorflows_file_lists_its_layers(tmp_path):
     import h5py
 
     weights = read(saved(tmp_path / "x.safetensors", foreign_arrays(TENSORFLOW, SEGMENTER)))
-    write(weights, tmp_path / "tf_model.h5", plan(weights, tmp_path / "tf_model.h5", "tf"))
+    write(weights, tmp_path / "tf_model.h5", plan_writing(weights, tmp_path / "tf_model.h5", "tf"))
     with h5py.File(tmp_path / "tf_model.h5") as file:
         layers = list(file.attrs["layer_names"])
         listed = [f"{layer}/{name}" for layer in layers for name in file[layer].attrs["weight_names"]]
@@ -253,7 +253,7 @@ def test_paddles_file_is_a_pickle_of_numpy_arrays(tmp_path):
         (tmp_path / "x.pdparams").write_bytes(pickle.dumps({**arrays, "StructuredToParameterName@@": {"a": "b"}}, protocol))
         assert_equal_arrays(loaded(tmp_path / "x.pdparams"), arrays)
     weights = read(tmp_path / "x.pdparams")
-    write(weights, tmp_path / "y.pdparams", plan(weights, tmp_path / "y.pdparams"))
+    write(weights, tmp_path / "y.pdparams", plan_writing(weights, tmp_path / "y.pdparams"))
     written = pickle.loads((tmp_path / "y.pdparams").read_bytes())
     assert set(written.pop("StructuredToParameterName@@")) == set(arrays)
     assert_equal_arrays(written, arrays)
@@ -282,7 +282,7 @@ def test_provenance_travels(tmp_path):
 
     path = saved(tmp_path / "source.safetensors", foreign_arrays(NVLABS, SEGMENTER) | {"decode_head.conv_seg.bias": np.ones(19)})
     weights = read(path, numerics="hf")
-    write(weights, tmp_path / "ours.safetensors", plan(weights, tmp_path / "ours.safetensors"))
+    write(weights, tmp_path / "ours.safetensors", plan_writing(weights, tmp_path / "ours.safetensors"))
     with containers.opened(tmp_path / "ours.safetensors") as content:
         metadata = content.metadata
     assert metadata["numerics"] == "hf" and metadata["variant"] == "b0" and metadata["decoder_width"] == "256"

@@ -27,7 +27,7 @@ from segformer_core.errors import UserError, WeightsError
 from segformer_core.weights.containers import mindspore_file, torch_file
 from segformer_core.weights.dialects import NVLABS, NVLABS_BACKBONE, TIMM
 from segformer_core.weights.reading import read
-from segformer_core.weights.writing import plan, write
+from segformer_core.weights.writing import plan_writing, write
 
 SEGMENTER = segmenter("b0")
 TRIALS = 30 if FULL else 8
@@ -84,7 +84,7 @@ def forms(tmp_path: Path) -> dict[str, Path]:
     weights = weights_of(tmp_path, SEGMENTER)
     paths = {suffix: tmp_path / f"sound{suffix}" for suffix in (".pth", ".safetensors", ".ckpt", ".pdparams", ".h5")}
     for path in paths.values():
-        write(weights, path, plan(weights, path))
+        write(weights, path, plan_writing(weights, path))
     return paths
 
 
@@ -169,7 +169,7 @@ def test_nan_and_float64_are_warned_of(tmp_path):
     assert read(tmp_path / "x.pth").warnings == ("191 arrays are float64 and become float32",)
 
 
-def test_strangers_are_refused_by_name(tmp_path):
+def test_other_networks_are_refused_by_name(tmp_path):
     lucidrains = random_arrays(listed_shapes("lucidrains_b0like"))
     with pytest.raises(WeightsError, match="lucidrains/segformer-pytorch, another network"):
         read(saved(tmp_path / "x.safetensors", lucidrains))
@@ -249,9 +249,9 @@ def test_values_beyond_fp16_are_refused(tmp_path):
     path = saved(tmp_path / "x.safetensors", arrays)
     weights = read(path)
     with pytest.raises(WeightsError, match="stages.0.norm.weight holds values beyond 65504"):
-        write(weights, tmp_path / "y.safetensors", plan(weights, tmp_path / "y.safetensors"), "fp16")
+        write(weights, tmp_path / "y.safetensors", plan_writing(weights, tmp_path / "y.safetensors"), "fp16")
     assert not (tmp_path / "y.safetensors").exists()
-    write(weights, tmp_path / "y.safetensors", plan(weights, tmp_path / "y.safetensors"), "bf16")
+    write(weights, tmp_path / "y.safetensors", plan_writing(weights, tmp_path / "y.safetensors"), "bf16")
 
 
 MISTAKES = {

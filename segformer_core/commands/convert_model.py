@@ -16,7 +16,7 @@ from segformer_core.weights.containers.stored import WRITTEN_TYPES
 from segformer_core.weights.hub import local_path, stated_numerics
 from segformer_core.weights.numerics import IMPORTED, differences
 from segformer_core.weights.reading import Weights, read, reasons
-from segformer_core.weights.writing import FAMILIES, plan, write
+from segformer_core.weights.writing import FAMILIES, plan_writing, write
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -25,7 +25,7 @@ def main(arguments: Sequence[str]) -> None:
     profile = options.profile or stated_numerics(source)
     weights = read(local_path(source), options.source_format, options.drop_head, profile, options.part)
     _report(source, weights)
-    planned = plan(weights, target, options.to, options.drop_head)
+    planned = plan_writing(weights, target, options.to, options.drop_head)
     for sentence in planned.dropped:
         print(f"  left out: {sentence}")
     for sentence in differences(weights.numerics, planned.dialect):

@@ -58,10 +58,6 @@ class Conv2d:
         weight = (self.out_channels, self.in_channels // self.groups, self.kernel, self.kernel)
         return {"weight": weight, "bias": (self.out_channels,)} if self.bias else {"weight": weight}
 
-    def output_size(self, size: int) -> int:
-        """Pixels along one side, in and out."""
-        return (size + 2 * self.padding - self.kernel) // self.stride + 1
-
 
 @dataclass(frozen=True)
 class LayerNorm:

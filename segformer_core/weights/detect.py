@@ -58,7 +58,7 @@ def detect(shapes: Shapes, source: str, family: str = "auto", drop_head: bool = 
     `family` restricts the search to the dialects of that name; `drop_head` allows the encoder to be taken from beside a head that
     is not SegFormer's. Raises WeightsError, which names `source`.
     """
-    _refuse_strangers(shapes, source)
+    _refuse_other_networks(shapes, source)
     dialects = [dialect for dialect in DIALECTS if family in ("auto", dialect.name)]
     nearest: Mismatch | None = None
     for prefix, group, copies in _groups(shapes):
@@ -177,7 +177,7 @@ def _distinct(matches: list[Match]) -> list[Match]:
     return seen
 
 
-def _refuse_strangers(shapes: Shapes, source: str) -> None:
+def _refuse_other_networks(shapes: Shapes, source: str) -> None:
     """Raise WeightsError for networks that are often taken for SegFormer and are another function."""
     if "mit.stages.0.1.weight" in shapes:
         raise WeightsError(

@@ -14,7 +14,7 @@ from segformer_core.weights.containers import safetensors_file
 from segformer_core.weights.containers.stored import raw_bytes
 
 SUFFIX = ".safetensors"
-FORMAT = "segformer_core 1"
+FILE_FORMAT = "segformer_core 1"
 
 
 def save_weights(path: Path, spec: SegFormer, arrays: Mapping[str, np.ndarray], **metadata: str) -> None:
@@ -25,7 +25,7 @@ def save_weights(path: Path, spec: SegFormer, arrays: Mapping[str, np.ndarray], 
 
 def save_described(path: Path, spec: SegFormer, arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -> None:
     """Write any arrays, with the identity of `spec` and the arrays' hash in the metadata, atomically."""
-    described = {"format": FORMAT, **spec.identity(), **metadata, "sha256": sha256(arrays)}
+    described = {"format": FILE_FORMAT, **spec.identity(), **metadata, "sha256": sha256(arrays)}
     atomic_write(path, lambda temporary: safetensors_file.write(temporary, arrays, "float32", described))
 
 
@@ -45,4 +45,4 @@ def description(architecture: Architecture, numerics: str) -> dict[str, str]:
         del identity["class_num"], identity["decoder_width"]
     if architecture.variant == "custom":
         identity |= {"widths": str(list(architecture.widths)), "depths": str(list(architecture.depths))}
-    return {"format": FORMAT, **identity}
+    return {"format": FILE_FORMAT, **identity}

@@ -35,7 +35,7 @@ ONLY_SUFFIX = {"keras": ".h5", "tf": ".h5", "keras_preset": "", "paddle": ".pdpa
 
 
 @dataclass(frozen=True)
-class Plan:
+class WritingPlan:
     """What will be written where. `dropped` says in sentences what the target has no place for, or what was folded."""
 
     dialect: Dialect
@@ -44,7 +44,7 @@ class Plan:
     dropped: tuple[str, ...]
 
 
-def plan(weights: Weights, path: Path, family: str = "", drop_head: bool = False) -> Plan:
+def plan_writing(weights: Weights, path: Path, family: str = "", drop_head: bool = False) -> WritingPlan:
     """How `weights` would be written to `path`. Raises WeightsError if the dialect has no place for the decode head."""
     family = family or FAMILY_OF_SUFFIX.get(path.suffix, "")
     if path.suffix not in FAMILY_OF_SUFFIX:
@@ -71,10 +71,10 @@ def plan(weights: Weights, path: Path, family: str = "", drop_head: bool = False
     if FUSE_CONV_BIAS in unnamed:
         dropped.append("the fusion's bias is folded into BatchNorm's mean")
     dropped += [f"{name}: {dialect.title} does not count batches" for name in sorted(unnamed - {FUSE_CONV_BIAS})]
-    return Plan(dialect, architecture, tuple(_files(path, family, architecture)), tuple(dropped))
+    return WritingPlan(dialect, architecture, tuple(_files(path, family, architecture)), tuple(dropped))
 
 
-def write(weights: Weights, path: Path, plan: Plan, dtype: str = "fp32", force: bool = False) -> None:
+def write(weights: Weights, path: Path, plan: WritingPlan, dtype: str = "fp32", force: bool = False) -> None:
     """Write the files of `plan`: all of them or none. Raises UserError, also if one exists and `force` is not given."""
     if dtype not in WRITTEN_TYPES:
         raise ConfigError(f"unknown dtype {dtype!r}; expected one of {', '.join(WRITTEN_TYPES)}")
@@ -92,7 +92,7 @@ def write(weights: Weights, path: Path, plan: Plan, dtype: str = "fp32", force: 
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder, prefix=".converting-") as temporary:
             for file in plan.files:
-                _write_file(Path(temporary) / file.name, arrays, WRITTEN_TYPES[dtype], metadata, plan, dtype)
+                _write_file(Path(temporary) / file.name, arrays, WRITTEN_TYPES[dtype], metadata, plan)
             for file in plan.files:
                 shutil.move(Path(temporary) / file.name, file)
     except OSError as error:
@@ -100,7 +100,7 @@ def write(weights: Weights, path: Path, plan: Plan, dtype: str = "fp32", force: 
         raise UserError(f"cannot write {path}: {why}; free some space or choose another folder") from error
 
 
-def exported(weights: Weights, plan: Plan) -> Arrays:
+def exported(weights: Weights, plan: WritingPlan) -> Arrays:
     """The arrays by the names, and in the layout, of the plan's dialect."""
     dialect = plan.dialect
     names = entries(dialect, plan.architecture)
@@ -169,7 +169,7 @@ def _files(path: Path, family: str, architecture: Architecture) -> list[Path]:
 
 
 def _write_file(
-    path: Path, arrays: Mapping[str, np.ndarray], type_name: str, metadata: Mapping[str, str], plan: Plan, dtype: str
+    path: Path, arrays: Mapping[str, np.ndarray], type_name: str, metadata: Mapping[str, str], plan: WritingPlan
 ) -> None:
     if path.name == "config.json":
         config = transformers_config(plan.architecture) | {"torch_dtype": type_name}
