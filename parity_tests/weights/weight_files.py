@@ -5,8 +5,10 @@ from pathlib import Path
 import numpy as np
 
 from segformer_core.spec.model import VARIANTS
+from segformer_core.weights import containers
 from segformer_core.weights.architecture import BATCHES_TRACKED, Architecture, atoms
 from segformer_core.weights.containers import safetensors_file
+from segformer_core.weights.containers.stored import Stored
 from segformer_core.weights.dialect import Arrays, Dialect, put
 from segformer_core.weights.dialect import entries as entries_of
 from segformer_core.weights.dialects import CANONICAL
@@ -56,11 +58,23 @@ def saved(path: Path, arrays: Arrays, metadata: dict[str, str] | None = None) ->
     return path
 
 
+def loaded(path: Path) -> dict[str, np.ndarray]:
+    """The arrays at the top of a file."""
+    with containers.opened(path) as content:
+        return {name: np.array(stored.load()) for name, stored in content.tree.items() if isinstance(stored, Stored)}
+
+
 def weights_of(tmp_path: Path, network: Architecture, seed: int = 0) -> Weights:
     """Random weights of a network, as read from a canonical file."""
     values = random_atoms(network, seed)
     entries = {name: entry for name, entry in entries_of(CANONICAL, network).items() if entry.atoms[0].name in values}
     return read(saved(tmp_path / "random.safetensors", {name: put(CANONICAL, entry, values) for name, entry in entries.items()}))
+
+
+def as_torch(arrays):
+    import torch
+
+    return {name: torch.from_numpy(np.array(array)) for name, array in arrays.items()}
 
 
 def assert_equal_arrays(got: Arrays, want: Arrays) -> None:
