@@ -9,13 +9,13 @@ from pathlib import Path
 from segformer_core.errors import UserError
 
 BLOCK_BYTES = 2**20
-"""Read at once where a file need not lie in memory as a whole."""
+"""How much of a file is read at once, so that a large one need not fit in memory."""
 
 
 def atomic_write(path: Path, write: Callable[[Path], object]) -> None:
     """Let `write` fill a temporary file of the same suffix beside `path`, then put it in place.
 
-    Raises UserError if the file cannot be written, else what `write` raises; `path` then is what it was.
+    Raises UserError if the file cannot be written, else what `write` raises; `path` is then unchanged.
     """
     temporary = temporary_name(path, os.getpid())
     try:
@@ -38,7 +38,7 @@ def write_text(path: Path, text: str) -> Path:
 
 
 def temporary_name(path: Path, writer: int | str) -> Path:
-    """Where the process of number `writer` fills what becomes `path`."""
+    """The temporary file that the process of number `writer` fills before it becomes `path`."""
     return path.with_name(f".{path.stem}.{writer}{path.suffix}")
 
 

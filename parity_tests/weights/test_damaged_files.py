@@ -50,13 +50,13 @@ def test_a_pickle_that_would_run_code_runs_nothing(form, call, tmp_path, need_to
 
 
 def test_the_payload_would_leave_its_trace(tmp_path):
-    """The control of the test above."""
+    """The control of the test above: unpickled normally, the payload runs."""
     pickle.loads(pickle.dumps(Payload(tmp_path / "trace")))
     assert (tmp_path / "trace").exists()
 
 
 def test_training_objects_beside_the_weights_stay_inert(tmp_path, need_torch):
-    """A Namespace, a logger's history: neither refused nor built."""
+    """Objects such as a Namespace are neither refused nor built."""
     import argparse
 
     import torch

@@ -58,7 +58,7 @@ def test_torch_reads_what_we_write(tmp_path, need_torch):
 @pytest.mark.parametrize("dtype", ["fp32", "fp16", "bf16"])
 @pytest.mark.parametrize("suffix", [".pth", ".safetensors", ".ckpt"])
 def test_every_type_reads_back_as_written(suffix, dtype, tmp_path, need_torch):
-    """Rounded once as torch rounds, then widened without a change."""
+    """Each number is rounded once, as torch rounds, then widened without a change."""
     import torch
 
     weights = weights_of(tmp_path, SEGMENTER)
@@ -130,7 +130,7 @@ def test_mindspores_types_and_large_arrays(tmp_path, need_mindspore, monkeypatch
 
 
 def test_circle_from_torch_through_mindspore_and_back(tmp_path, need_torch, need_mindspore):
-    """NVlabs .pth -> MindSpore .ckpt -> .pth by the seed's command: equal bits, and both twins give the same logits from both."""
+    """NVlabs .pth -> MindSpore .ckpt -> .pth by the original repository's flags: equal bits, equal logits in each twin."""
     import torch
 
     spec = segformer("b0")
@@ -150,10 +150,10 @@ def test_circle_from_torch_through_mindspore_and_back(tmp_path, need_torch, need
 
 
 def convert(*arguments: str) -> str:
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "tools/convert_model.py", *arguments], cwd=ROOT, capture_output=True, text=True, check=True
     )
-    return done.stdout
+    return process.stdout
 
 
 def test_b5_converts_quickly_in_little_memory(tmp_path, need_torch):
@@ -171,7 +171,7 @@ def test_b5_converts_quickly_in_little_memory(tmp_path, need_torch):
     for target in ("b5.ckpt", "b5.safetensors", "folder"):
         start = time.perf_counter()
         command = [sys.executable, "-c", program, tmp_path / "b5.pth", tmp_path / target]
-        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
-        seconds, peak = time.perf_counter() - start, 1024 * int(done.stdout.split()[-1])
+        process = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+        seconds, peak = time.perf_counter() - start, 1024 * int(process.stdout.split()[-1])
         print(f"{target}: {seconds:.1f} s, peak {peak / size:.2f} times the file")
         assert seconds <= 10 and peak <= 3 * size

@@ -1,4 +1,4 @@
-"""The constants by which code bases differ, and that the sentences about them say what is measured."""
+"""Constants by which code bases differ, and whether the sentences about them state the measured effects."""
 
 import re
 
@@ -20,25 +20,25 @@ def measured(numerics: str, arrays: dict[str, np.ndarray], images: np.ndarray) -
     width = segformer("b0").decoder_width
     paper = torch_learner(segformer("b0"), arrays)
     other = torch_learner(segformer("b0", numerics=numerics, decoder_width=width), arrays)
-    ours, theirs = logits(paper, images), logits(other, images)
+    want, got = logits(paper, images), logits(other, images)
     feature = max(difference(a, b) for a, b in zip(features(paper, images), features(other, images), strict=True))
-    return feature, difference(ours, theirs), float((ours.argmax(1) != theirs.argmax(1)).mean())
+    return feature, difference(got, want), float((got.argmax(1) != want.argmax(1)).mean())
 
 
 @pytest.mark.parametrize(
     ("numerics", "sentence"), [("hf", EPS_EFFECT), ("mmseg", MMSEG_EPS_EFFECT), ("zoo", GELU_EFFECT)], ids=["hf", "mmseg", "zoo"]
 )
 def test_a_sentence_says_what_is_measured(numerics, sentence, need_torch):
-    """Within a factor of three: enough to tell an eps from a GELU from a mistake."""
-    said_feature, said_logit = map(float, re.findall(r"\d+e-\d+", sentence))
+    """Within a factor of three, which is enough to distinguish an eps, a GELU and a mistake."""
+    stated_feature, stated_logit = map(float, re.findall(r"\d+e-\d+", sentence))
     arrays = hot_arrays(segformer("b0"))
-    found = [measured(numerics, arrays, images) for images in IMAGES.values()]
-    feature, logit = max(each[0] for each in found), max(each[1] for each in found)
-    assert said_feature / 3 < feature < 3 * said_feature and said_logit / 3 < logit < 3 * said_logit, found
+    effects = [measured(numerics, arrays, images) for images in IMAGES.values()]
+    feature, logit = max(effect[0] for effect in effects), max(effect[1] for effect in effects)
+    assert stated_feature / 3 < feature < 3 * stated_feature and stated_logit / 3 < logit < 3 * stated_logit, effects
 
 
 def test_eps_matters_on_an_untrained_network(need_torch):
-    """Tokens of an empty region hardly vary: there LayerNorm divides by its eps."""
+    """Tokens of an empty region hardly vary, so LayerNorm divides them by little more than its eps."""
     feature, _, pixels = measured("hf", init_arrays(segformer("b0"), 0), IMAGES["half empty"])
     assert feature > 0.5 and 0.05 < pixels < 0.3
 

@@ -1,4 +1,4 @@
-"""Rung 6, names: every code base's files are recognised, cut into our arrays and put together again, bit for bit."""
+"""Rung 6, names: files of every code base are recognised, cut into our arrays and put together again, bit for bit."""
 
 import numpy as np
 import pytest
@@ -113,9 +113,9 @@ def test_every_variant_of_every_dialect_is_recognised_as_what_it_is(dialect, var
     match = detect({name: entry.shape for name, entry in names.items()}, "the file")
     assert match.entries == names and match.architecture == network and match.dropped == {}
     assert match.dialect.axes == dialect.axes and match.dialect.name == dialect.name
-    held = [atom.name for entry in names.values() for atom in entry.atoms]
+    placed = [atom.name for entry in names.values() for atom in entry.atoms]
     lost = [atom.name for atom in without_place(dialect, network)]
-    assert sorted(held + lost) == sorted(atom.name for atom in atoms(network)), "each atom has one place"
+    assert sorted(placed + lost) == sorted(atom.name for atom in atoms(network)), "each atom has one place"
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
@@ -131,8 +131,8 @@ def test_transformers_has_these_names(variant):
         live = {SegformerForSemanticSegmentation(config): segmenter(variant, 150)}
         live |= {SegformerForImageClassification(config): architecture(variant, image_classes=150)}
     for model, network in live.items():
-        found = {name: tuple(array.shape) for name, array in model.state_dict().items()}
-        assert found == {name: entry.shape for name, entry in entries(TRANSFORMERS_4, network).items()}
+        shapes = {name: tuple(array.shape) for name, array in model.state_dict().items()}
+        assert shapes == {name: entry.shape for name, entry in entries(TRANSFORMERS_4, network).items()}
 
 
 def test_every_name_counts():
@@ -152,7 +152,7 @@ def test_every_name_counts():
 
 
 def test_keys_come_before_values():
-    """NVlabs packs [k; v]; transformers names them: the order is pinned by values, shapes cannot tell."""
+    """NVlabs stacks k and v, transformers names them: only values show the order, shapes do not."""
     arrays = foreign_arrays(TRANSFORMERS_4, SEGMENTER)
     packed = rewritten(arrays, NVLABS)["backbone.block2.1.attn.kv.weight"]
     attention = "segformer.encoder.block.1.1.attention.self"
@@ -168,7 +168,7 @@ def test_square_matrices_are_transposed_where_the_layout_is():
         assert square.shape[0] == square.shape[1]
         assert np.array_equal(ours[f"backbone.block3.0.attn.{name}.weight"], square.T)
     kv = arrays["backbone.block3.0.attn.kv.weight"]
-    assert np.array_equal(ours["backbone.block3.0.attn.kv.weight"], kv.T), "stacked along what is axis 1 there"
+    assert np.array_equal(ours["backbone.block3.0.attn.kv.weight"], kv.T), "stacked along axis 1 there"
 
 
 def test_keras_layouts_are_told_apart(tmp_path):
@@ -236,7 +236,7 @@ def test_a_bias_of_the_fusion_is_kept_where_it_has_a_place_and_folded_elsewhere(
 
 
 def test_other_shapes_than_the_papers_convert(tmp_path):
-    """Any widths and depths, five input channels: told by the arrays."""
+    """Any widths and depths, five input channels: all are read off the arrays."""
     from segformer_core.weights.architecture import Architecture
 
     network = Architecture((16, 48, 80, 96), (1, 2, 3, 1), 5, 40, 7)
@@ -288,7 +288,7 @@ def test_a_target_without_a_place_says_so(tmp_path):
 
 
 def rewritten(arrays, dialect):
-    """`arrays` of any dialect, in another."""
+    """`arrays` of any dialect, rewritten in `dialect`."""
     import tempfile
     from pathlib import Path
 

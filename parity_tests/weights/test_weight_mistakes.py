@@ -71,7 +71,7 @@ def test_an_existing_output_is_kept_unless_forced(tmp_path, capsys):
 
 
 def test_a_full_disk_leaves_nothing_and_takes_nothing(tmp_path):
-    """RLIMIT_FSIZE stands in for the disk's end."""
+    """A limit on the size of files stands in for a full disk."""
     path = saved(tmp_path / "x.safetensors", foreign_arrays(NVLABS, SEGMENTER))
     (tmp_path / "out.ckpt").write_text("precious")
     program = (
@@ -81,9 +81,9 @@ def test_a_full_disk_leaves_nothing_and_takes_nothing(tmp_path):
     )
     for target in ("out.ckpt", "new.pth", "new.safetensors", "new.pdparams", "folder"):
         command = [sys.executable, "-c", program, "convert_model", str(path), str(tmp_path / target), "--force"]
-        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-        assert done.returncode == 2 and done.stderr.startswith(f"error: cannot write {tmp_path / target}: "), done.stderr
-        assert done.stderr.count("\n") == 1
+        process = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+        assert process.returncode == 2 and process.stderr.startswith(f"error: cannot write {tmp_path / target}: "), process.stderr
+        assert process.stderr.count("\n") == 1
     assert (tmp_path / "out.ckpt").read_text() == "precious"
     left = {item.name for item in tmp_path.rglob("*")} - {"folder"}
     assert left == {"x.safetensors", "out.ckpt"}
@@ -104,7 +104,7 @@ MISTAKES = {
     "nothing": ([], "expected INPUT OUTPUT, or --pt_model_path A.pth --ms_model_path B.ckpt"),
     "one path": (["{x}"], "expected INPUT OUTPUT"),
     "both spellings": (["{x}", "y.ckpt", "--pt_model_path", "{x}", "--ms_model_path", "z.ckpt"], "expected INPUT OUTPUT"),
-    "half of the seed's spelling": (["--pt_model_path", "{x}"], "expected INPUT OUTPUT"),
+    "half of the original repository's flags": (["--pt_model_path", "{x}"], "expected INPUT OUTPUT"),
     "no such file": (["nowhere.pth", "y.ckpt"], "no such weight file: nowhere.pth"),
     "unknown suffix": (["{x}", "y.npz"], "cannot tell what form y.npz should have"),
     "keras in a .pth": (["{x}", "y.pth", "--to", "keras"], "keras weights cannot be written as y.pth; expected a .h5 file"),
@@ -120,9 +120,9 @@ def test_mistakes_of_the_command_are_one_sentence(mistake, tmp_path):
     arguments, sentence = MISTAKES[mistake]
     source = saved(tmp_path / "x.safetensors", foreign_arrays(NVLABS, SEGMENTER))
     command = [sys.executable, str(ROOT / "tools/convert_model.py"), *(word.format(x=source) for word in arguments)]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
-    assert done.returncode == 2 and done.stderr.startswith("error: ") and done.stderr.count("\n") == 1, done.stderr
-    assert sentence in done.stderr, done.stderr
+    process = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert process.returncode == 2 and process.stderr.startswith("error: ") and process.stderr.count("\n") == 1, process.stderr
+    assert sentence in process.stderr, process.stderr
     assert [item.name for item in tmp_path.iterdir()] == ["x.safetensors"]
 
 

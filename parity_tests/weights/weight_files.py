@@ -1,4 +1,4 @@
-"""What the tests of weight files share: the name lists, random arrays for them, and files made of both."""
+"""Shared by the tests of weight files: the lists of names, random arrays for them, and files of both."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from segformer_core.weights.dialects import CANONICAL
 from segformer_core.weights.reading import Weights, read
 
 LISTS = Path(__file__).parent / "names"
-"""Names and shapes as live models of each code base have them; B0, 19 classes."""
+"""Names and shapes of live models of each code base: B0, 19 classes."""
 
 
 def listed_shapes(name: str) -> dict[str, tuple[int, ...]]:
@@ -42,7 +42,7 @@ def segmenter(variant: str = "b0", class_count: int = 19, decoder_width: int = 0
 
 
 def random_atoms(network: Architecture, seed: int = 0) -> Arrays:
-    """As a trained network has them, without a bias in the fusion."""
+    """The atoms of a network, with the counter of batches and without a bias in the fusion."""
     shapes = {atom.name: atom.shape for atom in atoms(network) if not atom.optional or atom.leaf == BATCHES_TRACKED}
     return random_arrays(shapes, seed)
 

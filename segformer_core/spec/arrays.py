@@ -43,7 +43,7 @@ def array_specs(spec: SegFormer) -> tuple[ArraySpec, ...]:
 
 
 def parameter_count(spec: SegFormer) -> int:
-    """Trainable numbers; the paper's counts leave BatchNorm's running statistics out."""
+    """How many numbers are trained; as in the paper's counts, BatchNorm's running statistics are left out."""
     return sum(int(np.prod(array.shape)) for array in array_specs(spec) if array.trainable)
 
 
@@ -58,14 +58,14 @@ def init_arrays(spec: SegFormer, seed: int) -> dict[str, np.ndarray]:
 
 def check_arrays(spec: SegFormer, arrays: Mapping[str, np.ndarray], source: str) -> None:
     """Raise one WeightsError that lists every missing, unknown and misshapen array of `source`."""
-    wanted = {array.name: array.shape for array in array_specs(spec)}
-    found = {name: tuple(array.shape) for name, array in arrays.items()}
-    differences = [f"missing {name} {shape}" for name, shape in wanted.items() if name not in found]
-    differences += [f"unknown {name} {shape}" for name, shape in found.items() if name not in wanted]
+    expected = {array.name: array.shape for array in array_specs(spec)}
+    shapes = {name: tuple(array.shape) for name, array in arrays.items()}
+    differences = [f"missing {name} {shape}" for name, shape in expected.items() if name not in shapes]
+    differences += [f"unknown {name} {shape}" for name, shape in shapes.items() if name not in expected]
     differences += [
-        f"{name} has shape {found[name]}, expected {shape}"
-        for name, shape in wanted.items()
-        if name in found and found[name] != shape
+        f"{name} has shape {shapes[name]}, expected {shape}"
+        for name, shape in expected.items()
+        if name in shapes and shapes[name] != shape
     ]
     if differences:
         raise WeightsError(

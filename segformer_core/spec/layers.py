@@ -1,4 +1,4 @@
-"""The four kinds of layer a SegFormer is made of, as data: every constant explicit, and how each array starts.
+"""The four kinds of layer a SegFormer is made of, as data: every constant is explicit, and so is how each array starts.
 
 No framework default may decide a number, so a backend's `build` reads all of them from here. Shapes follow PyTorch's
 layout: a linear weight is (out, in), a convolution weight (out, in / groups, kernel, kernel).
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 Init = Literal["trunc_normal", "fan_out_normal", "fan_in_uniform"]
-"""How weight and bias start, by the paper's code:
+"""First values of weight and bias, as in the paper's code:
 
 trunc_normal    weight N(0, 0.02²), bias 0: linear layers of the encoder
 fan_out_normal  weight N(0, 2 / fan_out), bias 0: convolutions of the encoder and of the fusion

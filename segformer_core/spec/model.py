@@ -20,7 +20,7 @@ class Variant:
     @property
     def name(self) -> str:
         """b0..b5, or "custom" if the encoder is none of the paper's."""
-        encoders = {name: (known.widths, known.depths) for name, known in VARIANTS.items()}
+        encoders = {name: (variant.widths, variant.depths) for name, variant in VARIANTS.items()}
         return next((name for name, encoder in encoders.items() if encoder == (self.widths, self.depths)), "custom")
 
 
@@ -177,7 +177,7 @@ def segformer(
     drop_path_rate: float = 0.1,
     head_dropout_rate: float = 0.1,
 ) -> SegFormer:
-    """The network as a tree. `variant` is b0..b5, mit_b0..mit_b5 or a shape of its own; decoder_width 0 is the variant's own.
+    """The network as a tree. `variant` is b0..b5, mit_b0..mit_b5 or a Variant; decoder_width 0 is the variant's own width.
 
     Drop path rises linearly from 0 at the first block to `drop_path_rate` at the last. Raises ConfigError for an unknown
     variant or numerics profile.
@@ -211,7 +211,7 @@ def variant_name(name: str) -> str:
     """b0..b5, also from mit_b0..mit_b5. Raises ConfigError."""
     short = name.removeprefix("mit_")
     if short not in VARIANTS:
-        raise ConfigError(f"unknown backbone {name!r}; known: {', '.join(f'mit_{known}' for known in VARIANTS)}")
+        raise ConfigError(f"unknown backbone {name!r}; known: {', '.join(f'mit_{variant}' for variant in VARIANTS)}")
     return short
 
 

@@ -1,4 +1,4 @@
-"""What a set of weights is the weights of, and its arrays cut into the smallest pieces that any code base keeps apart."""
+"""The network that a set of weights belongs to, and its arrays in the smallest pieces that any code base stores apart."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -9,12 +9,12 @@ from segformer_core.spec.model import DECODE_HEAD, SegFormer, Variant, leaves, s
 CLASSIFIER = "classifier"
 
 LINEAR, CONVOLUTION, DEPTHWISE, LAYER_NORM, BATCH_NORM = "linear", "convolution", "depthwise", "layer norm", "batch norm"
-"""Kinds of layer that code bases name the leaves of, or lay out, differently."""
+"""Kinds of layer: code bases name or lay out the arrays of each kind differently."""
 
 
 @dataclass(frozen=True)
 class Architecture:
-    """The shape of a network, as its arrays tell it. Encoders of any widths and depths can be described, not only B0–B5.
+    """The shape of a network, read off its arrays. Encoders of any widths and depths can be described, not only B0–B5.
 
     `class_count` is None without a decode head, `image_classes` without an ImageNet classifier.
     """
@@ -32,7 +32,7 @@ class Architecture:
         return Variant(self.widths, self.depths, 0).name
 
     def spec(self, numerics: str = "nvlabs") -> SegFormer:
-        """The network as a tree; without a decode head, one of a single class stands in."""
+        """The network as a tree; without a decode head, it gets one of a single class."""
         encoder = Variant(self.widths, self.depths, 0)
         return segformer(encoder, self.class_count or 1, self.in_channels, self.decoder_width or 1, numerics)
 
@@ -52,9 +52,9 @@ class Architecture:
 
 @dataclass(frozen=True)
 class Atom:
-    """One array that no code base divides further: queries, keys and values are three.
+    """One array that no code base divides further; so queries, keys and values are three atoms.
 
-    `slot` is its place in the tree without numbers (`attn.k`), `numbers` are those that a name can contain.
+    `slot` is its place in the tree without numbers (`attn.k`), `numbers` are the variables of its name.
     An optional array changes no result, or can be folded into the others.
     """
 
@@ -68,7 +68,7 @@ class Atom:
 
 
 DIVIDED = {"attn.kv": ("attn.k", "attn.v")}
-"""Layers of ours that other code bases keep as several; the parts are stacked along the outputs in this order."""
+"""Layers that are one here and several elsewhere; our array stacks the parts along the outputs in this order."""
 
 FUSE_BIAS = "decode_head.linear_fuse.bias"
 BATCHES_TRACKED = "num_batches_tracked"
@@ -86,8 +86,8 @@ def atoms(architecture: Architecture) -> Iterator[Atom]:
 def numbers(stage: int, block: int, blocks_before: int) -> dict[str, str | int]:
     """The variables of a name: `s` and `b` count stages and blocks from 0, `i` stages from 1, `r` stages from the last.
 
-    With an underscore they are Keras' counters, which leave the first without a number; `_g` counts blocks over all
-    stages. `merge` is what timm calls a stage's patch embedding.
+    Variables with an underscore are Keras' counters, in which the first has no number; `_g` counts blocks over all stages.
+    `merge` is timm's name for a stage's patch embedding.
     """
     return {
         "s": stage,
@@ -122,7 +122,7 @@ def _atoms(path: str, leaf: Leaf, architecture: Architecture) -> Iterator[Atom]:
 
 
 def kind(leaf: Leaf) -> str:
-    """One of the kinds above."""
+    """The kind of a layer, one of the constants above."""
     if isinstance(leaf, Conv2d):
         return DEPTHWISE if leaf.groups > 1 else CONVOLUTION
     return {Linear: LINEAR, LayerNorm: LAYER_NORM, BatchNorm2d: BATCH_NORM}[type(leaf)]

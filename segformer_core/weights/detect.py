@@ -1,4 +1,4 @@
-"""Whose weights are these? Every dialect is tried by enumeration; exactly one accepts, or the refusal says why."""
+"""Finds the code base whose names a file has. Every dialect is tried; one of them fits, or the error says why none does."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ PREFIXES = (
     *("module.", "_orig_mod.", "model.", "net.", "network.", "segmentor.", "student.", "backbone.", "encoder.", "glpn."),
     *("teacher.", "ema_model.", "imnet_model."),
 )
-"""What wrappers put before every name. Of several copies of a network in one file the first in this order is taken."""
+"""Prefixes that wrappers put before every name. If a file holds several copies of a network, the first in this order is taken."""
 
 LEFT_OVER = "left by a training run or another head"
 
@@ -22,7 +22,7 @@ NAMES_SHOWN = 3
 
 @dataclass(frozen=True)
 class Match:
-    """What a file was recognised as. `prefix` precedes each of its names; `dropped` says why an array is left out."""
+    """What a file was recognised as. `prefix` precedes each of its names; `dropped` is the reason for each array left out."""
 
     dialect: Dialect
     architecture: Architecture
@@ -33,7 +33,11 @@ class Match:
 
 @dataclass(frozen=True)
 class Mismatch:
-    """Why a dialect did not accept: names it misses, names it does not know, names of another shape."""
+    """Why a dialect does not fit a file: names that the file lacks, names that the dialect lacks, names of another shape.
+
+    `distance` is how many they are, or how many names differ if the architecture cannot be read. `encoder` is the encoder alone,
+    if the file holds all of it.
+    """
 
     dialect: Dialect
     missing: tuple[str, ...]
@@ -53,10 +57,10 @@ class Mismatch:
 
 
 def detect(shapes: Shapes, source: str, family: str = "auto", drop_head: bool = False) -> Match:
-    """What the arrays of these shapes are, in whose names.
+    """The dialect and the architecture of arrays with these names and shapes.
 
-    `family` restricts the search to the dialects of that name; `drop_head` allows the encoder to be taken from beside a head that
-    is not SegFormer's. Raises WeightsError, which names `source`.
+    `family` restricts the search to the dialects of that name. With `drop_head` the encoder alone is taken if the head is not
+    SegFormer's. Raises WeightsError, which names `source`.
     """
     _refuse_other_networks(shapes, source)
     dialects = [dialect for dialect in DIALECTS if family in ("auto", dialect.name)]
@@ -70,12 +74,12 @@ def detect(shapes: Shapes, source: str, family: str = "auto", drop_head: bool = 
         if matches:
             return matches[0]
         nearest = min((result for result in results if isinstance(result, Mismatch)), key=lambda it: it.distance, default=None)
-        if nearest is not None:  # a damaged network is not passed over for its copy below another prefix
+        if nearest is not None:  # a damaged network is an error, also if another prefix holds a copy
             break
     if nearest is None:
         first = ", ".join(list(shapes)[:NAMES_SHOWN]) or "none"
-        wanted = "any known SegFormer" if family == "auto" else f"{family}'s SegFormer"
-        raise WeightsError(f"{source} does not hold the weights of {wanted}; its first names are: {first}")
+        network = "any known SegFormer" if family == "auto" else f"{family}'s SegFormer"
+        raise WeightsError(f"{source} does not hold the weights of {network}; its first names are: {first}")
     if nearest.encoder is None:
         raise WeightsError(f"{source} is not recognised; nearest is {nearest.dialect.title}: {nearest}")
     if drop_head:
@@ -88,30 +92,33 @@ def detect(shapes: Shapes, source: str, family: str = "auto", drop_head: bool = 
 
 
 def _groups(shapes: Shapes, prefix: str = "", copies: Mapping[str, str] | None = None) -> Iterator[tuple[str, Shapes, Mapping]]:
-    """(prefix, the arrays below it without it, the arrays beside it that are another wrapper's copy): no prefix first."""
+    """Each prefix, the arrays below it by the rest of their names, and the reason for each array beside it that is left out.
+
+    The first prefix is empty.
+    """
     copies = copies or {}
     yield prefix, shapes, copies
     if prefix.count(".") >= 3:
         return
-    for found in PREFIXES:
-        below = {name.removeprefix(found): shape for name, shape in shapes.items() if name.startswith(found)}
+    for wrapper in PREFIXES:
+        below = {name.removeprefix(wrapper): shape for name, shape in shapes.items() if name.startswith(wrapper)}
         if not below:
             continue
-        beside = {name for name in shapes if not name.startswith(found)}
+        beside = {name for name in shapes if not name.startswith(wrapper)}
         why = {prefix + name: reason for name in beside if (reason := _beside(name, prefix))}
         if len(why) == len(beside):
-            yield from _groups(below, prefix + found, {**copies, **why})
+            yield from _groups(below, prefix + wrapper, {**copies, **why})
 
 
 def _beside(name: str, prefix: str) -> str:
-    """Why a name outside a wrapper is no part of the network in it; empty if it may be one."""
+    """The reason why a name outside a wrapper is no part of the network inside; empty if it may be a part."""
     if any(fnmatchcase(name, pattern) for dialect in DIALECTS for pattern in dialect.leftovers):
         return LEFT_OVER
     return next((f"another copy, below {prefix}{other}" for other in PREFIXES if name.startswith(other)), "")
 
 
 def _fit(dialect: Dialect, shapes: Shapes, prefix: str, copies: Mapping[str, str]) -> Match | Mismatch | None:
-    """None if the file has nothing of the dialect."""
+    """How the arrays fit the dialect; None if they have no name in common."""
     try:
         architecture = architecture_of(dialect, shapes)
     except Missing as error:
@@ -162,14 +169,14 @@ def _encoder(
 
 
 def _unlike(dialect: Dialect, shapes: Shapes) -> int | None:
-    """How far a file is from a dialect whose architecture it does not tell; None if it shares no name with it."""
+    """The distance of a file from a dialect if the architecture cannot be read; None if they have no name in common."""
     names = entries(dialect, Architecture((32, 64, 160, 256), (2, 2, 2, 2), 3, 256, 19, 1000)).keys()
     common = len(names & shapes.keys())
     return len(names) + len(shapes) - 2 * common if common else None
 
 
 def _distinct(matches: list[Match]) -> list[Match]:
-    """Without those that take the same arrays to the same places as an earlier one."""
+    """The matches, without those that read the arrays in the same way as an earlier one."""
     seen: list[Match] = []
     for match in matches:
         if not any(match.entries == other.entries and match.dialect.axes == other.dialect.axes for other in seen):
@@ -178,7 +185,7 @@ def _distinct(matches: list[Match]) -> list[Match]:
 
 
 def _refuse_other_networks(shapes: Shapes, source: str) -> None:
-    """Raise WeightsError for networks that are often taken for SegFormer and are another function."""
+    """Raise WeightsError for networks that are often mistaken for SegFormer."""
     if "mit.stages.0.1.weight" in shapes:
         raise WeightsError(
             f"{source} is of lucidrains/segformer-pytorch, another network (InstanceNorm, keys and values from one strided "

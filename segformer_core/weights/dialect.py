@@ -1,4 +1,4 @@
-"""How one code base names and lays out the arrays. Import and export are the same enumeration, read each way."""
+"""How one code base names and lays out the arrays. Import and export use one table, in opposite directions."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -19,15 +19,15 @@ class Dialect:
     """One code base's names and layout, as data.
 
     names       slot -> template of the layer's name. Layers that share a name are stacked along their first axis, in the order
-                of the tree (so q, k, v); a slot without a row has no place there.
-    leaves      kind of layer ("" for the others) -> leaf -> what follows the layer's name
+                of the tree (so q, k, v); a slot without a row has no place in the file.
+    leaves      kind of layer ("" for the others) -> leaf -> suffix after the layer's name
     axes        kind -> permutation from PyTorch's axes to those of the file
     as_1x1      slots whose linear layer is stored as a 1×1 convolution
-    unused      arrays its own model has and never computes with: name -> shape behind the class count; `unused_why` is why
-    leftovers   patterns (fnmatch) of what a training run leaves beside the weights
+    unused      arrays that its model has and never uses: name -> shape after the class axis; `unused_why` is the reason
+    leftovers   patterns (fnmatch) of the names that a training run stores beside the weights
     numerics    the profile of the constants its code computes with
-    refused_head  why a head found beside this encoder cannot be converted
-    keeps_optional_absent  an optional array that is not there is left out of a file, not written as zeros
+    refused_head  the reason why a head beside this encoder cannot be converted
+    keeps_optional_absent  an optional array that is absent is left out of a written file; otherwise zeros are written
     """
 
     name: str
@@ -44,7 +44,7 @@ class Dialect:
     keeps_optional_absent: bool = False
 
     def name_of(self, slot: str, kind: str, leaf: str, variables: Mapping[str, str | int]) -> str | None:
-        """The array's name in a file of this dialect; None if it has no place there."""
+        """The array's name in a file of this dialect; None if the file has no place for it."""
         template = self.names.get(slot)
         suffix = self.leaves.get(kind, self.leaves[""]).get(leaf)
         if template is None or suffix is None:
@@ -105,14 +105,14 @@ def take(dialect: Dialect, entry: Entry, array: np.ndarray) -> Arrays:
 
 
 def put(dialect: Dialect, entry: Entry, arrays: Mapping[str, np.ndarray]) -> np.ndarray:
-    """The atoms of one array -> that array as the file has it."""
+    """The atoms of one array -> that array as the file stores it."""
     first = entry.atoms[0]
     pieces = [arrays[atom.name] for atom in entry.atoms]
     return dialect.foreign(first.slot, first.kind, pieces[0] if len(pieces) == 1 else np.concatenate(pieces))
 
 
 class Missing(Exception):
-    """A name without which the architecture cannot be told."""
+    """A file lacks a name from which the architecture is read."""
 
     def __init__(self, name: str):
         super().__init__(name)
@@ -125,16 +125,16 @@ STAGES = range(4)
 
 
 def architecture_of(dialect: Dialect, shapes: Shapes) -> Architecture:
-    """The architecture that a file's shapes tell, if its names are this dialect's. Raises Missing."""
+    """The architecture, read off the shapes of a file whose names are this dialect's. Raises Missing."""
 
     def name(slot: str, stage: int = 0, block: int = 0, before: int = 0) -> str:
         return dialect.name_of(slot, KINDS[slot], "weight", numbers(stage, block, before)) or ""
 
     def shape(slot: str, stage: int = 0) -> tuple[int, ...]:
-        wanted = name(slot, stage)
-        if wanted not in shapes:
-            raise Missing(wanted)
-        probe = np.broadcast_to(np.float32(0), shapes[wanted])
+        weight = name(slot, stage)
+        if weight not in shapes:
+            raise Missing(weight)
+        probe = np.broadcast_to(np.float32(0), shapes[weight])
         native = dialect.native(slot, KINDS[slot], probe).shape
         return native if len(native) > 1 else (0, 0)
 
@@ -144,8 +144,8 @@ def architecture_of(dialect: Dialect, shapes: Shapes) -> Architecture:
     depths: list[int] = []
     for stage in STAGES:
         depth = 0
-        while block := [found for slot in BLOCK if (found := name(slot, stage, depth, sum(depths))) in shapes]:
-            if counts_over_stages and (widths[stage],) not in (shapes[found] for found in block):  # the next stage's first
+        while block := [weight for slot in BLOCK if (weight := name(slot, stage, depth, sum(depths))) in shapes]:
+            if counts_over_stages and (widths[stage],) not in (shapes[weight] for weight in block):  # it is the next stage's
                 break
             depth += 1
         depths.append(depth)

@@ -1,4 +1,4 @@
-"""`hf:owner/name`: weights fetched from the Hugging Face hub, where huggingface_hub and a network are there."""
+"""`hf:owner/name`: weights from the Hugging Face hub. This needs huggingface_hub and a connection to the hub."""
 
 from pathlib import Path
 
@@ -27,7 +27,7 @@ def local_path(path: str) -> Path:
     for model in (["config.json", "model*.safetensors*"], ["config.json", "pytorch_model*.bin*"]):
         try:
             folder = Path(snapshot_download(name, allow_patterns=model))
-        except Exception as error:  # the hub's client raises its own, requests' and the system's errors
+        except Exception as error:  # the client raises errors of its own, of requests and of the system
             first_line = (str(error).strip().splitlines() or [type(error).__name__])[0]
             raise WeightsError(f"cannot fetch {path} ({first_line}); {instead}") from error
         if any((folder / file).is_file() for file in MODEL_FILES):
@@ -36,5 +36,5 @@ def local_path(path: str) -> Path:
 
 
 def stated_numerics(path: str) -> str:
-    """The profile that a hub name implies: "nvlabs" for the authors' own uploads, else nothing."""
+    """The profile that a hub name implies: "nvlabs" for the authors' own uploads, else ""."""
     return "nvlabs" if path.startswith(f"{SCHEME}{NVLABS_OWNER}/") else ""

@@ -28,18 +28,18 @@ def load_network(path: str) -> tuple[SegFormer, Arrays, tuple[str, ...]]:
 def load_pretrained(path: str, spec: SegFormer, fresh: Mapping[str, np.ndarray]) -> tuple[Arrays, str]:
     """The arrays to start training from, and a sentence that says what was loaded.
 
-    The one allowed partial load: if the file has no decode head, or one of another number of classes, its encoder is taken
-    and the head stays as in `fresh`. Anything else that differs raises WeightsError.
+    Only one partial load is allowed: if the file has no decode head, or one of another number of classes, its encoder is taken
+    and the head stays as in `fresh`. Any other difference raises WeightsError.
     """
     weights = _read(path)
-    found = weights.architecture.class_count
-    whole = found == spec.class_count
+    count = weights.architecture.class_count
+    whole = count == spec.class_count
     _check_network(weights, spec, path, whole)
     if whole:
         return network_arrays(weights), _sentence(weights, spec, path, "all arrays")
     head = {name: array for name, array in fresh.items() if name.startswith(DECODE_HEAD)}
     encoder = {name: array for name, array in network_arrays(weights).items() if not name.startswith(DECODE_HEAD)}
-    why = "it has no decode head" if found is None else f"its head has {found} classes and class_num is {spec.class_count}"
+    why = "it has no decode head" if count is None else f"its head has {count} classes and class_num is {spec.class_count}"
     return encoder | head, _sentence(weights, spec, path, f"the encoder ({len(encoder)} arrays)") + (
         f"; {why}, so the head starts fresh ({len(head)} arrays)"
     )
@@ -58,13 +58,14 @@ def _with_head(path: str) -> Weights:
 
 def _check_network(weights: Weights, spec: SegFormer, path: str, with_head: bool) -> None:
     """Raise one WeightsError that lists the keys to set if the file is of another network than the configuration."""
-    held = weights.architecture
+    stored = weights.architecture
     pairs: dict[str, tuple[object, object]] = {
-        "backbone": (f"mit_{held.variant}", f"mit_{spec.variant}"),
-        "in_channels": (held.in_channels, spec.in_channels),
+        "backbone": (f"mit_{stored.variant}", f"mit_{spec.variant}"),
+        "in_channels": (stored.in_channels, spec.in_channels),
     }
     if with_head:
-        pairs |= {"class_num": (held.class_count, spec.class_count), "decoder_width": (held.decoder_width, spec.decoder_width)}
+        pairs["class_num"] = stored.class_count, spec.class_count
+        pairs["decoder_width"] = stored.decoder_width, spec.decoder_width
     if weights.numerics_stated:
         pairs["numerics"] = (weights.numerics, spec.numerics)
     check_agreement(f"{path} has", pairs)

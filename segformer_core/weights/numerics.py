@@ -1,4 +1,4 @@
-"""What a code base will compute differently with the same weights, and how much that was measured to be."""
+"""What another code base computes differently with the same weights, and how large the difference was measured to be."""
 
 from segformer_core.spec.model import NUMERICS
 from segformer_core.weights.dialect import Dialect
@@ -25,21 +25,21 @@ IMPORTED = {
     "paddle": "PaddleSeg's own recipes normalise images with mean 127.5 and deviation 127.5: if these weights come from one, set "
     "img_norm_mean and img_norm_std to 127.5",
 }
-"""What to know of weights that come from a code base."""
+"""What a user must know about weights from a code base."""
 
 
 def differences(numerics: str, target: Dialect) -> list[str]:
     """Sentences on what `target`'s code computes differently from the profile `numerics`."""
-    ours, theirs = NUMERICS[numerics], NUMERICS[target.numerics]
+    before, after = NUMERICS[numerics], NUMERICS[target.numerics]
     sentences = []
-    pairs = {label: (getattr(theirs, key), getattr(ours, key)) for key, label in NORMS.items()}
-    changed = [f"{label} {there:g} for {here:g}" for label, (there, here) in pairs.items() if there != here]
+    pairs = {label: (getattr(after, key), getattr(before, key)) for key, label in NORMS.items()}
+    changed = [f"{label} {new:g} for {old:g}" for label, (new, old) in pairs.items() if new != old]
     if changed:
         constants = ", ".join(changed)
         effect = MMSEG_EPS_EFFECT if "mmseg" in (numerics, target.numerics) else EPS_EFFECT
         sentences.append(f"{target.title} computes LayerNorm with another eps ({constants}): {effect}")
-    if ours.gelu != theirs.gelu:
-        sentences.append(f"{target.title} computes GELU by {theirs.gelu}, these weights' code by {ours.gelu}: {GELU_EFFECT}")
+    if before.gelu != after.gelu:
+        sentences.append(f"{target.title} computes GELU by {after.gelu}, these weights' code by {before.gelu}: {GELU_EFFECT}")
     if target.name in CODE and target.name != numerics:
         sentences.append(CODE[target.name])
     return sentences

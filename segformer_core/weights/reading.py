@@ -1,4 +1,4 @@
-"""Weights from any recognised file: unwrapped, recognised, cut into atoms, with a note of everything that was left out."""
+"""Reads weights from any recognised file: unwraps them, recognises their names, cuts them into atoms, notes what is left out."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -21,7 +21,7 @@ WRAPPERS = (
     *("state_dict", "model", "model_state_dict", "params", "net", "network", "weights"),
     *("state_dict_ema", "ema_state_dict", "model_ema", "ema"),
 )
-"""Keys below which a training run puts the weights; the first in this order is taken."""
+"""Keys under which training runs store the weights; the first in this order is taken."""
 
 FLOATS = ("float16", BFLOAT16, "float32", "float64")
 FUSE_CONV_BIAS = "decode_head.linear_fuse.conv.bias"
@@ -30,10 +30,10 @@ FUSE_MEAN = "decode_head.linear_fuse.bn.running_mean"
 
 @dataclass(frozen=True)
 class Weights:
-    """What a file holds, in our terms: atoms in PyTorch's layout, float32 (counters int64).
+    """The content of a weight file: atoms in PyTorch's layout, float32 (counters int64).
 
-    `dropped` maps names of the file to the reason; `warnings` are sentences; `numerics_stated` says whether the file or the user
-    named the profile, or it is only what the code base usually computes with.
+    `dropped` maps each name that was left out to the reason; `warnings` are sentences. `numerics_stated` is True if the file or
+    the user named the profile, False if it is the usual one of the code base.
     """
 
     architecture: Architecture
@@ -49,7 +49,7 @@ class Weights:
 
     @property
     def provenance(self) -> dict[str, str]:
-        """For a canonical file's metadata."""
+        """Where the weights come from, as metadata for a canonical file."""
         return {
             "source": Path(self.source).name,
             "source_format": f"{self.dialect.title} ({self.container})",
@@ -61,16 +61,16 @@ class Weights:
 def read(path: str | Path, family: str = "auto", drop_head: bool = False, numerics: str = "", part: str = "") -> Weights:
     """The weights in a file or folder of any recognised form.
 
-    `family` is a dialect's name or auto; `drop_head` takes the encoder from beside a head that is not SegFormer's; `numerics`
-    overrides the profile; `part` names one of several copies in the file by its key or prefix. Raises WeightsError.
+    `family` is a dialect's name or auto; with `drop_head` the encoder alone is taken if the head is not SegFormer's; `numerics`
+    overrides the profile; `part` selects one of several copies in the file by its key or prefix. Raises WeightsError.
     """
     if numerics and numerics not in NUMERICS:
         raise ConfigError(f"unknown numerics profile {numerics!r}; known profiles: {', '.join(NUMERICS)}")
     path = Path(path)
     with containers.opened(path) as content:
-        held, dropped = _unwrapped(content, part, str(path))
-        match = detect({name: stored.shape for name, stored in held.items()}, str(path), family, drop_head)
-        atoms, warnings = _atoms(match, held, str(path))
+        arrays, dropped = _unwrapped(content, part, str(path))
+        match = detect({name: stored.shape for name, stored in arrays.items()}, str(path), family, drop_head)
+        atoms, warnings = _atoms(match, arrays, str(path))
         stated = numerics or content.metadata.get("numerics", "")
         return Weights(
             match.architecture,
@@ -87,7 +87,7 @@ def read(path: str | Path, family: str = "auto", drop_head: bool = False, numeri
 
 
 def network_arrays(weights: Weights) -> Arrays:
-    """The arrays of the network's spec, by canonical name and writable; the ImageNet classifier stays out."""
+    """The arrays of the network's spec by canonical name, writable, without the ImageNet classifier."""
     atoms = folded(weights.atoms)
     network = entries(CANONICAL, replace(weights.architecture, image_classes=None))
     arrays = {name: put(CANONICAL, entry, atoms) for name, entry in network.items() if not entry.optional}
@@ -95,7 +95,7 @@ def network_arrays(weights: Weights) -> Arrays:
 
 
 def folded(atoms: Mapping[str, np.ndarray]) -> Arrays:
-    """Without a bias of the fusion's convolution: BatchNorm subtracts its mean next, so the mean takes the bias."""
+    """The atoms without a bias of the fusion's convolution. BatchNorm subtracts its mean next: it becomes mean - bias."""
     rest = dict(atoms)
     bias = rest.pop(FUSE_CONV_BIAS, None)
     if bias is not None:
@@ -104,7 +104,7 @@ def folded(atoms: Mapping[str, np.ndarray]) -> Arrays:
 
 
 def reasons(dropped: Mapping[str, str]) -> dict[str, list[str]]:
-    """Why -> names."""
+    """Reason -> the names that were left out for it."""
     grouped: dict[str, list[str]] = {}
     for name, why in dropped.items():
         grouped.setdefault(why, []).append(name)
@@ -112,7 +112,7 @@ def reasons(dropped: Mapping[str, str]) -> dict[str, list[str]]:
 
 
 def _unwrapped(content: Content, part: str, source: str) -> tuple[dict[str, Stored], dict[str, str]]:
-    """The arrays by name, and what lies beside them."""
+    """The arrays by name, and the reason for each name that is left out."""
     tree, dropped = content.tree, dict[str, str]()
     while not part or part not in tree:
         key = next((key for key in WRAPPERS if _has_arrays(tree.get(key))), None)
@@ -127,11 +127,11 @@ def _unwrapped(content: Content, part: str, source: str) -> tuple[dict[str, Stor
         tree = {name.removeprefix(f"{part}."): value for name, value in tree.items() if name.startswith(f"{part}.")}
         if not tree:
             raise WeightsError(f"{source} has nothing below {part!r}")
-    held = {name: value for name, value in tree.items() if isinstance(value, Stored)}
-    dropped |= {str(name): "not an array" for name in tree if name not in held}
-    if not held:
+    arrays = {name: value for name, value in tree.items() if isinstance(value, Stored)}
+    dropped |= {str(name): "not an array" for name in tree if name not in arrays}
+    if not arrays:
         raise WeightsError(f"{source} holds no arrays; its first keys are: {', '.join(map(str, list(tree)[:5])) or 'none'}")
-    return held, dropped
+    return arrays, dropped
 
 
 def _has_arrays(value: Any) -> bool:
@@ -141,11 +141,12 @@ def _has_arrays(value: Any) -> bool:
     return any(isinstance(item, Stored) for item in value.values()) or any(_has_arrays(value.get(key)) for key in WRAPPERS)
 
 
-def _atoms(match: Match, held: Mapping[str, Stored], source: str) -> tuple[Arrays, tuple[str, ...]]:
+def _atoms(match: Match, arrays: Mapping[str, Stored], source: str) -> tuple[Arrays, tuple[str, ...]]:
+    """The atoms of all arrays, and warnings."""
     atoms: Arrays = {}
     narrowed, bad = [], []
     for name, entry in match.entries.items():
-        stored = held[match.prefix + name]
+        stored = arrays[match.prefix + name]
         counter = entry.atoms[0].leaf == BATCHES_TRACKED
         if stored.type_name not in FLOATS and not (counter and "int" in stored.type_name):
             raise WeightsError(

@@ -18,7 +18,7 @@ FILE_FORMAT = "segformer_core 1"
 
 
 def save_weights(path: Path, spec: SegFormer, arrays: Mapping[str, np.ndarray], **metadata: str) -> None:
-    """Write all arrays of `spec`, atomically. Raises WeightsError for a wrong set of arrays, OSError if it cannot write."""
+    """Write all arrays of `spec`, atomically. Raises WeightsError for a wrong set of arrays, UserError if it cannot write."""
     check_arrays(spec, arrays, "the set of arrays to save")
     save_described(path, spec, arrays, metadata)
 
@@ -30,7 +30,7 @@ def save_described(path: Path, spec: SegFormer, arrays: Mapping[str, np.ndarray]
 
 
 def sha256(arrays: Mapping[str, np.ndarray]) -> str:
-    """Of the names and bytes of all arrays, by name."""
+    """SHA-256 over the names and bytes of all arrays, sorted by name, in hexadecimal."""
     digest = hashlib.sha256()
     for name in sorted(arrays):
         digest.update(name.encode())

@@ -1,4 +1,4 @@
-"""Weights to any dialect and any form of file."""
+"""Writes weights in any dialect and any form of file."""
 
 import json
 import shutil
@@ -27,16 +27,16 @@ FAMILY_OF_SUFFIX = {
     **dict.fromkeys(containers.TORCH_SUFFIXES, "nvlabs"),
     **{".safetensors": "canonical", ".ckpt": "mindspore", ".pdparams": "paddle", ".h5": "keras", "": "hf"},
 }
-"""The dialect that a file is written in if nothing else is said; no suffix is a folder."""
+"""The default dialect of each suffix; a path without a suffix is a folder."""
 FOLDERS = ("hf", "hf5", "keras_preset")
 """Dialects that can be written as a folder."""
 ONLY_SUFFIX = {"keras": ".h5", "tf": ".h5", "keras_preset": "", "paddle": ".pdparams"}
-"""Dialects that nobody reads from another form of file."""
+"""Dialects that no program reads from another form of file."""
 
 
 @dataclass(frozen=True)
 class WritingPlan:
-    """What will be written where. `dropped` says in sentences what the target has no place for, or what was folded."""
+    """What will be written where. `dropped` are sentences on what the target has no place for, or what is folded."""
 
     dialect: Dialect
     architecture: Architecture
@@ -54,8 +54,8 @@ def plan_writing(weights: Weights, path: Path, family: str = "", drop_head: bool
         )
     suffix = ONLY_SUFFIX.get(family, path.suffix)
     if suffix != path.suffix or (not suffix and family not in FOLDERS):
-        wanted = "a file" if family not in ONLY_SUFFIX else f"a {suffix} file" if suffix else "a folder"
-        raise WeightsError(f"{family} weights cannot be written as {path}; expected {wanted}")
+        expected = "a file" if family not in ONLY_SUFFIX else f"a {suffix} file" if suffix else "a folder"
+        raise WeightsError(f"{family} weights cannot be written as {path}; expected {expected}")
     architecture = weights.architecture.encoder_only() if drop_head else weights.architecture
     dialect = _narrowest(family, architecture)
     lost = {atom.name for atom in without_place(dialect, architecture) if not atom.optional}
@@ -101,7 +101,7 @@ def write(weights: Weights, path: Path, plan: WritingPlan, dtype: str = "fp32", 
 
 
 def exported(weights: Weights, plan: WritingPlan) -> Arrays:
-    """The arrays by the names, and in the layout, of the plan's dialect."""
+    """The arrays, named and laid out as in the plan's dialect."""
     dialect = plan.dialect
     names = entries(dialect, plan.architecture)
     kept = {atom.name for entry in names.values() for atom in entry.atoms}
@@ -147,7 +147,7 @@ def transformers_config(architecture: Architecture) -> dict[str, Any]:
 
 
 def _narrowest(family: str, architecture: Architecture) -> Dialect:
-    """Of the dialects of this name the one that loses least and, among those, has the fewest names too many."""
+    """The dialect of this name that loses the fewest arrays and, among those, has the fewest names without an array."""
     candidates = [dialect for dialect in DIALECTS if dialect.name == family]
     if not candidates:
         raise ConfigError(f"unknown weight format {family!r}; known formats: {', '.join(FAMILIES)}")

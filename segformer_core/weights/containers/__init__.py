@@ -1,4 +1,4 @@
-"""Files that hold arrays, whatever the names: recognised by their first bytes, read lazily, written from numpy."""
+"""Files that hold arrays under any names: recognised by their first bytes, read lazily, written from numpy."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -38,7 +38,7 @@ def opened(path: Path) -> Iterator[Content]:
 
 
 def write(path: Path, arrays: Mapping[str, np.ndarray], type_name: str, metadata: Mapping[str, str]) -> None:
-    """Write one file in the form that its suffix says, floats as `type_name`. Only safetensors keeps the metadata."""
+    """Write one file in the form that its suffix names, floats as `type_name`. Only safetensors keeps the metadata."""
     if path.suffix in TORCH_SUFFIXES:
         torch_file.write(path, arrays, type_name)
     elif path.suffix == ".safetensors":

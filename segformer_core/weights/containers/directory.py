@@ -14,7 +14,7 @@ MODEL_FILES = (
     *("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json"),
     *("tf_model.h5", "model.weights.h5"),
 )
-"""What a folder may hold, the first in this order being read."""
+"""Files that a folder may hold; the first in this order is read."""
 PRESET_MODEL, PRESET_TASK = "model.weights.h5", "task.weights.h5"
 
 Open = Callable[[Path], AbstractContextManager[Content]]
@@ -22,7 +22,7 @@ Open = Callable[[Path], AbstractContextManager[Content]]
 
 @contextmanager
 def opened(path: Path, open_file: Open) -> Iterator[Content]:
-    """The model that lies in a folder."""
+    """The model in a folder."""
     file = next((path / name for name in MODEL_FILES if (path / name).is_file()), None)
     if file is None:
         raise WeightsError(f"folder {path} holds none of {', '.join(MODEL_FILES)}; name the weight file itself")
@@ -44,9 +44,9 @@ def opened_index(path: Path, open_file: Open) -> Iterator[Content]:
         names = set(shard_of.values())
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise WeightsError(f"{path} is not an index of shards ({error}); expected a JSON object with weight_map") from error
-    strange = [name for name in names if not isinstance(name, str) or Path(name).name != name]
-    if strange:
-        raise WeightsError(f"{path} names the shard {strange[0]!r}; expected files beside the index")
+    outside = [name for name in names if not isinstance(name, str) or Path(name).name != name]
+    if outside:
+        raise WeightsError(f"{path} names the shard {outside[0]!r}; expected files beside the index")
     with ExitStack() as stack:
         shards = {name: stack.enter_context(open_file(path.parent / name)) for name in sorted(names)}
         lost = [name for name, shard in shard_of.items() if name not in shards[shard].tree]

@@ -1,4 +1,4 @@
-"""HDF5 files of Keras and of transformers' TensorFlow models; h5py is an extra."""
+"""HDF5 files of Keras and of transformers' TensorFlow models; h5py is an optional package."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -12,7 +12,7 @@ from segformer_core.errors import WeightsError
 from segformer_core.weights.containers.stored import BFLOAT16, Content, Stored
 
 DAMAGE = (OSError, RuntimeError, KeyError, ValueError, TypeError)
-"""What h5py raises for a damaged file, depending on where it is."""
+"""What h5py raises for a damaged file; which of them depends on the place of the damage."""
 
 
 @contextmanager
@@ -38,7 +38,7 @@ def opened(path: Path) -> Iterator[Content]:
 
 
 def write(path: Path, arrays: Mapping[str, np.ndarray], type_name: str) -> None:
-    """One dataset an array. Names ending in ":0" also get the lists of layers and weights that TensorFlow's loader reads."""
+    """Write a dataset for each array; for names ending in ":0" also the lists that TensorFlow's loader reads."""
     h5py = _h5py(path)
     if type_name == BFLOAT16:
         raise WeightsError("an .h5 file holds numpy arrays, which cannot be bf16; choose --dtype fp32 or fp16")
@@ -66,5 +66,5 @@ def _h5py(path: Path) -> ModuleType:
     try:
         import h5py
     except ImportError as error:
-        raise WeightsError(f"{path} is an HDF5 file and h5py is not installed; pip install h5py, and again") from error
+        raise WeightsError(f"{path} is an HDF5 file and h5py is not installed; run pip install h5py and try again") from error
     return h5py

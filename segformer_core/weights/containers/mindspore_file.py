@@ -43,7 +43,7 @@ def opened(path: Path) -> Iterator[Content]:
 
 
 def write(path: Path, arrays: Mapping[str, np.ndarray], type_name: str) -> None:
-    """One value an array, as mindspore.save_checkpoint writes it."""
+    """Write one value for each array, as mindspore.save_checkpoint does."""
     with path.open("wb") as file:
         for name, array in arrays.items():
             values, written = encoded(array, type_name)
@@ -60,11 +60,11 @@ def write(path: Path, arrays: Mapping[str, np.ndarray], type_name: str) -> None:
 def _stored(tag: str, pieces: list[tuple[tuple[int, ...], str, memoryview]]) -> object:
     dims, kind, _ = pieces[0]
     if kind not in TYPES:
-        return kind  # a text that a training run left
-    type_name, held = TYPES[kind], sum(len(content) for _, _, content in pieces)
-    shape = () if dims == (0,) and held else dims  # MindSpore writes some scalars so
-    if held != math.prod(shape) * STORED_TYPES[type_name].itemsize:
-        raise ValueError(f"{tag} of shape {shape} and type {kind} holds {held} bytes")
+        return kind  # a text that a training run stored
+    type_name, byte_count = TYPES[kind], sum(len(content) for _, _, content in pieces)
+    shape = () if dims == (0,) and byte_count else dims  # MindSpore writes (0,) for some scalars
+    if byte_count != math.prod(shape) * STORED_TYPES[type_name].itemsize:
+        raise ValueError(f"{tag} of shape {shape} and type {kind} holds {byte_count} bytes")
 
     def load() -> np.ndarray:
         content = pieces[0][2] if len(pieces) == 1 else b"".join(content for _, _, content in pieces)
@@ -73,18 +73,18 @@ def _stored(tag: str, pieces: list[tuple[tuple[int, ...], str, memoryview]]) -> 
     return Stored(shape, type_name, load)
 
 
-def _fields(message: memoryview, wanted: int) -> Iterator[memoryview]:
-    """The length-delimited fields of number `wanted`. Raises ValueError for what is not a protobuf message."""
-    for number, value in _walk(message):
-        if number == wanted and isinstance(value, memoryview):
+def _fields(message: memoryview, number: int) -> Iterator[memoryview]:
+    """The length-delimited fields of this number. Raises ValueError for what is not a protobuf message."""
+    for field, value in _walk(message):
+        if field == number and isinstance(value, memoryview):
             yield value
 
 
-def _only(message: memoryview, wanted: int) -> memoryview:
-    found = list(_fields(message, wanted))
-    if len(found) != 1:
-        raise ValueError(f"field {wanted} occurs {len(found)} times; expected once")
-    return found[0]
+def _only(message: memoryview, number: int) -> memoryview:
+    values = list(_fields(message, number))
+    if len(values) != 1:
+        raise ValueError(f"field {number} occurs {len(values)} times; expected once")
+    return values[0]
 
 
 def _dims(tensor: memoryview) -> Iterator[int]:

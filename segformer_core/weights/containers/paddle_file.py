@@ -12,7 +12,7 @@ from segformer_core.weights.containers.pickles import PickledArray, SafeUnpickle
 from segformer_core.weights.containers.stored import BFLOAT16, Content, Stored
 
 STRUCTURED_NAMES = "StructuredToParameterName@@"
-"""Paddle's table from our names to its own variables' names; not a weight."""
+"""Paddle's table from the names of the weights to the names of its variables; not a weight itself."""
 
 
 @contextmanager
@@ -26,7 +26,7 @@ def opened(path: Path) -> Iterator[Content]:
 
 
 def write(path: Path, arrays: Mapping[str, np.ndarray], type_name: str) -> None:
-    """As paddle.save(model.state_dict()) writes it. Raises WeightsError for bfloat16, which numpy lacks."""
+    """Write the arrays as paddle.save(model.state_dict()) does. Raises WeightsError for bfloat16, which numpy lacks."""
     if type_name == BFLOAT16:
         raise WeightsError("a .pdparams file holds numpy arrays, which cannot be bf16; choose --dtype fp32 or fp16")
     plain = {name: value.astype(type_name, copy=False) if value.dtype.kind == "f" else value for name, value in arrays.items()}

@@ -1,4 +1,4 @@
-"""Pickles, read without running anything of theirs: what is not an array's building block is refused or stays inert."""
+"""Reads pickles without running their code: only arrays are built; other objects are refused or stay inert."""
 
 import pickle
 from collections import OrderedDict
@@ -11,7 +11,7 @@ from segformer_core.errors import WeightsError
 
 
 class Inert:
-    """Stands in for an object of a training run (a configuration, a log): it takes what a pickle does to it, idly."""
+    """Stands in for an object of a training run (a configuration, a log): it accepts every call and ignores it."""
 
     def __new__(cls, *_: Any, **__: Any) -> "Inert":
         return object.__new__(cls)
@@ -41,11 +41,11 @@ INERT_MODULES = (
     *("mmcv", "mmengine", "mmseg", "addict", "yacs", "omegaconf", "pytorch_lightning", "lightning", "timm", "transformers"),
     *("segmentation_models_pytorch", "torchmetrics", "numpy"),
 )
-"""Modules whose objects are found beside the weights. Nothing is imported from them; the rest is refused."""
+"""Modules whose objects often lie beside the weights. Nothing is imported from them; objects of other modules are refused."""
 
 
 class PickledDtype:
-    """A numpy dtype as a pickle spells it."""
+    """A numpy dtype as a pickle describes it."""
 
     def __init__(self, code: str, *_: Any):
         self.dtype = np.dtype(code) if isinstance(code, str) else np.dtype("O")
@@ -56,7 +56,7 @@ class PickledDtype:
 
 
 class PickledArray:
-    """A numpy array as a pickle spells it."""
+    """A numpy array as a pickle describes it."""
 
     array: np.ndarray
 
@@ -72,7 +72,7 @@ class PickledArray:
 
 
 def _array_of_buffer(raw: bytes | bytearray, kind: PickledDtype, shape: tuple[int, ...], order: str) -> PickledArray:
-    """As protocol 5 spells it."""
+    """An array as a pickle of protocol 5 describes it."""
     array = PickledArray()
     array.__setstate__((1, shape, kind, order == "F", bytes(raw)))
     return array
@@ -84,10 +84,10 @@ def _bytes_of_text(text: str, encoding: str = "latin1") -> bytes:
     return text.encode("latin1")
 
 
-Known = dict[tuple[str, str], Any]
-"""(module, name) -> what stands for it here."""
+Replacements = dict[tuple[str, str], Any]
+"""(module, name) of an object that a pickle imports -> what is used in its place."""
 
-ARRAYS: Known = {
+ARRAYS: Replacements = {
     ("collections", "OrderedDict"): OrderedDict,
     ("builtins", "set"): set,
     ("__builtin__", "set"): set,
@@ -99,19 +99,19 @@ ARRAYS: Known = {
     ("numpy.core.numeric", "_frombuffer"): _array_of_buffer,
     ("numpy._core.numeric", "_frombuffer"): _array_of_buffer,
 }
-"""What numpy's own pickles are built from."""
+"""For what a pickle of numpy arrays imports."""
 
 
 class SafeUnpickler(pickle.Unpickler):
-    """Unpickles with `known` instead of imports; `stored` turns a persistent id into a storage."""
+    """Unpickles with replacements instead of imports; `stored` turns a persistent id into a storage."""
 
-    def __init__(self, file: IO[bytes], source: str, known: Known, stored: Callable[[Any], Any] | None = None):
+    def __init__(self, file: IO[bytes], source: str, replacements: Replacements, stored: Callable[[Any], Any] | None = None):
         super().__init__(file, encoding="latin1")
-        self.source, self.known, self.stored = source, ARRAYS | known, stored
+        self.source, self.replacements, self.stored = source, ARRAYS | replacements, stored
 
     def find_class(self, module: str, name: str) -> Any:
-        if (module, name) in self.known:
-            return self.known[module, name]
+        if (module, name) in self.replacements:
+            return self.replacements[module, name]
         if any(module == inert or module.startswith(f"{inert}.") for inert in INERT_MODULES):
             return type(name, (Inert,), {"__module__": module})
         raise WeightsError(
@@ -126,7 +126,7 @@ class SafeUnpickler(pickle.Unpickler):
 
 
 def unpickle(unpickler: SafeUnpickler) -> Any:
-    """The object. Raises WeightsError for a damaged or hostile pickle."""
+    """The unpickled object. Raises WeightsError for a damaged or hostile pickle."""
     try:
         return unpickler.load()
     except WeightsError:

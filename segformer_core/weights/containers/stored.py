@@ -14,10 +14,10 @@ STORED_TYPES = {
     **{f"{kind}{bits}": np.dtype(f"{kind}{bits}") for kind in ("int", "uint") for bits in (8, 16, 32, 64)},
     BFLOAT16: np.dtype(ml_dtypes.bfloat16),
 }
-"""How the bytes of each type are read."""
+"""The numpy type of each stored type."""
 
 WRITTEN_TYPES = {"fp32": "float32", "fp16": "float16", "bf16": BFLOAT16}
-"""What --dtype can say."""
+"""Values of --dtype -> the type in the file."""
 
 
 @dataclass(frozen=True)
@@ -35,9 +35,9 @@ class Stored:
 
 @dataclass(frozen=True)
 class Content:
-    """What a file holds: a tree of dictionaries with Stored leaves, and whatever else the file carries.
+    """The content of a file: a tree of dictionaries, whose leaves are Stored or other objects, and the file's metadata.
 
-    `files` are those that were read.
+    `files` are the files that were read.
     """
 
     container: str

@@ -1,4 +1,4 @@
-"""PyTorch's .pth, .pt and .bin, read and written without PyTorch: the zip form, and the older stream of pickles for reading."""
+"""PyTorch's .pth, .pt and .bin without PyTorch: the zip form is read and written, the older stream of pickles only read."""
 
 import io
 import math
@@ -16,12 +16,12 @@ from typing import Any
 import numpy as np
 
 from segformer_core.errors import WeightsError
-from segformer_core.weights.containers.pickles import Known, SafeUnpickler, unpickle
+from segformer_core.weights.containers.pickles import Replacements, SafeUnpickler, unpickle
 from segformer_core.weights.containers.stored import BFLOAT16, STORED_TYPES, Content, Stored, encoded, from_bytes, raw_bytes
 
 ZIP_MAGIC = b"PK\x03\x04"
 LEGACY_MAGIC = pickle.PROTO + b"\x02" + pickle.LONG1 + b"\x0a" + 0x1950A86A20F9469CFC6C.to_bytes(10, "little")
-"""The number that opens the older form, as pickled by protocol 2."""
+"""The number at the start of the older form, pickled with protocol 2."""
 
 STORAGES = {
     "FloatStorage": "float32",
@@ -70,7 +70,7 @@ def _tensor(storage: Storage, offset: int, size: tuple[int, ...], stride: tuple[
     return Stored(size, storage.type_name, load)
 
 
-KNOWN: Known = {
+REPLACEMENTS: Replacements = {
     **{("torch", name): StorageType(type_name) for name, type_name in STORAGES.items()},
     **{("torch.storage", name): StorageType(type_name) for name, type_name in STORAGES.items()},
     ("torch._utils", "_rebuild_tensor"): _tensor,
@@ -103,12 +103,12 @@ def opened_zip(path: Path) -> Iterator[Content]:
         def storage(pid: tuple) -> Storage:
             kind, key, count = _storage_id(pid)
             name = f"{root}data/{key}"
-            held = archive.getinfo(name).file_size
-            if held != count * STORED_TYPES[kind.type_name].itemsize:
-                raise ValueError(f"storage {key} says {count} numbers of {kind.type_name} and holds {held} bytes")
+            byte_count = archive.getinfo(name).file_size
+            if byte_count != count * STORED_TYPES[kind.type_name].itemsize:
+                raise ValueError(f"storage {key} says {count} numbers of {kind.type_name} and holds {byte_count} bytes")
             return Storage(kind.type_name, count, lambda: read(name))
 
-        tree = unpickle(SafeUnpickler(io.BytesIO(_read(archive, pickles[0], source)), source, KNOWN, storage))
+        tree = unpickle(SafeUnpickler(io.BytesIO(_read(archive, pickles[0], source)), source, REPLACEMENTS, storage))
         yield Content("PyTorch", _dictionary(tree, source), {}, (path,))
 
 
@@ -119,27 +119,27 @@ def opened_legacy(path: Path) -> Iterator[Content]:
     with path.open("rb") as file:
         for _ in ("magic number", "protocol version", "machine"):
             unpickle(SafeUnpickler(file, source, {}))
-        held: dict[str, bytes] = {}
-        known: dict[str, Storage] = {}
+        contents: dict[str, bytes] = {}
+        storages: dict[str, Storage] = {}
 
         def storage(pid: tuple) -> Storage:
             kind, key, count = _storage_id(pid[:5])
-            return known.setdefault(key, Storage(kind.type_name, count, lambda: held[key]))
+            return storages.setdefault(key, Storage(kind.type_name, count, lambda: contents[key]))
 
-        tree = unpickle(SafeUnpickler(file, source, KNOWN, storage))
+        tree = unpickle(SafeUnpickler(file, source, REPLACEMENTS, storage))
         for key in unpickle(SafeUnpickler(file, source, {})):
-            entry = known.get(key)
+            entry = storages.get(key)
             length = file.read(8)
             if entry is None or len(length) < 8 or struct.unpack("<q", length)[0] != entry.count:
                 raise WeightsError(f"{path} is damaged: storage {key!r} has another length than its tensors say; fetch it again")
-            held[key] = file.read(entry.count * STORED_TYPES[entry.type_name].itemsize)
-            if len(held[key]) < entry.count * STORED_TYPES[entry.type_name].itemsize:
+            contents[key] = file.read(entry.count * STORED_TYPES[entry.type_name].itemsize)
+            if len(contents[key]) < entry.count * STORED_TYPES[entry.type_name].itemsize:
                 raise WeightsError(f"{path} is truncated: storage {key!r} ends too early; fetch it again")
         yield Content("PyTorch, before the zip form", _dictionary(tree, source), {}, (path,))
 
 
 def write(path: Path, arrays: Mapping[str, np.ndarray], type_name: str) -> None:
-    """A state_dict as torch.save writes it: an OrderedDict of contiguous tensors, each with its own storage."""
+    """Write a state_dict as torch.save does: an OrderedDict of contiguous tensors, each with its own storage."""
     root = "archive/"
     pickled = io.BytesIO()
     with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:

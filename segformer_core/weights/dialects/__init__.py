@@ -28,7 +28,7 @@ DIALECTS = (
     TRANSFORMERS_5,
     TRANSFORMERS_5_BASE,
     SMP,
-    MMSEG_BACKBONE,  # first: files of the encoder alone have no prefix there
+    MMSEG_BACKBONE,  # before MMSEG: files of the encoder alone have no prefix
     MMSEG,
     ZOO,
     PADDLE,
@@ -42,4 +42,4 @@ DIALECTS = (
     TIMM,
     TAO,
 )
-"""In the order in which they are tried."""
+"""In the order in which they are tried: of dialects that read a file in the same way, the first counts."""

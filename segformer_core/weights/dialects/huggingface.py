@@ -93,9 +93,9 @@ TENSORFLOW_AXES = {LINEAR: (1, 0), CONVOLUTION: (2, 3, 1, 0), DEPTHWISE: (2, 3, 
 
 
 def tensorflow(names: dict[str, str], model: str) -> dict[str, str]:
-    """PyTorch's names as transformers' TensorFlow models have them.
+    """PyTorch's names, as transformers' TensorFlow models spell them.
 
-    A list's number stays with its list, by a dot, and the model's name is repeated inside the group of each of its layers.
+    An index follows the name of its list after a dot. The group of each layer contains the model's name again.
     """
     slashed = {slot: name.replace(".", "/").replace("/{s}", ".{s}").replace("/{b}", ".{b}") for slot, name in names.items()}
     return {slot: f"{name.partition('/')[0]}/{model}/{name}" for slot, name in slashed.items()}

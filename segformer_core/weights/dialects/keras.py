@@ -56,7 +56,7 @@ KERAS_CLASSIFIER = keras(
 KERAS_BACKBONE = keras("keras-hub, encoder", KERAS_ENCODER)
 
 TASK = "task:"
-"""Before a name that lies in the second file of a keras-hub preset, task.weights.h5."""
+"""Prefix of a name that lies in the second file of a keras-hub preset, task.weights.h5."""
 
 KERAS_PRESET = keras(
     "keras-hub, preset",

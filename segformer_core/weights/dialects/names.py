@@ -1,7 +1,8 @@
-"""What the tables of names are put together from."""
+"""Parts of the tables of names."""
 
 
 def below(prefix: str, names: dict[str, str]) -> dict[str, str]:
+    """The same table, with `prefix` before each name."""
     return {slot: prefix + name for slot, name in names.items()}
 
 

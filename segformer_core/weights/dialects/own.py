@@ -1,4 +1,4 @@
-"""Our own names, and the same as MindSpore spells the leaves."""
+"""Our own names, and the same with MindSpore's names of the leaves."""
 
 from segformer_core.weights.architecture import BATCH_NORM, BATCHES_TRACKED, CLASSIFIER, FUSE_BIAS, LAYER_NORM
 from segformer_core.weights.dialect import TORCH_LEAVES, Dialect
@@ -15,7 +15,7 @@ CANONICAL_NAMES = {
 }
 
 OPTIMIZER = "optimizer."
-"""Before the names of a checkpoint of ours that are not weights."""
+"""Prefix of the names in our checkpoints that are not weights."""
 
 CANONICAL = Dialect(
     "canonical",
