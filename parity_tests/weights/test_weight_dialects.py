@@ -266,7 +266,7 @@ def test_wrappers_and_copies(tmp_path):
 
 
 def test_another_head_is_left_out_on_request_only(tmp_path):
-    arrays = {name: array for name, array in foreign_arrays(NVLABS, ENCODER).items()}
+    arrays = dict(foreign_arrays(NVLABS, ENCODER))
     arrays["decode_head.embed_layers.0.proj.weight"] = np.ones((8, 32), np.float32)
     path = saved(tmp_path / "daformer.safetensors", arrays)
     with pytest.raises(WeightsError, match=r"its decode head is incomplete or another function .*embed_layers.*--drop_head"):

@@ -38,7 +38,7 @@ def check_value(name: str, value: Any, source: str) -> Any:
     wanted = item.type
     parts = typing.get_args(wanted)
     if parts:
-        if not isinstance(value, list | tuple) or not value or ... not in parts and len(value) != len(parts):
+        if not isinstance(value, list | tuple) or not value or (... not in parts and len(value) != len(parts)):
             raise ConfigError(f"{name} in {source} is {value!r}; expected {_described(wanted)}")
         if ... in parts:
             parts = parts[:1] * len(value)
@@ -60,7 +60,7 @@ def _scalar(item: Field, wanted: Any, value: Any, shown: Any, source: str) -> An
     if type(value) is not wanted:
         raise ConfigError(complaint)
     low, high, choices = (item.metadata[limit] for limit in ("low", "high", "choices"))
-    if low is not None and not value >= low or high is not None and not value <= high:
+    if (low is not None and not value >= low) or (high is not None and not value <= high):
         limits = f"at least {low}" if high is None else f"{low} to {high}"
         raise ConfigError(f"{item.name} in {source} is {shown!r}; expected {limits}")
     if wanted is float and not math.isfinite(value):

@@ -82,7 +82,7 @@ class BatchNorm2d:
     momentum: float = 0.1
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
-        return {name: (self.features,) for name in ("weight", "bias", "running_mean", "running_var")}
+        return dict.fromkeys(("weight", "bias", "running_mean", "running_var"), (self.features,))
 
 
 Leaf = Linear | Conv2d | LayerNorm | BatchNorm2d

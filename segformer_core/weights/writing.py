@@ -25,7 +25,11 @@ from segformer_core.weights.store import description
 FAMILIES = tuple(dict.fromkeys(dialect.name for dialect in DIALECTS))
 FAMILY_OF_SUFFIX = {
     **dict.fromkeys(containers.TORCH_SUFFIXES, "nvlabs"),
-    **{".safetensors": "canonical", ".ckpt": "mindspore", ".pdparams": "paddle", ".h5": "keras", "": "hf"},
+    ".safetensors": "canonical",
+    ".ckpt": "mindspore",
+    ".pdparams": "paddle",
+    ".h5": "keras",
+    "": "hf",
 }
 """The default dialect of each suffix; a path without a suffix is a folder."""
 FOLDERS = ("hf", "hf5", "keras_preset")

@@ -13,7 +13,11 @@ from segformer_core.errors import WeightsError
 from segformer_core.weights.containers.stored import BFLOAT16, STORED_TYPES, Content, Stored, encoded, raw_bytes
 
 TYPES = {
-    **{"F16": "float16", "BF16": BFLOAT16, "F32": "float32", "F64": "float64", "BOOL": "bool"},
+    "F16": "float16",
+    "BF16": BFLOAT16,
+    "F32": "float32",
+    "F64": "float64",
+    "BOOL": "bool",
     **{f"{sign}{bits}": f"{name}{bits}" for sign, name in (("I", "int"), ("U", "uint")) for bits in (8, 16, 32, 64)},
 }
 NAME_OF_TYPE = {type_name: name for name, type_name in TYPES.items()}
