@@ -54,6 +54,14 @@ def test_an_image_is_read_as_shown(tmp_path: Path, kind: str, orientation: int) 
         assert is_nearly(read(tmp_path, data, as_stored=True), BLOCKS)
 
 
+def test_an_orientation_is_found_where_xmp_data_speak_of_exif(tmp_path: Path) -> None:
+    """The XMP chunk follows the EXIF chunk, and its text may hold the other's name."""
+    exif = Image.Exif()
+    exif[ORIENTATION] = 6
+    data = encoded(Image.fromarray(BLOCKS), "WEBP", exif=exif, xmp=b"<x:note>EXIF data</x:note>")
+    assert is_nearly(read(tmp_path, data), np.rot90(BLOCKS, -1))
+
+
 TURNING = b"\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0"
 """The rest of EXIF data whose one entry is orientation 6."""
 

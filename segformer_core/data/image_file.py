@@ -1,6 +1,7 @@
 """Reading an image file of any kind as 8-bit RGB, the way a viewer shows it."""
 
 import os
+import re
 from pathlib import Path
 
 import cv2
@@ -13,7 +14,9 @@ IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 
 PNG, PNG_END = b"\x89PNG\r\n\x1a\n", b"IEND\xaeB`\x82"
 JPEG, JPEG_SCAN, JPEG_END = b"\xff\xd8\xff", b"\xff\xda", b"\xff\xd9"
-RIFF, WEBP, WEBP_EXIF = b"RIFF", b"WEBP", b"EXIF"
+RIFF, WEBP = b"RIFF", b"WEBP"
+WEBP_EXIF = re.compile(rb"EXIF.{4}(?:Exif\0\0)?(?=II\*\0|MM\0\*)", re.DOTALL)
+"""The head of a WebP's EXIF chunk: its name, its size and, in some files, JPEG's prefix. A TIFF header follows."""
 
 ORIENTATION_TAG = 0x112
 TURNS: dict[int, tuple[bool, int | None]] = {
@@ -83,10 +86,14 @@ def decode(path: Path, data: bytes, flags: int) -> np.ndarray:
 
 
 def webp_orientation(data: bytes) -> int:
-    """The EXIF orientation in a WebP, 1..8; 1, as stored, where there is none or the EXIF data are damaged."""
-    exif = data[data.rfind(WEBP_EXIF) + 8 :].removeprefix(b"Exif\0\0")  # the chunk is named, sized, and holds a TIFF's head
-    if exif[:4] not in (b"II*\0", b"MM\0*"):
+    """The EXIF orientation in a WebP, 1..8; 1, as stored, if there is none or the EXIF data are damaged.
+
+    Pillow is no help here: it reports damaged data by warnings, which threads cannot silence, and refuses large images.
+    """
+    chunk = WEBP_EXIF.search(data)
+    if not chunk:
         return 1
+    exif = data[chunk.end() :]
 
     def number(at: int, size: int) -> int:
         return int.from_bytes(exif[at : at + size], "little" if exif.startswith(b"II") else "big")
