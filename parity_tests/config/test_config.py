@@ -6,8 +6,9 @@ import pytest
 import yaml
 
 from segformer_core.config.files import find_config
+from segformer_core.config.help import help_text
 from segformer_core.config.keys import GROUPS, KEYS, Config, flat
-from segformer_core.config.load import help_text, load_config
+from segformer_core.config.load import load_config
 from segformer_core.errors import ConfigError
 
 RECIPES = sorted(path.name for path in (find_config("configs/segformer.base.yaml").parent).glob("segformer.b?.*.yaml"))
@@ -27,7 +28,7 @@ def test_order_is_defaults_base_file_command_line(write):
     path = write("__BASE__: base.yaml\nbatch_size: 4\nseed: 8\n")
     config = load_config(["--config_path", path, "--seed=9"])
     assert (config.optimizer.lr, config.training.batch_size, config.training.seed) == (1e-3, 4, 9)
-    assert config.optimizer.momentum == 0.9, "a default where nothing is said"
+    assert config.optimizer.momentum == 0.9, "a key that no source sets keeps its default"
     assert load_config(["--config_path", path, "--momentum", "0.8"]).training.seed == 8, "a default never overrides a file"
 
 
@@ -46,8 +47,8 @@ def test_order_is_defaults_base_file_command_line(write):
     ],
 )
 def test_values_from_a_file(write, text, group, key, value):
-    found = getattr(getattr(load_config(["--config_path", write(text)]), group), key)
-    assert found == value and type(found) is type(value)
+    actual = getattr(getattr(load_config(["--config_path", write(text)]), group), key)
+    assert actual == value and type(actual) is type(value)
 
 
 @pytest.mark.parametrize(
@@ -137,12 +138,12 @@ def test_recipes_load_and_name_themselves(recipe):
         assert config.training.batch_size * (2975 // 8) * config.training.epoch_size // 8 == pytest.approx(160_000, rel=0.01)
 
 
-def test_the_seven_recipes_of_the_seed_are_there():
+def test_the_seven_recipes_of_the_original_repository_are_there():
     seven = {"segformer.b0.512x1024.city.yaml"} | {f"segformer.b{v}.1024x1024.city.yaml" for v in range(6)}
     assert seven <= set(RECIPES)
 
 
-SEED = """
+ORIGINAL = """
 run_distribute: False
 data_path: "./data/cityscapes/"
 load_ckpt: True
@@ -179,9 +180,9 @@ infer_output_path: "./infer_result/"
 """
 
 
-def test_a_file_of_the_seed_loads(write):
-    values = flat(load_config(["--config_path", write(SEED)]))
-    for line in SEED.strip().splitlines():
+def test_a_file_of_the_original_repository_loads(write):
+    values = flat(load_config(["--config_path", write(ORIGINAL)]))
+    for line in ORIGINAL.strip().splitlines():
         key, _, text = line.partition(": ")
         value = values[key]
         assert (list(value) if isinstance(value, tuple) else value) == yaml.safe_load(text), key

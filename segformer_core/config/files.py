@@ -1,4 +1,4 @@
-"""Configuration files: YAML, found in a checkout or an installed copy, over the files that `__BASE__` names."""
+"""Configuration files: YAML, in a checkout or an installed copy. A file overrides the files that its `__BASE__` names."""
 
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from segformer_core.errors import ConfigError
 BASE_KEY = "__BASE__"
 PACKAGE = Path(__file__).resolve().parent.parent
 RECIPE_HOMES = (PACKAGE, PACKAGE.parent)
-"""Where `configs/` may lie: a wheel has it in this package, a checkout beside it."""
+"""The folders that may hold `configs/`: a wheel has it in this package, a checkout beside it."""
 
 
 def find_config(path: str) -> Path:
@@ -23,7 +23,7 @@ def find_config(path: str) -> Path:
 
 
 class _UniqueKeyLoader(yaml.SafeLoader):
-    """YAML that refuses a key given twice, which SafeLoader lets pass."""
+    """A YAML loader that refuses a key given twice; SafeLoader accepts it."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
         seen = set()
@@ -54,7 +54,10 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 
 def read_config(path: Path, above: tuple[Path, ...]) -> dict[str, tuple[Any, str]]:
-    """Value and source of every key of a file, over those of its base files."""
+    """Key -> (value, source) of a file and its base files; the file overrides them.
+
+    `above` are the files whose `__BASE__` led to this one. Raises ConfigError.
+    """
     path = path.resolve()
     if path in above:
         raise ConfigError(f"{BASE_KEY} goes in a circle: {' -> '.join(map(str, (*above, path)))}")

@@ -19,7 +19,7 @@ def key(
     decides: bool = False,
     listed: bool = False,
 ) -> Any:
-    """A field with what `--help` says of it and what its values may be.
+    """A field with its meaning, as `--help` prints it, and the values that it may have.
 
     `decides`: a training run's result depends on it, so a resumed run must keep it. `listed`: text that may also be given as
     a list.
@@ -52,10 +52,10 @@ class ModelConfig:
     backbone: str = decisive("mit_b0", "encoder: mit_b0 … mit_b5")
     class_num: int = decisive(19, "classes of the dataset", low=1, high=255)
     in_channels: int = decisive(3, "channels of an image", low=1)
-    decoder_width: int = decisive(0, "channels of the decode head; 0: the variant's own", low=0)
-    numerics: str = decisive("nvlabs", "whose constants (LayerNorm eps, GELU): nvlabs, hf, mmseg, zoo or keras")
-    drop_path_rate: float = decisive(0.1, "stochastic depth of the last block, rising linearly from 0", low=0, high=0.99)
-    head_dropout_rate: float = decisive(0.1, "dropout of whole channels before the classifier", low=0, high=0.99)
+    decoder_width: int = decisive(0, "channels of the decode head; 0: the variant's default", low=0)
+    numerics: str = decisive("nvlabs", "whose constants (LayerNorm eps, GELU) are used: nvlabs, hf, mmseg, zoo or keras")
+    drop_path_rate: float = decisive(0.1, "stochastic depth rate of the last block; rates rise linearly from 0", low=0, high=0.99)
+    head_dropout_rate: float = decisive(0.1, "dropout rate of whole channels before the classifier", low=0, high=0.99)
 
 
 @dataclass(frozen=True)
@@ -66,34 +66,40 @@ class OptimizerConfig:
     weight_decay: float = decisive(0.01, "decoupled weight decay; LayerNorms of the encoder are exempt", low=0)
     head_lr_multiplier: float = decisive(10.0, "the decode head's learning rate, as a multiple of lr", low=0)
     warmup_steps: int = decisive(1500, "steps of linear warm-up", low=0)
-    warmup_ratio: float = decisive(1e-6, "where the warm-up starts, as a share of the learning rate", low=0, high=1)
+    warmup_ratio: float = decisive(1e-6, "factor on the learning rate at the start of the warm-up", low=0, high=1)
     poly_power: float = decisive(1.0, "power of the poly decay", low=0)
-    clip_norm: float = decisive(0.0, "largest norm of the whole gradient; 0: as it is", low=0)
-    freeze_encoder_epochs: int = decisive(0, "first epochs in which the encoder's weights stay as they are", low=0)
+    clip_norm: float = decisive(0.0, "largest norm of the whole gradient; 0: no clipping", low=0)
+    freeze_encoder_epochs: int = decisive(0, "number of first epochs in which the encoder's weights stay unchanged", low=0)
 
 
 @dataclass(frozen=True)
 class LossConfig:
     class_weights: str = decisive(
-        "none", "of the classes in the loss: none, cityscapes, auto (rare ones more) or a list", listed=True
+        "none", "weights of the classes in the loss: none, cityscapes, auto (rare classes weigh more) or a list", listed=True
     )
-    ohem_threshold: float = decisive(0.0, "only pixels whose true class has less probability count; 0: all", low=0, high=1)
-    ohem_min_kept: int = decisive(100_000, "pixels an image that count at least, the hardest, with ohem_threshold", low=1)
+    ohem_threshold: float = decisive(
+        0.0, "only pixels whose true class has a lower probability count in the loss; 0: all pixels", low=0, high=1
+    )
+    ohem_min_kept: int = decisive(100_000, "with ohem_threshold: at least this many pixels per image count, the hardest", low=1)
 
 
 @dataclass(frozen=True)
 class TrainingConfig:
     epoch_size: int = decisive(200, "epochs", low=1)
-    batch_size: int = decisive(2, "images a step, over all devices and accumulated batches", low=1)
-    accumulation_steps: int = decisive(1, "batches whose gradients make one step; each is batch_size / this / devices", low=1)
-    seed: int = decisive(0, "of the first weights, the order, the augmentation and the dropped branches", low=0)
+    batch_size: int = decisive(2, "images per step, over all devices and accumulated batches", low=1)
+    accumulation_steps: int = decisive(
+        1, "batches whose gradients are added up for one step; each has batch_size / accumulation_steps / devices images", low=1
+    )
+    seed: int = decisive(0, "random seed of initial weights, order of images, augmentation and dropped branches", low=0)
     load_ckpt: bool = key(True, "start from pretrained_ckpt_path")
     pretrained_ckpt_path: str = key("", "weight file to start from")
     save_checkpoint: bool = key(True, "save the weights")
     save_checkpoint_epoch_interval: int = key(1, "epochs between saved weights; the last epoch is always saved", low=1)
     save_best_ckpt: bool = key(True, "also keep the weights with the best mIoU")
-    keep_checkpoints: int = key(5, "newest checkpoints to keep, besides the best; 0: all", low=0)
-    resume: str = key("auto", "auto: from the newest checkpoint in checkpoint_path, if any; none: a new run; or a checkpoint")
+    keep_checkpoints: int = key(5, "number of newest checkpoints to keep, besides the best; 0: all", low=0)
+    resume: str = key(
+        "auto", "auto: go on from the newest checkpoint in checkpoint_path, if any; none: start a new run; or a checkpoint file"
+    )
     checkpoint_path: str = key("./checkpoint/", "folder for checkpoints, metrics and curves")
     train_log_interval: int = key(100, "steps between log lines", low=1)
     tensorboard: bool = key(False, "also write the metrics for TensorBoard, into checkpoint_path/tensorboard")
@@ -106,28 +112,28 @@ class EvaluationConfig:
     eval_interval: int = key(1, "epochs between evaluations; the last epoch is always evaluated", low=1)
     eval_ckpt_path: str = key("", "weight file to evaluate")
     eval_output_path: str = key("./eval_result/", "folder for result.json")
-    eval_split: str = key("val", "which images; test, with save_submission, needs no labels", choices=("train", "val", "test"))
+    eval_split: str = key("val", "split to evaluate; test with save_submission needs no labels", choices=("train", "val", "test"))
     eval_log_interval: int = key(100, "images between log lines", low=1)
-    eval_batch_size: int = key(1, "images of one size that go through the network together", low=1)
-    eval_mode: str = key("whole", "what the network sees of an image, in infer too", choices=("whole", "slide"))
+    eval_batch_size: int = key(1, "images of one size that the network labels together", low=1)
+    eval_mode: str = key("whole", "the network gets whole images or sliding windows; for infer too", choices=("whole", "slide"))
     eval_crop_size: tuple[int, int] = key((1024, 1024), "height, width of a sliding window", low=32)
     eval_stride: tuple[int, int] = key((768, 768), "rows, columns from one sliding window to the next", low=1)
     eval_scales: tuple[float, ...] = key(
-        (1.0,), "scales of base_size whose class probabilities are averaged, in infer too", low=0.01
+        (1.0,), "scales of base_size whose class probabilities are averaged; for infer too", low=0.01
     )
-    eval_flip: bool = key(False, "average each scale with the mirrored image's, in infer too")
+    eval_flip: bool = key(False, "average each scale with the mirrored image's probabilities; for infer too")
     report: str = key("", "folder for report.html, a page of figures and pictures; empty: none")
-    save_submission: str = key("", "folder for labelIds PNGs and a zip as the Cityscapes server takes them; empty: none")
+    save_submission: str = key("", "folder for labelIds PNGs and their zip file for the Cityscapes server; empty: none")
 
 
 @dataclass(frozen=True)
 class InferenceConfig:
     infer_ckpt_path: str = key("", "weight file for inference")
     infer_output_path: str = key("./infer_result/", "folder for the results")
-    infer_copy_original_img: bool = key(True, "copy the image, but no video, beside the results")
-    infer_save_gray_img: bool = key(True, "save the class indices, of a video as an mkv without loss")
+    infer_copy_original_img: bool = key(True, "copy each image, but no video, to the results")
+    infer_save_gray_img: bool = key(True, "save the class indices; those of a video as a lossless mkv")
     infer_save_color_img: bool = key(True, "save the classes' colours")
-    infer_save_overlap_img: bool = key(True, "save the colours over the image")
+    infer_save_overlap_img: bool = key(True, "save the image blended with the classes' colours")
     infer_log_interval: int = key(100, "images, or frames of a video, between log lines", low=1)
 
 
@@ -139,23 +145,23 @@ class ExportConfig:
     )
     export_path: str = key("", "file or folder to write; empty: export_name with the format's ending, in the working directory")
     export_name: str = key("", "the file's name without its ending; empty: the configuration file's")
-    export_height: int = key(0, "rows of the file's images; 0: base_size's", low=0)
-    export_width: int = key(0, "columns of the file's images; 0: base_size's", low=0)
-    export_dynamic: bool = key(False, "let the file take any number of images of any size from 32×32 (TORCH 64×64)")
-    export_precision: str = key("fp32", "of products, convolutions and their weights", choices=("fp32", "fp16"))
+    export_height: int = key(0, "height in pixels of the file's input images; 0: base_size's", low=0)
+    export_width: int = key(0, "width in pixels of the file's input images; 0: base_size's", low=0)
+    export_dynamic: bool = key(False, "let the file accept any number of images of any size from 32×32 (TORCH 64×64)")
+    export_precision: str = key("fp32", "precision of matrix products, convolutions and their weights", choices=("fp32", "fp16"))
     export_output: str = key("auto", "auto: labels with export_preprocess, else logits", choices=("auto", "logits", "labels"))
-    export_preprocess: bool = key(False, "let the file take (N, H, W, 3) uint8 RGB images: it normalises them itself")
+    export_preprocess: bool = key(False, "let the file accept (N, H, W, 3) uint8 RGB images and normalise them itself")
     export_force: bool = key(False, "replace an existing file; --force for short")
 
 
 @dataclass(frozen=True)
 class RuntimeConfig:
     device_target: str = key("auto", "device", choices=("auto", "CPU", "GPU", "CUDA", "Ascend"))
-    device_id: int = key(0, "which of several devices", low=0)
-    run_distribute: bool = key(False, "insist on having been started on several devices, by msrun, torchrun or a rank table")
-    precision: str = key("auto", "of products and convolutions; auto: the device's own", choices=("auto", *PRECISIONS))
-    execution_mode: str = key("graph", "how MindSpore runs", choices=("graph", "pynative"))
-    compile_cache: str = key("", "folder that keeps MindSpore's compiled graphs from run to run; empty: compile anew")
+    device_id: int = key(0, "number of the device, from 0, if there are several", low=0)
+    run_distribute: bool = key(False, "refuse to run unless msrun, torchrun or a rank table started it on several devices")
+    precision: str = key("auto", "precision of matrix products and convolutions; auto: by device", choices=("auto", *PRECISIONS))
+    execution_mode: str = key("graph", "MindSpore's execution mode", choices=("graph", "pynative"))
+    compile_cache: str = key("", "folder that keeps MindSpore's compiled graphs for later runs; empty: every run compiles them")
 
 
 @dataclass(frozen=True)

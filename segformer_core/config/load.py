@@ -8,12 +8,15 @@ from dataclasses import fields
 from typing import Any
 
 from segformer_core.config.files import find_config, read_config
+from segformer_core.config.help import help_text
 from segformer_core.config.keys import GROUPS, Config
-from segformer_core.config.values import COMMAND_LINE, check_value, known_key, parse_flag
+from segformer_core.config.values import COMMAND_LINE, check_value, parse_flag
 from segformer_core.errors import ConfigError
 
+__all__ = ["help_text", "load_config"]
+
 SWITCHES = {"--force": "--export_force=True"}
-"""Flags without a value, and what they stand for."""
+"""Flags without a value -> the flag that each stands for."""
 
 
 def load_config(arguments: Sequence[str]) -> Config:
@@ -22,8 +25,8 @@ def load_config(arguments: Sequence[str]) -> Config:
     path = flags.pop("config_path", None)
     values: dict[str, tuple[Any, str]] = {}
     if path is not None:
-        found = find_config(path)
-        values |= {"export_name": (found.stem, str(found))} | read_config(found, ())
+        file = find_config(path)
+        values |= {"export_name": (file.stem, str(file))} | read_config(file, ())
     values |= {name: (parse_flag(name, text), COMMAND_LINE) for name, text in flags.items()}
     checked = {name: check_value(name, value, source) for name, (value, source) in values.items()}
     config = Config(
@@ -49,19 +52,6 @@ def _check_together(config: Config) -> None:
         )
 
 
-def help_text(program: str) -> str:
-    """Every key with its default and meaning; `program` is how the command begins."""
-    lines = [f"usage: {program} [--config_path FILE] [--KEY VALUE] …", ""]
-    for name, group in GROUPS.items():
-        lines.append(f"{name}:")
-        for item in fields(group):
-            choices = item.metadata["choices"]
-            meaning = item.metadata["meaning"] + (f" ({', '.join(choices)})" if choices else "")
-            lines.append(f"  --{item.name:<32} {meaning}  [{_shown(item.default)}]")
-        lines.append("")
-    return "\n".join(lines)
-
-
 def _flags(arguments: Sequence[str]) -> dict[str, str]:
     flags: dict[str, str] = {}
     remaining = list(arguments)
@@ -76,11 +66,5 @@ def _flags(arguments: Sequence[str]) -> dict[str, str]:
             text = remaining.pop(0)
         if name in flags:
             raise ConfigError(f"--{name} is given twice")
-        if name != "config_path":
-            known_key(name, COMMAND_LINE)
         flags[name] = text
     return flags
-
-
-def _shown(default: Any) -> str:
-    return str(list(default)) if isinstance(default, tuple) else repr(default) if default == "" else str(default)
