@@ -153,11 +153,11 @@ MISTAKES = {
     "empty split": (lambda root: [path.unlink() for path in (root / "images/train").iterdir()], "no images in .*images/train"),
     "no label": (
         lambda root: (root / "labels/train/train1.png").unlink(),
-        "1 of 4 images of train have no label; first .*train1.png",
+        "1 of 4 images of train have no label; first: .*train1.png, expected .*train1.png",
     ),
     "same name": (
         lambda root: (root / "images/train/train1.jpg").write_bytes((root / "images/train/train1.png").read_bytes()),
-        "train1.png has the name of another image",
+        "train1.png has the name of another image with another ending",
     ),
     "stray label": (
         lambda root: repaint(root / "labels/train/train2.png", np.full((64, 96), 7, np.uint8)),
@@ -165,7 +165,7 @@ MISTAKES = {
     ),
     "other size": (
         lambda root: repaint(root / "labels/train/train2.png", np.zeros((64, 95), np.uint8)),
-        "train2.png is 64×95 pixels and .* 64×96",
+        "train2.png is 64×95 pixels and its image .*train2.* is 64×96",
     ),
     "colour label": (lambda root: repaint(root / "labels/train/train2.png", np.zeros((64, 96, 3), np.uint8)), "with 3 channels"),
     "deep label": (lambda root: repaint(root / "labels/train/train2.png", np.zeros((64, 96), np.uint16)), "is uint16"),
@@ -244,13 +244,13 @@ def test_an_epoch_takes_every_sample_at_most_once(folder):
 
 
 def test_threads_share_a_stream(folder):
-    """One thread may begin the next epoch between another's looks at the order of this one."""
+    """One thread may begin the next epoch between two reads of this epoch's order in another."""
 
     class Forgetful(dict):
         def __contains__(self, epoch: object) -> bool:
-            found = super().__contains__(epoch)
+            present = super().__contains__(epoch)
             self.clear()
-            return found
+            return present
 
     stream = TrainingStream(open_dataset(str(folder), "train"), DATA, seed=0, batch_size=2, epochs=2)
     order = stream._order(0).tolist()

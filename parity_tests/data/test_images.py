@@ -33,15 +33,15 @@ def oriented(kind: str, orientation: int) -> bytes:
 
 
 def read(folder: Path, data: bytes, name: str = "image.png", **how: bool) -> np.ndarray:
-    """The suffix is wrong for most: the content counts."""
+    """Most kinds get a wrong suffix: the content counts."""
     (folder / name).write_bytes(data)
     image = read_image(folder / name, **how)
     assert image.dtype == np.uint8 and image.ndim == 3 and image.shape[2] == 3
     return image
 
 
-def is_nearly(image: np.ndarray, wanted: np.ndarray) -> bool:
-    return image.shape == wanted.shape and np.abs(image.astype(int) - wanted).mean() < 3
+def is_nearly(image: np.ndarray, expected: np.ndarray) -> bool:
+    return image.shape == expected.shape and np.abs(image.astype(int) - expected).mean() < 3
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "TIFF", "WEBP"])
@@ -54,8 +54,8 @@ def test_an_image_is_read_as_shown(tmp_path: Path, kind: str, orientation: int) 
         assert is_nearly(read(tmp_path, data, as_stored=True), BLOCKS)
 
 
-def test_an_orientation_is_found_where_xmp_data_speak_of_exif(tmp_path: Path) -> None:
-    """The XMP chunk follows the EXIF chunk, and its text may hold the other's name."""
+def test_an_orientation_is_read_although_xmp_data_name_exif(tmp_path: Path) -> None:
+    """The XMP chunk follows the EXIF chunk, and its text may hold that chunk's name."""
     exif = Image.Exif()
     exif[ORIENTATION] = 6
     data = encoded(Image.fromarray(BLOCKS), "WEBP", exif=exif, xmp=b"<x:note>EXIF data</x:note>")
@@ -80,16 +80,16 @@ def test_an_image_with_labels_is_taken_as_shown_unless_only_as_stored_it_has_the
     data = oriented("JPEG", orientation)
     (tmp_path / "image.jpg").write_bytes(data)
     shown = np.array(ImageOps.exif_transpose(Image.open(io.BytesIO(data))))
-    wanted = shown if turned else BLOCKS
-    cv2.imwrite(str(tmp_path / "label.png"), np.zeros(wanted.shape[:2], np.uint8))
+    expected = shown if turned else BLOCKS
+    cv2.imwrite(str(tmp_path / "label.png"), np.zeros(expected.shape[:2], np.uint8))
     image, label = read_pair(Item(tmp_path / "image.jpg", tmp_path / "label.png", "image"), CLASSES)
-    assert is_nearly(image, wanted) and label.shape == wanted.shape[:2]
+    assert is_nearly(image, expected) and label.shape == expected.shape[:2]
 
 
 def test_labels_that_fit_neither_way_are_refused_as_before(tmp_path: Path) -> None:
     (tmp_path / "image.jpg").write_bytes(oriented("JPEG", 6))
     cv2.imwrite(str(tmp_path / "label.png"), np.zeros((48, 48), np.uint8))
-    with pytest.raises(DataError, match=r"label.png is 48×48 pixels and its .*image.jpg 80×48; expected the same size"):
+    with pytest.raises(DataError, match=r"label.png is 48×48 pixels and its image .*image.jpg is 80×48; expected the same size"):
         read_pair(Item(tmp_path / "image.jpg", tmp_path / "label.png", "image"), CLASSES)
 
 
@@ -118,9 +118,9 @@ KINDS = {
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_is_read_as_rgb(tmp_path: Path, kind: str) -> None:
-    data, wanted = KINDS[kind]
+    data, expected = KINDS[kind]
     image = read(tmp_path, data)
-    assert is_nearly(image, wanted) if "jpeg" in kind else np.array_equal(image, wanted)
+    assert is_nearly(image, expected) if "jpeg" in kind else np.array_equal(image, expected)
 
 
 @pytest.mark.parametrize("suffix", [".png", ".tif"])

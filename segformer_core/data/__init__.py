@@ -1,1 +1,1 @@
-"""Datasets on disk, and how a training sample is made of their images."""
+"""Datasets on disk, and how a training sample is made from their images."""

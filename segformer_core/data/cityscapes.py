@@ -25,7 +25,7 @@ CLASSES = Classes(
 
 
 def find_items(root: Path, split: str, with_labels: bool = True) -> tuple[Item, ...]:
-    """The split's images, by city and name. Raises DataError if there are none, or one has no converted labels."""
+    """The split's images, sorted by city and name. Raises DataError if there are none, or if one has no converted labels."""
     images = sorted((root / IMAGES / split).glob(f"*/*{IMAGE_SUFFIX}"))
     if not images:
         raise DataError(f"no images in {root / IMAGES / split}; expected {{city}}/*{IMAGE_SUFFIX}")

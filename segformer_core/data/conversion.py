@@ -1,4 +1,4 @@
-"""Cityscapes' polygons to label images: *_gtFine_polygons.json -> *_gtFine_labelTrainIds.png, by cityscapesscripts."""
+"""Makes Cityscapes' label images with cityscapesscripts: *_gtFine_polygons.json -> *_gtFine_labelTrainIds.png."""
 
 import io
 import multiprocessing
@@ -16,7 +16,7 @@ from segformer_core.files import atomic_write
 
 @dataclass(frozen=True)
 class Conversion:
-    """One file of polygons: whether it was converted, or was up to date, or what was wrong with it."""
+    """The result for one file of polygons: it was converted now, was up to date (neither field set), or has an `error`."""
 
     polygons: Path
     converted: bool = False
@@ -27,14 +27,14 @@ def find_polygons(root: Path) -> list[Path]:
     """Every file of polygons below the dataset's gtFine. Raises DataError if there are none."""
     if not root.is_dir():
         raise DataError(f"no such data path: {root}; give the folder that holds {LABELS}")
-    found = sorted((root / LABELS).glob(f"*/*/*{POLYGONS_SUFFIX}"))
-    if not found:
+    polygons = sorted((root / LABELS).glob(f"*/*/*{POLYGONS_SUFFIX}"))
+    if not polygons:
         raise DataError(f"no polygons in {root / LABELS}; expected {{split}}/{{city}}/*{POLYGONS_SUFFIX}")
-    return found
+    return polygons
 
 
 def convert_all(polygons: list[Path], processes: int, force: bool = False) -> Iterator[Conversion]:
-    """Convert what is not up to date, in no particular order; an interrupted run is finished by the next."""
+    """Convert the files that are not up to date, in no particular order. The next run finishes an interrupted one."""
     work = partial(convert, force=force)
     if processes == 1:
         yield from map(work, polygons)
@@ -44,26 +44,26 @@ def convert_all(polygons: list[Path], processes: int, force: bool = False) -> It
 
 
 def convert(polygons: Path, force: bool = False) -> Conversion:
-    """Write the label image beside its polygons unless it is there, newer and whole."""
+    """Write the label image beside its polygons, unless a newer and complete one is there."""
     labels = polygons.with_name(polygons.name.removesuffix(POLYGONS_SUFFIX) + TRAIN_IDS_SUFFIX)
     if not force and polygons.exists() and _up_to_date(labels, polygons):
         return Conversion(polygons)
-    from cityscapesscripts.preparation.json2labelImg import json2labelImg  # slow to import: only where work is done
+    from cityscapesscripts.preparation.json2labelImg import json2labelImg  # slow to import
 
-    said = io.StringIO()
+    output = io.StringIO()
     try:
-        with redirect_stdout(said), redirect_stderr(said):
+        with redirect_stdout(output), redirect_stderr(output):
             atomic_write(labels, lambda temporary: json2labelImg(str(polygons), str(temporary), "trainIds"))
     except UserError as error:
         return Conversion(polygons, error=str(error))
     except (Exception, SystemExit) as error:  # cityscapesscripts exits on a label that it does not know
-        why = (said.getvalue().strip() or f"{type(error).__name__}: {error}").splitlines()[0]
+        why = (output.getvalue().strip() or f"{type(error).__name__}: {error}").splitlines()[0]
         return Conversion(polygons, error=f"{polygons} cannot be converted ({why}); download it again")
     return Conversion(polygons, converted=True)
 
 
 def _up_to_date(labels: Path, polygons: Path) -> bool:
-    """cityscapesscripts' own tool, interrupted, leaves half an image: newer alone is not enough."""
+    """Whether the labels are newer and complete: cityscapesscripts' own tool leaves half an image when it is interrupted."""
     if not labels.exists() or labels.stat().st_mtime < polygons.stat().st_mtime:
         return False
     return is_complete(labels.read_bytes())

@@ -13,12 +13,12 @@ IGNORED = 255
 """The label, everywhere in the project, of a pixel that counts neither in the loss nor in a score."""
 
 PNG_DEPTH = slice(24, 25)
-"""Where a PNG's header holds its bits a channel."""
+"""The byte of a PNG's header that holds the bits per channel."""
 
 
 @dataclass(frozen=True)
 class Classes:
-    """Names and RGB colours by class index, and the value that files give to ignored pixels."""
+    """Names and RGB colours by class index, and the value of ignored pixels in label files."""
 
     names: tuple[str, ...]
     colours: tuple[tuple[int, int, int], ...]
@@ -57,7 +57,7 @@ class Dataset:
 def read_label(path: Path, classes: Classes) -> np.ndarray:
     """(H, W) uint8: class indices, 255 where ignored. Raises DataError for any other value, or if it is not 8-bit gray."""
     data = read_bytes(path)
-    if data.startswith(PNG) and data[PNG_DEPTH] in (b"\1", b"\2", b"\4"):  # cv2 stretches these to 0..255: 1 of 1 bit becomes 255
+    if data.startswith(PNG) and data[PNG_DEPTH] in (b"\1", b"\2", b"\4"):  # cv2 scales these to 0..255
         raise DataError(f"{path} has {data[PNG_DEPTH][0]} bits a pixel; a label image holds 8: save it as 8-bit gray")
     label = decode(path, data, cv2.IMREAD_UNCHANGED)
     if label.ndim != 2 or label.dtype != np.uint8:
@@ -82,8 +82,8 @@ def read_label(path: Path, classes: Classes) -> np.ndarray:
 def read_pair(item: Item, classes: Classes) -> tuple[np.ndarray, np.ndarray]:
     """Image and labels of equal height and width. Raises DataError.
 
-    An image whose EXIF data turn it is taken as shown, which is how annotation tools show it to the one who labels, unless only
-    the pixels as stored have the labels' size.
+    The EXIF orientation is applied, because annotation tools show images that way. If only the pixels as stored have the
+    labels' size, these are returned instead.
     """
     assert item.label is not None
     image, label = read_image(item.image), read_label(item.label, classes)
@@ -91,7 +91,7 @@ def read_pair(item: Item, classes: Classes) -> tuple[np.ndarray, np.ndarray]:
         image = stored
     if image.shape[:2] != label.shape:
         raise DataError(
-            f"{item.label} is {label.shape[0]}×{label.shape[1]} pixels and its {item.image} {image.shape[0]}×{image.shape[1]}; "
-            "expected the same size"
+            f"{item.label} is {label.shape[0]}×{label.shape[1]} pixels and its image {item.image} is "
+            f"{image.shape[0]}×{image.shape[1]}; expected the same size"
         )
     return image, label

@@ -18,18 +18,18 @@ DESCRIPTION = "dataset.yaml"
 
 
 def find_description(root: Path, dataset_file: str) -> Path | None:
-    """The YAML named by `dataset_file`, else the one in the dataset's folder, if any. Raises ConfigError."""
+    """The YAML that `dataset_file` names, else the one in the dataset's folder; None if there is none. Raises ConfigError."""
     if dataset_file:
         return find_config(dataset_file)
     return root / DESCRIPTION if (root / DESCRIPTION).is_file() else None
 
 
 def read_classes(path: Path) -> Classes:
-    """Names, colours and ignore value. Raises DataError that says what is wrong with which entry."""
+    """Names, colours and ignore value. Raises DataError that names the wrong entry; ConfigError if the file is no YAML."""
     content = read_yaml(path)
     unknown = sorted(set(content) - {"classes", "ignore_value"})
     if unknown:
-        raise DataError(f"{path} has an unknown key {unknown[0]!r}; expected classes and, if need be, ignore_value")
+        raise DataError(f"{path} has an unknown key {unknown[0]!r}; expected classes and, optionally, ignore_value")
     entries = content.get("classes")
     if not isinstance(entries, list) or not entries:
         raise DataError(f"{path} lists no classes; expected classes: [{{name: road, colour: [128, 64, 128]}}, …]")
@@ -54,7 +54,7 @@ def read_classes(path: Path) -> Classes:
 
 
 def find_items(root: Path, split: str, with_labels: bool = True) -> tuple[Item, ...]:
-    """The split's images by name. Raises DataError if there are none, or one has no label."""
+    """The split's images, sorted by name. Raises DataError if there are none, or if one has no label."""
     folder = root / IMAGES / split
     images = find_images(folder)
     if not images:
@@ -63,16 +63,15 @@ def find_items(root: Path, split: str, with_labels: bool = True) -> tuple[Item, 
         return tuple(Item(image, None, image.stem) for image in images)
     twins = [path for before, path in zip(images, images[1:], strict=False) if before.stem == path.stem]
     if twins:
-        raise DataError(f"{twins[0]} has the name of another image but for its ending; one label cannot serve both: rename one")
+        raise DataError(f"{twins[0]} has the name of another image with another ending; both would have one label: rename one")
     labels = [root / LABELS / split / f"{image.stem}.png" for image in images]
     missing = [(image, label) for image, label in zip(images, labels, strict=True) if not label.is_file()]
     if missing:
-        raise DataError(
-            f"{len(missing)} of {len(images)} images of {split} have no label; first {missing[0][0]}, expected {missing[0][1]}"
-        )
+        image, label = missing[0]
+        raise DataError(f"{len(missing)} of {len(images)} images of {split} have no label; first: {image}, expected {label}")
     return tuple(Item(image, label, image.stem) for image, label in zip(images, labels, strict=True))
 
 
 def find_images(folder: Path) -> list[Path]:
-    """The image files of one folder, by name; none if it does not exist."""
+    """The image files of one folder, sorted by name; an empty list if the folder does not exist."""
     return sorted(path for path in folder.glob("*") if path.suffix.lower() in IMAGE_SUFFIXES)

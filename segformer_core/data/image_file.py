@@ -1,4 +1,4 @@
-"""Reading an image file of any kind as 8-bit RGB, the way a viewer shows it."""
+"""Reads image files as 8-bit RGB, the way a viewer shows them."""
 
 import os
 import re
@@ -10,7 +10,7 @@ import numpy as np
 from segformer_core.errors import DataError
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
-"""Of the files that are taken for images in a folder; a file that is named itself is judged by its content."""
+"""The endings that make a folder's files images. A file that the user names itself is recognised by its content."""
 
 PNG, PNG_END = b"\x89PNG\r\n\x1a\n", b"IEND\xaeB`\x82"
 JPEG, JPEG_SCAN, JPEG_END = b"\xff\xd8\xff", b"\xff\xda", b"\xff\xd9"
@@ -22,15 +22,15 @@ ORIENTATION_TAG = 0x112
 TURNS: dict[int, tuple[bool, int | None]] = {
     2: (False, 1), 3: (False, -1), 4: (False, 0), 5: (True, None), 6: (True, 1), 7: (True, -1), 8: (True, 0)
 }  # fmt: skip
-"""By EXIF orientation: whether rows and columns change places, then how cv2 flips."""
+"""EXIF orientation -> (whether to swap rows and columns, the code with which cv2 then flips)."""
 
 
 def read_image(path: Path, as_stored: bool = False) -> np.ndarray:
     """(H, W, 3) uint8 RGB. Raises DataError for a missing, truncated or undecodable file.
 
-    Gray is spread to three channels and a palette to its colours; alpha is dropped, the colours under it stay (a TIFF's come
-    multiplied by it); of 16 bits the upper 8 are kept; CMYK is converted without its profile. The EXIF orientation is applied,
-    unless the pixels are wanted `as_stored` (a TIFF is turned in any case).
+    Gray becomes three equal channels, and a palette index its colour. Alpha is dropped; the colours stay as stored (a TIFF's
+    are multiplied by alpha). Of 16 bits the upper 8 are kept. CMYK is converted without its colour profile. The EXIF
+    orientation is applied unless `as_stored` is set; a TIFF's is always applied.
     """
     data = read_bytes(path)
     flags = cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH
@@ -40,13 +40,13 @@ def read_image(path: Path, as_stored: bool = False) -> np.ndarray:
         image = (image >> 8).astype(np.uint8)
     if image.dtype != np.uint8:
         raise DataError(f"{path} holds {image.dtype} values; expected 8 or 16 bits a channel: convert it")
-    if webp and not as_stored:  # in which cv2 does not look for the orientation
+    if webp and not as_stored:  # cv2 does not read a WebP's orientation
         image = turned(image, webp_orientation(data))
     return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
 
 
 def read_bytes(path: Path) -> bytes:
-    """What the file holds. Raises DataError if it cannot be read or does not reach its end."""
+    """The file's content. Raises DataError if it cannot be read, is empty or is truncated."""
     try:
         data = path.read_bytes()
     except OSError as error:
@@ -57,9 +57,9 @@ def read_bytes(path: Path) -> bytes:
 
 
 def is_complete(data: bytes) -> bool:
-    """Whether the bytes of an image file reach its end; cv2 decodes a truncated PNG or JPEG without a word.
+    """Whether the bytes of an image file reach its end; cv2 decodes a truncated PNG or JPEG without an error.
 
-    A JPEG may go on after its end (cameras append data), and holds another end in a thumbnail before its own scan.
+    Data may follow the end mark of a JPEG (cameras append some), and a thumbnail before its scan has an end mark too.
     """
     if data.startswith(PNG):
         return PNG_END in data[-64:]
@@ -75,10 +75,10 @@ def is_webp(data: bytes) -> bool:
 
 
 def decode(path: Path, data: bytes, flags: int) -> np.ndarray:
-    """What cv2 makes of the bytes. Raises DataError."""
+    """The image that cv2 decodes from `data`, in cv2's order of channels. Raises DataError."""
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
-    except cv2.error as error:  # more pixels than cv2 takes, for one
+    except cv2.error as error:  # for example more pixels than cv2 accepts
         raise DataError(f"{path} cannot be decoded: {error.err}; replace it") from error
     if image is None:
         raise DataError(f"{path} is damaged, or no image of a kind that can be decoded; replace it")
@@ -88,7 +88,7 @@ def decode(path: Path, data: bytes, flags: int) -> np.ndarray:
 def webp_orientation(data: bytes) -> int:
     """The EXIF orientation in a WebP, 1..8; 1, as stored, if there is none or the EXIF data are damaged.
 
-    Pillow is no help here: it reports damaged data by warnings, which threads cannot silence, and refuses large images.
+    Pillow is no help here: it warns of damaged data, which cannot be silenced for one thread, and refuses large images.
     """
     chunk = WEBP_EXIF.search(data)
     if not chunk:
@@ -106,16 +106,16 @@ def webp_orientation(data: bytes) -> int:
 
 
 def turned(image: np.ndarray, orientation: int) -> np.ndarray:
-    """(H, W, C) as an EXIF orientation wants it shown."""
+    """The (H, W, C) image, flipped and rotated as the EXIF orientation says."""
     transpose, flip = TURNS.get(orientation, (False, None))
     image = cv2.transpose(image) if transpose else image
     return image if flip is None else cv2.flip(image, flip)
 
 
 def quiet_decoders() -> None:
-    """Keep OpenCV's and FFmpeg's own lines off the terminal: what they mean is said in a sentence of ours.
+    """Silence OpenCV's and FFmpeg's own messages; this project reports the same errors itself.
 
-    FFmpeg takes note when the process opens its first video.
+    FFmpeg reads the setting when the process opens its first video.
     """
     if hasattr(cv2, "setLogLevel"):  # not in OpenCV 5
         cv2.setLogLevel(0)

@@ -1,4 +1,4 @@
-"""From `data_path` to a dataset: which layout a folder has, and which classes describe it."""
+"""Opens the dataset at `data_path`: finds out which layout and which classes it has."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -27,13 +27,13 @@ def open_dataset(data_path: str, split: str, dataset_file: str = "", with_labels
 
 
 def find_layout(root: Path, split: str) -> ItemFinder | None:
-    """What finds the items of the layout whose image folder is there; None if there is none."""
+    """The item finder of the layout whose image folder exists; None if neither does."""
     if (root / cityscapes.IMAGES).is_dir():
         return cityscapes.find_items
     return folder.find_items if (root / folder.IMAGES / split).is_dir() else None
 
 
 def find_classes(root: Path, dataset_file: str) -> Classes:
-    """The classes that a description names; Cityscapes' where there is no description. Raises UserError."""
+    """The classes in the dataset's description; Cityscapes' if it has none. Raises UserError."""
     description = folder.find_description(root, dataset_file)
     return folder.read_classes(description) if description else cityscapes.CLASSES

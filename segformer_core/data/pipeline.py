@@ -1,4 +1,4 @@
-"""A whole training run as one flat sequence of samples, and reading ahead for evaluation and inference."""
+"""The samples of a whole training run as one flat sequence; and `prefetch`, which reads ahead for evaluation and inference."""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -23,11 +23,11 @@ MESSAGE_BYTES = 1024
 
 @dataclass(frozen=True)
 class TrainingStream:
-    """One process's share of a training run: position p is sample p % n of step p // n, n being the share of a batch.
+    """One process's share of a training run's samples: position p is sample p % n of step p // n; n is its share of a batch.
 
-    An epoch's order is drawn from (seed, epoch), a sample's augmentation from (seed, epoch, index in the dataset): both
-    frameworks, any number of workers and any layout of devices see the same pixels, and a run can go on from any position.
-    The shares of all processes, one after the other, are the batch that a single process would see.
+    An epoch's order is drawn from (seed, epoch), a sample's augmentation from (seed, epoch, index in the dataset). So both
+    frameworks, any number of workers and any number of devices see the same pixels, and a run can go on from any position.
+    The shares of all processes, in the order of their ranks, are the batch that a single process would see.
     """
 
     dataset: Dataset
@@ -55,12 +55,12 @@ class TrainingStream:
 
     @property
     def share(self) -> range:
-        """The places in the whole batch that this process has."""
+        """This process's places in the whole batch."""
         size = self.batch_size // self.processes
         return range(self.rank * size, (self.rank + 1) * size)
 
     def names(self, step: int) -> list[str]:
-        """The images of the whole batch of a step."""
+        """The names of the images in a step's whole batch."""
         return [self.dataset.items[self._sample(step, place)[1]].name for place in range(self.batch_size)]
 
     def __len__(self) -> int:
@@ -80,7 +80,7 @@ class TrainingStream:
 
     def _order(self, epoch: int) -> np.ndarray:
         order = self._orders.get(epoch)
-        if order is None:  # threads share the stream: another may forget this epoch at any moment
+        if order is None:  # threads share the stream, and another may clear `_orders` at any moment
             order = generator("order", self.seed, epoch).permutation(len(self.dataset))
             self._orders.clear()
             self._orders[epoch] = order
@@ -93,7 +93,7 @@ class TrainingStream:
 
 @dataclass(frozen=True)
 class GuardedStream:
-    """A stream whose user errors travel with the sample: frameworks bury an exception of a worker in text of their own."""
+    """A stream that returns a user error with the sample: frameworks wrap a worker's exception in long text of their own."""
 
     stream: TrainingStream
 
@@ -101,7 +101,7 @@ class GuardedStream:
         return len(self.stream)
 
     def __getitem__(self, position: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Image, label and a (1024,) uint8 message, all zero when there is nothing to say."""
+        """Image, label and a (1024,) uint8 message, all zero if there was no error."""
         message = np.zeros(MESSAGE_BYTES, np.uint8)
         try:
             return *self.stream[position], message
@@ -113,14 +113,14 @@ class GuardedStream:
 
 
 def raise_message(messages: np.ndarray) -> None:
-    """Raise the first message of a batch, (B, 1024) uint8, as the DataError it was."""
+    """Raise DataError with the first message of a batch, (B, 1024) uint8, if there is one."""
     for message in messages:
         if message.any():
             raise DataError(message.tobytes().rstrip(b"\0").decode(errors="ignore"))
 
 
 def prefetch(function: Callable[[T], R], items: Iterable[T], workers: int) -> Iterator[R]:
-    """`map(function, items)` in order, a few items ahead in threads; an exception is raised at its item."""
+    """`map(function, items)` in order, computed a few items ahead in threads; an exception is raised at its item."""
     if workers < 1:
         yield from map(function, items)
         return

@@ -18,7 +18,7 @@ CROP_TRIES = 10
 BRIGHTNESS = 32.0
 CONTRAST = SATURATION = (0.5, 1.5)
 HUE = 18
-"""Degrees of hue as OpenCV counts them: 180 to the circle."""
+"""The largest shift of hue, in OpenCV's units: 180 to the full circle."""
 
 
 def augment(image: np.ndarray, label: np.ndarray, rng: np.random.Generator, config: DataConfig) -> Sample:
@@ -32,20 +32,20 @@ def augment(image: np.ndarray, label: np.ndarray, rng: np.random.Generator, conf
 
 
 def fitted_size(size: Sequence[int], bounds: tuple[float, float]) -> tuple[int, int]:
-    """Height and width scaled, keeping their ratio, to the largest that fits: long side in long bound, short in short."""
+    """The largest height and width with the ratio of `size` whose long side fits the long bound, and short side the short one."""
     scale = min(max(bounds) / max(size), min(bounds) / min(size))
     return max(int(size[0] * scale + 0.5), 1), max(int(size[1] * scale + 0.5), 1)
 
 
 def resize_image(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Bilinear; `size` is height, width."""
+    """Resize bilinearly to `size`, (height, width)."""
     return image if image.shape[:2] == size else cv2.resize(image, size[::-1], interpolation=cv2.INTER_LINEAR)
 
 
 def random_scale(
     image: np.ndarray, label: np.ndarray, rng: np.random.Generator, base_size: tuple[int, int], scales: tuple[float, float]
 ) -> Sample:
-    """Fit into `base_size` times a uniform factor; labels by nearest neighbour."""
+    """Resize to fit `base_size` times a uniform random factor; the label by nearest neighbour."""
     factor = rng.uniform(*scales)
     size = fitted_size(label.shape, (int(base_size[0] * factor), int(base_size[1] * factor)))
     if size != label.shape:
@@ -56,7 +56,10 @@ def random_scale(
 def random_crop(
     image: np.ndarray, label: np.ndarray, rng: np.random.Generator, size: tuple[int, int], cat_max_ratio: float
 ) -> Sample:
-    """At most `size`; drawn up to ten times while one class has more than `cat_max_ratio` of the counted pixels."""
+    """Crop to at most `size`. Up to ten crops are drawn, until each class has less than `cat_max_ratio` of the counted pixels.
+
+    Ignored pixels are not counted.
+    """
     height, width = label.shape
     for _ in range(CROP_TRIES):
         top = int(rng.integers(0, max(height - size[0], 0) + 1))
@@ -69,14 +72,14 @@ def random_crop(
 
 
 def random_flip(image: np.ndarray, label: np.ndarray, rng: np.random.Generator) -> Sample:
-    """Mirror left and right, half the time."""
+    """Mirror left and right with probability 0.5."""
     return (image[:, ::-1], label[:, ::-1]) if rng.random() < 0.5 else (image, label)
 
 
 def distort(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Brightness, contrast (before or after the colours), saturation and hue, each half the time.
+    """Change brightness, contrast (before or after the colours), saturation and hue, each with probability 0.5.
 
-    uint8 after every step, but that saturation and hue share one way to HSV and back.
+    Values are rounded down to uint8 after every step, except that saturation and hue share one conversion to HSV and back.
     """
     table = np.arange(256, dtype=np.float32)
     before = _brightness(table, rng)
@@ -105,7 +108,7 @@ def normalise(image: np.ndarray, mean: tuple[float, float, float], std: tuple[fl
 
 
 def pad(image: np.ndarray, label: np.ndarray, size: tuple[int, int]) -> Sample:
-    """Fill up to `size` below and at the right: the normalised image with 0, the label with 255; channels first, int32."""
+    """Pad to `size` at the bottom and right, the image with 0, the label with 255: (3, *size) float32 and (*size) int32."""
     padded = np.zeros((3, *size), np.float32)
     padded[:, : label.shape[0], : label.shape[1]] = image.transpose(2, 0, 1)
     labels = np.full(size, IGNORED, np.int32)
@@ -122,5 +125,5 @@ def _contrast(table: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def _uint8(values: np.ndarray) -> np.ndarray:
-    """Clipped and cut to whole numbers, as a cast to uint8 does."""
+    """Clip to 0..255 and drop the fraction."""
     return np.clip(values, 0, 255).astype(np.uint8)
