@@ -1,4 +1,4 @@
-"""Checkpoints: what they hold, which are kept, what is refused and with which sentence, and that nothing is ever lost."""
+"""Checkpoints: what they hold, which are kept, which are refused with which sentence, and that none is lost."""
 
 import json
 import shutil
@@ -52,7 +52,7 @@ def checkpoints_in(folder: Path, config: Config = CONFIG, about=ABOUT) -> Checkp
     return Checkpoints(str(folder), SPEC, config, about)
 
 
-def say_nothing(line: str) -> None:
+def refuse_line(line: str) -> None:
     raise AssertionError(line)
 
 
@@ -60,9 +60,9 @@ def test_a_checkpoint_gives_back_what_it_was_given(tmp_path):
     checkpoints = checkpoints_in(tmp_path)
     path = checkpoints.save(Weights(7), 12, 345)
     assert path.name == "segformer_mit_b0_12.safetensors"
-    found = checkpoints_in(tmp_path).to_resume("auto", say_nothing)
-    assert (found.path, found.step) == (path, 345)
-    for got, want in ((found.weights, Weights(7).arrays()), (found.optimizer, Weights(7).optimizer_arrays())):
+    checkpoint = checkpoints_in(tmp_path).to_resume("auto", refuse_line)
+    assert (checkpoint.path, checkpoint.step) == (path, 345)
+    for got, want in ((checkpoint.weights, Weights(7).arrays()), (checkpoint.optimizer, Weights(7).optimizer_arrays())):
         assert got.keys() == want.keys() and all(np.array_equal(got[name], want[name]) for name in want)
     weights = read(path)
     assert weights.architecture.variant == "b0" and all(name.startswith("optimizer.") for name in weights.dropped)
@@ -81,7 +81,7 @@ def test_the_newest_few_and_the_best_are_kept(tmp_path):
     ]
     assert saved(tmp_path / "segformer_mit_b0_best.safetensors")[1]["miou"] == "1.0"
     again = checkpoints_in(tmp_path)
-    assert again.to_resume("auto", say_nothing).step == 45 and again.best_miou == 1.0
+    assert again.to_resume("auto", refuse_line).step == 45 and again.best_miou == 1.0
     assert not again.save_if_best(Weights(), 50, 0.9)
 
 
@@ -90,7 +90,7 @@ def test_a_best_of_later_steps_does_not_count(tmp_path):
     checkpoints.save(Weights(), 1, 10)
     checkpoints.save_if_best(Weights(), 20, 0.5)
     again = checkpoints_in(tmp_path)
-    again.to_resume("auto", say_nothing)
+    again.to_resume("auto", refuse_line)
     assert again.best_miou == -np.inf
 
 
@@ -103,10 +103,10 @@ def test_a_damaged_newest_is_named_and_the_one_before_it_used(damage, tmp_path):
     if damage == "a flipped bit":
         raw[-1000] ^= 1
     path.write_bytes(b"" if damage == "empty" else raw[:-5] if damage == "truncated" else raw)
-    said: list[str] = []
-    found = checkpoints_in(tmp_path).to_resume("auto", said.append)
-    assert found.step == 10 and np.array_equal(found.optimizer["steps"], np.float32(1))
-    (sentence,) = said
+    lines: list[str] = []
+    checkpoint = checkpoints_in(tmp_path).to_resume("auto", lines.append)
+    assert checkpoint.step == 10 and np.array_equal(checkpoint.optimizer["steps"], np.float32(1))
+    (sentence,) = lines
     assert sentence.startswith(f"passed over: {path}") and ("damaged" in sentence or "is empty" in sentence)
 
 
@@ -118,16 +118,16 @@ def test_what_decides_a_result_must_agree_and_the_rest_may_change(tmp_path):
     other = replace(CONFIG, optimizer=replace(CONFIG.optimizer, lr=1e-3), data=replace(CONFIG.data, crop_size=(64, 64)))
     sentence = (
         r"of another run: crop_size is \[512, 1024\] there and \[64, 64\] here, lr is 6e-05 there and 0.001 here, "
-        "images in the training set is 8 there and 9 here; set them alike, or choose another checkpoint_path for a new run"
+        "images in the training set is 8 there and 9 here; use the same values, or choose another checkpoint_path for a new run"
     )
     with pytest.raises(TrainingError, match=sentence):
-        checkpoints_in(tmp_path, other, {"images in the training set": 9}).to_resume("auto", say_nothing)
+        checkpoints_in(tmp_path, other, {"images in the training set": 9}).to_resume("auto", refuse_line)
     moved = replace(CONFIG, data=replace(CONFIG.data, data_path="elsewhere", dataset_num_parallel_workers=0))
-    assert checkpoints_in(tmp_path, moved).to_resume("auto", say_nothing).step == 10
+    assert checkpoints_in(tmp_path, moved).to_resume("auto", refuse_line).step == 10
 
 
 def spoilt(folder: Path, how: str) -> tuple[str, str]:
-    """(what `resume` says, the sentence expected)."""
+    """(the value of `resume`, the expected sentence)."""
     elsewhere = folder.parent / "elsewhere"
     path = checkpoints_in(elsewhere).save(Weights(), 1, 10)
     match how:
@@ -168,13 +168,13 @@ def test_what_cannot_be_resumed(how, tmp_path):
     resume, sentence = spoilt(folder, how)
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
     with pytest.raises(UserError, match=sentence):
-        checkpoints_in(folder).to_resume(resume, say_nothing)
+        checkpoints_in(folder).to_resume(resume, refuse_line)
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
 
 
 def test_a_checkpoint_from_elsewhere_starts_a_folder_of_its_own(tmp_path):
     path = checkpoints_in(tmp_path / "old").save(Weights(), 1, 10)
-    assert checkpoints_in(tmp_path / "new").to_resume(str(path), say_nothing).step == 10
+    assert checkpoints_in(tmp_path / "new").to_resume(str(path), refuse_line).step == 10
 
 
 def test_a_mistake_leaves_before_a_framework_is_loaded(tmp_path, capsys):
@@ -195,9 +195,9 @@ def test_an_optimizer_goes_on_in_the_other_framework(writer, reader, tmp_path, n
     for seed in (1, 2):
         first.step(random_batch(SPEC, 2, 64, 64, seed), random_masks(SPEC, 2, seed), groups)
     checkpoints_in(tmp_path).save(first, 1, 2)
-    found = checkpoints_in(tmp_path).to_resume("auto", say_nothing)
-    second = LEARNERS[reader](SPEC, found.weights)
-    second.load_optimizer_arrays(found.optimizer)
+    checkpoint = checkpoints_in(tmp_path).to_resume("auto", refuse_line)
+    second = LEARNERS[reader](SPEC, checkpoint.weights)
+    second.load_optimizer_arrays(checkpoint.optimizer)
     for got, want in ((second.arrays(), first.arrays()), (second.optimizer_arrays(), first.optimizer_arrays())):
         assert got.keys() == want.keys() and all(np.array_equal(got[name], want[name]) for name in want)
     assert first.optimizer_arrays()["steps"] == 2
@@ -208,7 +208,7 @@ def test_an_optimizer_goes_on_in_the_other_framework(writer, reader, tmp_path, n
 
 
 def test_a_full_disk_ends_the_run_and_takes_nothing(tmp_path, need_torch):
-    """A limit on the size of files stands in for the disk's end; it falls while the second checkpoint is written."""
+    """A limit on the size of files stands for the full disk; it takes effect while the second checkpoint is written."""
     root = write_folder_dataset(tmp_path / "set", images=4)
     keys = SMALL | {"data_path": root, "checkpoint_path": tmp_path / "run", "epoch_size": 3, "run_eval": False}
     prelude = (
@@ -218,10 +218,10 @@ def test_a_full_disk_ends_the_run_and_takes_nothing(tmp_path, need_torch):
         "    return real(self, learner, label, step)\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN); c.Checkpoints.save = save"
     )
-    code, said = finished(start("backend_torch", keys, prelude))
-    assert code == 2, said
-    assert f"error: cannot write {tmp_path}/run/segformer_mit_b0_2.safetensors: File too large; free some space" in said
-    assert "Traceback" not in said
+    code, output = finished(start("backend_torch", keys, prelude))
+    assert code == 2, output
+    assert f"error: cannot write {tmp_path}/run/segformer_mit_b0_2.safetensors: File too large; free some space" in output
+    assert "Traceback" not in output
     assert sorted(path.name for path in (tmp_path / "run").iterdir()) == ["metrics.jsonl", "segformer_mit_b0_1.safetensors"]
     assert "going on from" in run("backend_torch", keys)
 
@@ -234,7 +234,7 @@ def test_processes_that_see_different_checkpoints_stop():
 
 
 def test_metrics_are_those_of_one_run(tmp_path):
-    """A resumed run forgets what an earlier attempt wrote beyond its checkpoint, also a half-written line."""
+    """A resumed run deletes what an earlier attempt wrote after its checkpoint, also a half-written line."""
     log = Log()
     log.record(tmp_path, 0, tensorboard=False)
     for step in (1, 2, 3):
@@ -271,8 +271,8 @@ def test_tensorboard_is_an_extra(tmp_path):
         "try: Log().record(Path(sys.argv[1]), 0, tensorboard=True)\n"
         "except Exception as error: print(error)"
     )
-    done = subprocess.run([sys.executable, "-c", program, tmp_path], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert "TensorBoard is not installed: run pip install '.[tensorboard]'" in done.stdout
+    process = subprocess.run([sys.executable, "-c", program, tmp_path], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert "TensorBoard is not installed: run pip install '.[tensorboard]'" in process.stdout
 
 
 def test_curves_are_drawn(tmp_path):

@@ -1,4 +1,4 @@
-"""What a recipe can switch on: class weights, OHEM, clipping, accumulated batches, a frozen encoder, in both backends alike."""
+"""The options of a recipe, in both backends: class weights, OHEM, clipping, accumulated batches, a frozen encoder."""
 
 import math
 from dataclasses import replace
@@ -97,8 +97,8 @@ def test_twins_take_the_same_steps(case, need_torch, need_mindspore):
     losses: list[list[float]] = [[], []]
     for step in range(STEPS):
         batch, masks = batch_of(step)
-        for learner, found in zip(learners, losses, strict=True):
-            found.append(float(learner.step(batch, masks, group_rates(groups, 6e-5, encoder_frozen=step < 2)).loss))
+        for learner, values in zip(learners, losses, strict=True):
+            values.append(float(learner.step(batch, masks, group_rates(groups, 6e-5, encoder_frozen=step < 2)).loss))
         if step == 1:
             for name, value in learners[0].arrays().items():
                 moved = not np.array_equal(value, arrays[name])
@@ -121,16 +121,16 @@ def test_clipping_and_accumulation_are_their_definitions(backend, request):
     arrays, (batch, masks) = init_arrays(SPEC, 0), batch_of(0)
     batch[1][:2, :40] = 255  # the first part counts less than the second
     learner, probe = (LEARNERS[backend](SPEC, arrays, config) for _ in range(2))
-    done = learner.step(batch, masks, [0.0] * len(parameter_groups(SPEC, config.optimizer)))
+    report = learner.step(batch, masks, [0.0] * len(parameter_groups(SPEC, config.optimizer)))
     sums, counted, losses = dict.fromkeys(arrays, 0.0), 0, 0.0
     for part in (slice(0, 2), slice(2, 4)):
         probe.load_arrays(arrays)
         keep = replace(masks, paths=masks.paths[:, :, part], channels=masks.channels[part])
-        loss, found = gradients(probe, (batch[0][part], batch[1][part]), keep)
+        loss, part_gradients = gradients(probe, (batch[0][part], batch[1][part]), keep)
         pixels = int((batch[1][part] != 255).sum())
-        sums = {name: sums[name] + pixels * value.astype(np.float64) for name, value in found.items()}
+        sums = {name: sums[name] + pixels * value.astype(np.float64) for name, value in part_gradients.items()}
         counted, losses = counted + pixels, losses + pixels * loss
-    assert_close("loss", np.array(float(done.loss)), np.array(losses / counted), "loss")
+    assert_close("loss", np.array(float(report.loss)), np.array(losses / counted), "loss")
     mean = {name: value / counted for name, value in sums.items()}
     norm = math.sqrt(sum(float((value**2).sum()) for value in mean.values()))
     assert norm > 3 * clip, "there must be something to clip"
@@ -141,7 +141,7 @@ def test_clipping_and_accumulation_are_their_definitions(backend, request):
         check_difference(name, difference(10 * moments[f"moment1.{name}"], want) / largest, "gradients")
     learner.load_arrays(arrays)
     again = learner.step(batch, masks, [0.0] * len(parameter_groups(SPEC, config.optimizer)))
-    assert float(again.loss) == float(done.loss), "the accumulated sums start from zero"
+    assert float(again.loss) == float(report.loss), "the accumulated sums start from zero"
 
 
 def test_class_weights_from_labels(tmp_path):

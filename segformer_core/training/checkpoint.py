@@ -1,4 +1,4 @@
-"""Where a training run's state goes: one file per checkpoint, which either backend can resume, and the best weights by mIoU."""
+"""Saves and reads a training run's state: checkpoints, which either backend can resume, and the best weights by mIoU."""
 
 import json
 import math
@@ -21,10 +21,10 @@ from segformer_core.weights.dialects.own import OPTIMIZER
 from segformer_core.weights.store import SUFFIX, save_described, save_weights, sha256
 
 VERSION = 1
-"""Of what a checkpoint holds besides the weights."""
+"""The version of what a checkpoint holds besides the weights."""
 
 NEW_RUN, NEWEST = "none", "auto"
-"""What `resume` can say besides a path."""
+"""The values of `resume` that are not a path."""
 
 BEST = "best"
 
@@ -40,27 +40,27 @@ class Checkpoint:
 
 
 class Checkpoints:
-    """A folder of checkpoints, named as in the seed: segformer_mit_b0_12.safetensors, segformer_mit_b0_best.safetensors.
+    """A folder of checkpoints with the original repository's names: segformer_mit_b0_12.safetensors, …_best.safetensors.
 
-    `about` is what a resumed run must agree with besides the configuration: the dataset's size.
+    `about` holds what a resumed run must agree with besides the configuration, such as the dataset's size.
     """
 
     def __init__(self, folder: str, spec: SegFormer, config: Config, about: Mapping[str, int]):
         """Make the folder. Raises UserError if it cannot be written."""
         self.folder = writable_directory(Path(folder))
         for half_written in self.folder.glob(temporary_name(Path(f"segformer_mit_*{SUFFIX}"), "*").name):
-            half_written.unlink(missing_ok=True)  # by a run that was killed
+            half_written.unlink(missing_ok=True)  # a killed run left it
         self.spec, self.keep = spec, config.training.keep_checkpoints
-        self.decided = {**decisive_values(config), **about}
+        self.decisive = {**decisive_values(config), **about}
         self.best_miou = -math.inf
 
     def path(self, label: int | str) -> Path:
         return self.folder / f"segformer_mit_{self.spec.variant}_{label}{SUFFIX}"
 
     def save(self, learner: Learner, label: int | str, step: int) -> Path:
-        """Weights, optimizer and what the run was configured with; then let go of the oldest beyond `keep_checkpoints`."""
+        """Write weights, optimizer and decisive values to a file; then delete the oldest files beyond `keep_checkpoints`."""
         arrays = learner.arrays() | {OPTIMIZER + name: array for name, array in learner.optimizer_arrays().items()}
-        metadata = {"checkpoint": str(VERSION), "step": str(step), "config": json.dumps(self.decided)}
+        metadata = {"checkpoint": str(VERSION), "step": str(step), "config": json.dumps(self.decisive)}
         path = self.path(label)
         save_described(path, self.spec, arrays, metadata)
         if self.keep:
@@ -69,7 +69,7 @@ class Checkpoints:
         return path
 
     def save_if_best(self, learner: Learner, step: int, miou: float) -> Path | None:
-        """Write the best file if `miou` is above every earlier one; a NaN never is."""
+        """Write the best weights if `miou` is above every earlier one, which NaN never is. Returns the path, or None."""
         if not miou > self.best_miou:
             return None
         self.best_miou = miou
@@ -77,31 +77,31 @@ class Checkpoints:
         save_weights(path, self.spec, learner.arrays(), step=str(step), miou=repr(miou))
         return path
 
-    def resumable(self, say: Callable[[str], None] = lambda _: None) -> list[Path]:
-        """The folder's checkpoints, newest first. `say` hears of files that cannot be read."""
+    def resumable(self, log: Callable[[str], None] = lambda _: None) -> list[Path]:
+        """The folder's checkpoints, newest first. `log` is called for each file that cannot be read."""
         steps = {}
         for path in self._files():
             try:
                 metadata = _metadata(path)
             except WeightsError as error:
-                say(f"passed over: {error}")
+                log(f"passed over: {error}")
                 continue
             if "checkpoint" in metadata:
                 steps[path] = int(metadata["step"])
         return sorted(steps, key=lambda path: steps[path], reverse=True)
 
-    def to_resume(self, resume: str, say: Callable[[str], None]) -> Checkpoint | None:
-        """What the run goes on from; None for a new run. Raises TrainingError.
+    def to_resume(self, resume: str, log: Callable[[str], None]) -> Checkpoint | None:
+        """The checkpoint from which the run goes on; None for a new run. Raises TrainingError, WeightsError.
 
-        Of the folder's own checkpoints a damaged one is named and the one before it taken. A new run refuses a folder that
-        holds another run's weights: it would write over them.
+        In the folder, a damaged checkpoint is reported to `log` and the one before it is used. A folder that holds another
+        run's weights is refused, because this run would overwrite them.
         """
         if resume not in (NEWEST, NEW_RUN):
             checkpoint = self._read(Path(resume))
             if checkpoint.path.resolve().parent != self.folder.resolve():
-                self._refuse_strangers(f"resuming {resume} from elsewhere")
+                self._refuse_another_run(f"resuming {resume} from elsewhere")
             else:
-                self._know_best(checkpoint.step)
+                self._restore_best(checkpoint.step)
             return checkpoint
         damaged: list[str] = []
         for path in self.resumable(damaged.append) if resume == NEWEST else []:
@@ -110,17 +110,18 @@ class Checkpoints:
             except WeightsError as error:
                 damaged.append(f"passed over: {error}")
                 continue
-            self._know_best(checkpoint.step)
+            self._restore_best(checkpoint.step)
             for sentence in damaged:
-                say(sentence)
+                log(sentence)
             return checkpoint
-        self._refuse_strangers("; ".join([*damaged, "a new run"]))
+        self._refuse_another_run("; ".join([*damaged, "a new run"]))
         return None
 
     def _files(self) -> list[Path]:
         return sorted(self.folder.glob(f"segformer_mit_*{SUFFIX}"))
 
-    def _refuse_strangers(self, what: str) -> None:
+    def _refuse_another_run(self, what: str) -> None:
+        """Raise TrainingError if the folder holds weights; `what` names the run that would overwrite them."""
         files = self._files()
         if files:
             raise TrainingError(
@@ -128,15 +129,15 @@ class Checkpoints:
                 "write over them); choose another checkpoint_path, or move them away"
             )
 
-    def _know_best(self, step: int) -> None:
-        """Take over the best mIoU, unless it is of a later step than the run goes on from."""
+    def _restore_best(self, step: int) -> None:
+        """Read the best mIoU so far; one that was measured after `step`, from which the run goes on, does not count."""
         path = self.path(BEST)
         metadata = _metadata(path) if path.is_file() else {}
         if int(metadata.get("step", step + 1)) <= step:
             self.best_miou = float(metadata["miou"])
 
     def _read(self, path: Path) -> Checkpoint:
-        """Raises WeightsError if the file is missing or damaged, TrainingError if it is sound and does not fit."""
+        """Raises WeightsError if the file is missing or damaged, TrainingError if it does not fit this run."""
         with containers.opened(path) as content:
             if "checkpoint" not in content.metadata:
                 raise TrainingError(
@@ -152,22 +153,22 @@ class Checkpoints:
             optimizer = {name.removeprefix(OPTIMIZER): array for name, array in arrays.items()}
             return Checkpoint(path, int(content.metadata["step"]), weights, optimizer)
 
-    def _check(self, held: Mapping[str, Any], path: Path) -> None:
-        """Raise one TrainingError that lists every key that decides a run's result and differs."""
+    def _check(self, saved: Mapping[str, Any], path: Path) -> None:
+        """Raise a TrainingError that lists every decisive value that differs from the saved one."""
         differences = [
-            f"{name} is {held.get(name)} there and {wanted} here"
-            for name, wanted in self.decided.items()
-            if held.get(name) != wanted
+            f"{name} is {saved.get(name)} there and {value} here"
+            for name, value in self.decisive.items()
+            if saved.get(name) != value
         ]
         if differences:
             raise TrainingError(
-                f"{path} is of another run: {', '.join(differences)}; set them alike, or choose another checkpoint_path for a "
-                "new run"
+                f"{path} is of another run: {', '.join(differences)}; use the same values, or choose another checkpoint_path "
+                "for a new run"
             )
 
 
 def decisive_values(config: Config) -> dict[str, Any]:
-    """The values that a training run's result depends on, as JSON gives them back."""
+    """The values on which a training run's result depends, in the types that JSON returns."""
     values = {name: value for name, value in flat(config).items() if KEYS[name].metadata["decides"]}
     return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
 

@@ -1,4 +1,4 @@
-"""What each class counts in the loss."""
+"""The weight of each class in the loss."""
 
 from collections.abc import Sequence
 
@@ -12,13 +12,13 @@ CITYSCAPES = (
     *(0.8373, 0.918, 0.866, 1.0345, 1.0166, 0.9969, 0.9754, 1.0489, 0.8786, 1.0023),
     *(0.9539, 0.9843, 1.1116, 0.9037, 1.0865, 1.0955, 1.0865, 1.1529, 1.0507),
 )
-"""As mmsegmentation's and HRNet's Cityscapes recipes have them."""
+"""The weights in mmsegmentation's and HRNet's Cityscapes recipes."""
 
 SMOOTHING = 1.02
 
 
 def class_weights(text: str, dataset: Dataset, workers: int) -> tuple[float, ...] | None:
-    """`none`, `cityscapes`, `auto` or a list of numbers -> a weight per class; None where all count alike.
+    """`none`, `cityscapes`, `auto` or a list of numbers -> a weight per class; None if all classes weigh the same.
 
     `auto` reads every label of the dataset. Raises ConfigError, DataError.
     """
@@ -53,6 +53,6 @@ def pixel_counts(dataset: Dataset, workers: int) -> np.ndarray:
 
 
 def frequency_weights(counts: np.ndarray) -> tuple[float, ...]:
-    """1 / log(1.02 + share of the pixels), as ENet (arXiv 1606.02147) has it, with a mean of 1 over the classes that occur."""
+    """1 / log(1.02 + share of the pixels), as in ENet (arXiv 1606.02147), scaled to a mean of 1 over the classes that occur."""
     weights = 1.0 / np.log(SMOOTHING + counts / max(counts.sum(), 1))
     return tuple((weights / weights[counts > 0].mean() if counts.any() else np.ones(len(counts))).tolist())

@@ -30,7 +30,7 @@ class StopRequest:
 
 @contextmanager
 def stop_request() -> Iterator[StopRequest]:
-    """Inside this context SIGTERM and SIGINT are only noted. (A second Ctrl-C ends the process at once.)"""
+    """In this context SIGTERM and SIGINT only set `signal_number`; a second Ctrl-C ends the process at once."""
     request = StopRequest()
     before = {number: signal.signal(number, request) for number in SIGNALS}
     try:

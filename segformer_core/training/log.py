@@ -1,4 +1,4 @@
-"""What a run says: lines on the terminal, around a progress bar, and metrics as one JSON object a line."""
+"""The output of a run: lines and a progress bar on the terminal, and metrics.jsonl with one JSON object per line."""
 
 import json
 import math
@@ -15,9 +15,9 @@ METRICS = "metrics.jsonl"
 
 
 class Log:
-    """Prints lines; with `progress`, also a bar with the time left, if the terminal can show one.
+    """Prints lines and, after `progress`, a bar with the time left if standard error is a terminal.
 
-    A `quiet` one, of a process that is not the first, says and writes nothing.
+    A `quiet` log, which every process but the first has, prints and writes nothing.
     """
 
     def __init__(self, quiet: bool = False):
@@ -32,21 +32,21 @@ class Log:
             sys.stdout.flush()
 
     def record(self, folder: Path, step: int, tensorboard: bool) -> list[dict[str, Any]]:
-        """Keep metrics in `folder` from here on; those of an earlier attempt stay up to `step` and are returned."""
+        """Write metrics in `folder` from now on. Those of an earlier attempt are kept up to `step` and returned."""
         path = folder / METRICS
-        known = [entry for entry in read_metrics(path) if entry["step"] <= step]
+        kept = [entry for entry in read_metrics(path) if entry["step"] <= step]
         if self.quiet:
-            return known
+            return kept
         self._board = Board(folder / "tensorboard", step) if tensorboard else None
-        text = "".join(json.dumps(entry) + "\n" for entry in known)
+        text = "".join(json.dumps(entry) + "\n" for entry in kept)
         atomic_write(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
         self._metrics = path.open("a", encoding="utf-8")
-        return known
+        return kept
 
-    def progress(self, total: int, done: int, description: str) -> None:
+    def progress(self, total: int, step: int, description: str) -> None:
         if not self.quiet:
             self._bar = tqdm(
-                total=total, initial=done, desc=description, unit="step", disable=None, leave=False, dynamic_ncols=True
+                total=total, initial=step, desc=description, unit="step", disable=None, leave=False, dynamic_ncols=True
             )
 
     def advance(self) -> None:
@@ -54,10 +54,10 @@ class Log:
             self._bar.update()
 
     def metrics(self, step: int, **values: float) -> None:
-        """One line of metrics.jsonl, written through so that a reader sees it at once; NaN and infinity are null."""
+        """Write a line of metrics.jsonl, flushed so that a reader sees it at once; NaN and infinity become null."""
         if self._metrics:
-            known = {name: value if math.isfinite(value) else None for name, value in values.items()}
-            self._metrics.write(json.dumps({"step": step, **known}) + "\n")
+            finite = {name: value if math.isfinite(value) else None for name, value in values.items()}
+            self._metrics.write(json.dumps({"step": step, **finite}) + "\n")
             self._metrics.flush()
         if self._board:
             self._board.write(step, values)
@@ -72,7 +72,7 @@ class Log:
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """The entries of a metrics.jsonl; a last line that a killed run left half-written is passed over."""
+    """The entries of a metrics.jsonl, without a last line that a killed run left half-written; none if there is no file."""
     entries = []
     for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else []:
         try:

@@ -65,7 +65,7 @@ def train(run: Run, batches: Callable[[int], Iterable[Batch]], stop: StopRequest
     """Take every step that is left; after an epoch save and evaluate as the configuration says.
 
     `batches` gives the batches from a step on. An evaluation that an interrupted run has missed comes first. Raises Stopped when
-    `stop` asks for it, after saving; TrainingError when steps come to nothing.
+    `stop` asks for it, after saving; TrainingError after too many skipped steps in a row.
     """
     if run.at_epoch_end and not any(entry["step"] == run.step and "miou" in entry for entry in run.earlier):
         evaluate_epoch(run)

@@ -1,4 +1,4 @@
-"""Metrics for TensorBoard, which is an extra; no framework is needed for it."""
+"""Metrics for TensorBoard, an optional dependency that needs no framework."""
 
 import time
 from pathlib import Path
@@ -7,7 +7,7 @@ from segformer_core.errors import BackendError
 
 
 class Board:
-    """An event file in `folder`; one that goes on after `step` hides what an earlier attempt wrote beyond it."""
+    """An event file in `folder`. Unless `step` is 0, TensorBoard then hides what an earlier attempt wrote after it."""
 
     def __init__(self, folder: Path, step: int):
         try:
