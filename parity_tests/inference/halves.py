@@ -1,4 +1,4 @@
-"""A network that labels the left half of every image 0 and the right half 1, and all that inference needs around it."""
+"""A network that labels the left half of every image 0 and the right half 1, and what inference needs besides."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -33,7 +33,7 @@ class Halves:
 
 
 def halves(size: tuple[int, int]) -> np.ndarray:
-    """(*size) uint8: what the network says of an image of that size."""
+    """(*size) uint8: the labels that the network gives to an image of that size."""
     return np.repeat((np.arange(size[1]) >= size[1] // 2)[None], size[0], 0).astype(np.uint8)
 
 

@@ -1,4 +1,4 @@
-"""Inference on images: which files, what is in them, what is refused, and that no file is ever half written."""
+"""Inference on images: which files it writes, what they hold, what it refuses, and that no file is left half written."""
 
 import re
 import subprocess
@@ -50,7 +50,7 @@ def names(folder: Path) -> set[str]:
 
 
 @pytest.mark.parametrize(("workers", "batch_size"), [(0, 1), (3, 1), (3, 2)])
-def test_results_have_the_seeds_names_the_images_size_and_its_labels(tmp_path: Path, workers: int, batch_size: int) -> None:
+def test_results_have_the_original_names_the_images_size_and_its_labels(tmp_path: Path, workers: int, batch_size: int) -> None:
     images = write_images(tmp_path / "in", SIZES)
     run(images, tmp_path / "out", workers, batch_size)
     pictures = {f"{image.stem}{kind}.png" for image in images for kind in ("_gray", "_color", "_overlap")}
@@ -106,7 +106,7 @@ def test_sub_folders_are_kept(tmp_path: Path) -> None:
     assert names(tmp_path / "out") == {*map(str, places), "a/x_gray.png", "b/c/x.png_gray.png", "b/c/x.jpg_gray.png"}
 
 
-def test_progress_is_logged_in_the_seeds_words(tmp_path: Path) -> None:
+def test_progress_is_logged_in_the_original_repositorys_words(tmp_path: Path) -> None:
     _, lines = run(write_images(tmp_path / "in", dict([*SIZES.items()][:3])), tmp_path / "out", infer_log_interval=2)
     assert lines[0] == f"get image size:3, infer result will save to {tmp_path / 'out'}"
     assert re.fullmatch(r"infer 2/3 done, step cost:\d+ms", lines[1])
@@ -176,8 +176,8 @@ def test_a_file_that_cannot_be_read_is_named_and_the_rest_is_done(tmp_path: Path
     assert f"{images[1]} is damaged, or no image of a kind that can be decoded; replace it" in lines
     assert f"{images[3]} is empty or truncated (30 bytes); copy it again" in lines
     endings = (".png", "_gray.png", "_color.png", "_overlap.png")
-    wanted = {f"{stem}{ending}" for stem in ("wide", "square", "line") for ending in endings}
-    assert names(tmp_path / "out") == wanted - {"square.png"} | {"square.bmp", "legend.png"}
+    expected = {f"{stem}{ending}" for stem in ("wide", "square", "line") for ending in endings}
+    assert names(tmp_path / "out") == expected - {"square.png"} | {"square.bmp", "legend.png"}
 
 
 def test_a_failing_write_stops_at_once_and_leaves_no_partial_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -239,28 +239,28 @@ def command(folder: Path, **keys: object) -> subprocess.CompletedProcess[str]:
 
 
 def test_the_command_twice_in_the_images_folder(tmp_path: Path) -> None:
-    """The results lie in infer_result, which the second run passes over."""
+    """The results lie in infer_result, which the second run skips."""
     write_images(tmp_path / "a", {"x.png": (32, 32)})
     (tmp_path / "dataset.yaml").write_text(DESCRIPTION)
     for _ in range(2):
-        done = command(tmp_path, data_path=".", infer_copy_original_img=False)
-        assert (done.returncode, done.stderr) == (0, ""), done.stderr
-        assert "get image size:1, infer result" in done.stdout
+        process = command(tmp_path, data_path=".", infer_copy_original_img=False)
+        assert (process.returncode, process.stderr) == (0, ""), process.stderr
+        assert "get image size:1, infer result" in process.stdout
         endings = ("gray", "color", "overlap")
         assert names(tmp_path / "infer_result") == {"legend.png", *(f"a/x_{ending}.png" for ending in endings)}
 
 
 def test_the_command_says_what_could_not_be_read_in_one_sentence(tmp_path: Path) -> None:
-    """Whatever the decoders print themselves stays off the terminal."""
-    [sound, *broken] = write_images(tmp_path, dict.fromkeys(("x.png", "broken.bmp", "broken.tif", "broken.webp"), (60, 90)))
+    """The decoders' own messages do not reach the terminal."""
+    [sound, *broken] = write_images(tmp_path, {name: (60, 90) for name in ("x.png", "broken.bmp", "broken.tif", "broken.webp")})
     for path in broken:
         path.write_bytes(path.read_bytes()[:3000])
     for suffix in ("mp4", "mkv"):
         (tmp_path / f"broken.{suffix}").write_bytes(b"\x1a\x45\xdf\xa3 no video")
     (tmp_path / "dataset.yaml").write_text(DESCRIPTION)
-    done = command(tmp_path, data_path=".")
+    process = command(tmp_path, data_path=".")
     files = "broken.bmp, broken.mkv, broken.mp4, broken.tif, broken.webp"
-    assert done.stderr == f"error: 5 of 6 files could not be read: {files}; everything else is done\n"
-    assert done.returncode == 1
-    assert sum(line.startswith("broken.") for line in done.stdout.splitlines()) == 5
+    assert process.stderr == f"error: 5 of 6 files could not be read: {files}; everything else is done\n"
+    assert process.returncode == 1
+    assert sum(line.startswith("broken.") for line in process.stdout.splitlines()) == 5
     assert "x_gray.png" in names(tmp_path / "infer_result") and sound.exists()

@@ -1,4 +1,4 @@
-"""The Python interface: three lines from a weight file to a label map, the same that the commands compute."""
+"""The Python interface: three lines from a weight file to the label map that the commands compute."""
 
 import cv2
 import numpy as np

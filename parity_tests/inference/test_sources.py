@@ -1,4 +1,4 @@
-"""What infer's data_path names: which files, under which names, in which classes."""
+"""What infer's data_path names: the files, the names of their results and the classes."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from segformer_core.inference.sources import find_sources
 
 @pytest.fixture
 def shots(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The current folder, with files of all kinds in `shots`; finding does not look into them."""
+    """The current folder, with files of all kinds in `shots`; the search does not read them."""
     monkeypatch.chdir(tmp_path)
     files = ("x.png", "y.JPG", "clip.mov", "notes.txt", "a/x.png", "a/b/x.webp", "a/[1].png", ".hidden.png", ".git/x.png")
     for file in (*files, "out/x_gray.png", "out/a/x_color.png"):
@@ -23,7 +23,7 @@ def shots(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "shots"
 
 
-def found(data_path: str, output: str = "infer_result") -> list[tuple[str, str]]:
+def paths_and_names(data_path: str, output: str = "infer_result") -> list[tuple[str, str]]:
     """Path and name of each source."""
     return [(str(source.path), source.name) for source in find_sources(data_path, "", Path(output))[0]]
 
@@ -51,17 +51,17 @@ IN_SHOTS = ["a/[1]", "a/b/x", "a/x", "clip", "x", "y"]
     ],
 )
 def test_what_is_found_and_how_its_results_are_called(shots: Path, data_path: str, output: str, names: list[str]) -> None:
-    assert [name for _, name in found(data_path, output)] == names
+    assert [name for _, name in paths_and_names(data_path, output)] == names
 
 
 def test_an_absolute_folder_is_searched_like_a_relative_one(shots: Path) -> None:
-    assert [name for _, name in found(str(shots), "shots/out")] == IN_SHOTS
+    assert [name for _, name in paths_and_names(str(shots), "shots/out")] == IN_SHOTS
 
 
 def test_files_that_differ_in_their_ending_alone_keep_it(shots: Path) -> None:
     for file in ("x.jpg", "x.mp4", "clip.mkv", "a/b/x.txt"):
         (shots / file).touch()
-    names = dict(found("shots", "shots/out"))
+    names = dict(paths_and_names("shots", "shots/out"))
     assert names["shots/x.png"] == "x.png" and names["shots/x.jpg"] == "x.jpg"
     assert names["shots/clip.mov"] == "clip.mov" and names["shots/clip.mkv"] == "clip.mkv"
     assert names["shots/x.mp4"] == "x", "a video's results have endings of their own"
@@ -79,7 +79,7 @@ def test_copies_keep_their_names_and_videos_are_known(shots: Path) -> None:
 
 def test_links_to_folders_are_not_followed(shots: Path) -> None:
     (shots / "again").symlink_to(shots)
-    assert [name for _, name in found("shots", "shots/out")] == IN_SHOTS
+    assert [name for _, name in paths_and_names("shots", "shots/out")] == IN_SHOTS
 
 
 def test_a_datasets_results_lie_flat(tmp_path: Path) -> None:
@@ -118,4 +118,4 @@ def test_nothing_found_is_said_in_a_sentence(shots: Path, data_path: str) -> Non
 
 def test_what_is_no_pattern_is_said_in_a_sentence(shots: Path) -> None:
     with pytest.raises(DataError, match=r"shots/x\*\*y is no pattern: .*; quote one such as 'shots/\*\*/\*\.jpg'"):
-        found("shots/x**y")
+        paths_and_names("shots/x**y")

@@ -1,4 +1,4 @@
-"""Videos: as many frames of the same size at the same rate, in order; and nothing half written is left."""
+"""Videos: results have the same number of frames, size, rate and order; and nothing half written is left."""
 
 import re
 import struct
@@ -122,11 +122,11 @@ def test_a_clip_is_turned_as_its_metadata_say(tmp_path: Path, degrees: int, matr
     clip.write_bytes(data)
     run([clip], tmp_path / "out")
     shown = np.rot90(half, -degrees // 90)
-    wanted = (shown + np.array(CLASSES.colours)[halves(shown.shape[:2])]) / 2
+    expected = (shown + np.array(CLASSES.colours)[halves(shown.shape[:2])]) / 2
     result = frames(tmp_path / "out" / "clip_overlap.mp4")
     assert len(result) == LENGTH
     for picture in (result[0], result[-1]):
-        assert picture.shape == wanted.shape and np.abs(picture - wanted).mean() < 8
+        assert picture.shape == expected.shape and np.abs(picture - expected).mean() < 8
 
 
 def test_an_odd_height_and_width_are_filled_up(tmp_path: Path) -> None:
@@ -211,7 +211,7 @@ def test_a_full_disk_stops_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 
 def test_frames_that_do_not_arrive_are_noticed(tmp_path: Path) -> None:
-    """Where no file may grow beyond 20 kB: cv2 does not say that its writes fail."""
+    """No file may grow beyond 20 kB: cv2 does not report that its writes fail."""
     program = f"""
 import resource, sys
 import numpy as np
@@ -226,9 +226,9 @@ try:
 except UserError as error:
     sys.exit(f"error: {{error}}")
 """
-    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
-    assert f"error: cannot write {tmp_path}/clip.mp4: not every frame arrived; free some space" in done.stderr
-    assert done.returncode == 1 and names(tmp_path) == set()
+    process = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert f"error: cannot write {tmp_path}/clip.mp4: not every frame was written; free some space" in process.stderr
+    assert process.returncode == 1 and names(tmp_path) == set()
 
 
 @pytest.mark.parametrize("rate", [0.5, 23.976, 29.97, 60, 240])

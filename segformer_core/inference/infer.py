@@ -1,4 +1,4 @@
-"""Images and videos in, label maps and pictures out, at their own size."""
+"""Labels images and videos and writes the results at their own size."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -23,13 +23,13 @@ class Incomplete(UserError):
 def infer(segmenter: Segmenter, results: Results, log_interval: int, log: Callable[[str], None]) -> None:
     """Label every image, then every video, and write the results; images are read ahead and results written in threads.
 
-    Raises UserError if a result cannot be written. An unreadable source is logged and passed over; at the end they raise
-    Incomplete.
+    Raises UserError if a result cannot be written. An unreadable source is logged and skipped; if there was one, Incomplete
+    is raised at the end.
     """
     images = [source for source in results.sources if not source.is_video]
     videos = [source for source in results.sources if source.is_video]
-    count = f"get image size:{len(images)}" + (f", videos:{len(videos)}" if videos else "")
-    log(f"{count}, infer result will save to {results.folder.resolve()}")
+    sizes = f"get image size:{len(images)}" + (f", videos:{len(videos)}" if videos else "")
+    log(f"{sizes}, infer result will save to {results.folder.resolve()}")
     start = time.perf_counter()
     results.write_legend(log)
     unread: list[Path] = []

@@ -16,10 +16,11 @@ from segformer_core.inference.video import Video, video_writer
 from segformer_core.pictures import colourise, legend, overlay, write_png
 
 GRAY, COLOUR, OVERLAP = "_gray.png", "_color.png", "_overlap.png"
-"""Endings of an image's results; they follow the image's name."""
+"""The endings of an image's results, which follow the image's name."""
 
 VIDEO_ENDINGS = {GRAY: "_gray.mkv", COLOUR: "_color.mp4", OVERLAP: "_overlap.mp4"}
-"""The same for a video."""
+"""Ending of an image's result -> ending of the same result of a video."""
+
 LEGEND, LEGEND_WIDTH = "legend.png", 640
 
 
@@ -40,7 +41,7 @@ class Results:
             writable_directory(folder)
 
     def write(self, source: Source, image: np.ndarray, labels: np.ndarray) -> None:
-        """All results of an image: (H, W, 3) uint8 RGB and its (H, W) uint8 class indices. No image is copied onto itself."""
+        """Write all results of an image, (H, W, 3) uint8 RGB, and its labels, (H, W) uint8. No image is copied onto itself."""
         for ending, picture in self._pictures(image, labels).items():
             write_png(self.folder / f"{source.name}{ending}", picture)
         copy = self.folder / source.place
@@ -61,7 +62,7 @@ class Results:
             yield write
 
     def write_legend(self, log: Callable[[str], None]) -> None:
-        """The classes' names beside their colours, where colours are written, unless a source or result has the legend's name."""
+        """Write the classes' names and colours if colours are written, unless a source or result has the legend's name."""
         path = self.folder / LEGEND
         if not {COLOUR, OVERLAP} & set(self.endings):
             return

@@ -1,10 +1,10 @@
-"""Images in, label maps out: what evaluation, inference and a user's own program call.
+"""From images to label maps: evaluation, inference and a user's own program call this.
 
     from backend_torch import load                      # or backend_mindspore
     network = load("segformer_b0.safetensors")          # any recognised weights
     labels = network.segment("street.jpg")              # (H, W) uint8 class indices
 
-The commands take the same way.
+The commands use the same code.
 """
 
 import warnings
@@ -31,7 +31,7 @@ R = TypeVar("R")
 
 @dataclass(frozen=True)
 class Prepared:
-    """An image as the network takes it: for each view of the plan a (3, *canvas) float32 array."""
+    """An image as the network needs it: for each view of the plan a (3, *canvas) float32 array."""
 
     images: tuple[np.ndarray, ...]
     plan: Plan
@@ -39,7 +39,7 @@ class Prepared:
 
 @dataclass(frozen=True)
 class Segmenter:
-    """A network with its weights, and how images are put before it."""
+    """A network with its weights, and the settings with which it labels images."""
 
     predictor: Predictor
     spec: SegFormer
@@ -62,15 +62,15 @@ class Segmenter:
         return self.predictor.predict(images, batch[0].plan)
 
     def run(self, items: Iterable[T], read: Callable[[T], tuple[np.ndarray, R] | None]) -> Iterator[tuple[T, R, np.ndarray]]:
-        """Label what `read` makes of the items: an (H, W, 3) uint8 RGB image and whatever goes with it; None leaves an item out.
+        """Label the images that `read` makes of the items; yields (item, companion, (H, W) uint8 class indices) in their order.
 
-        In order, read ahead in threads, together as far as eval_batch_size and equal sizes allow; yields item, what goes with
-        its image, labels.
+        `read` returns an (H, W, 3) uint8 RGB image and a companion of any type, or None to leave the item out. It is called
+        ahead in threads. Images of one plan are labelled together, at most eval_batch_size of them.
         """
 
         def prepared(item: T) -> tuple[T, R, Prepared] | None:
-            found = read(item)
-            return None if found is None else (item, found[1], self.prepare(found[0]))
+            pair = read(item)
+            return None if pair is None else (item, pair[1], self.prepare(pair[0]))
 
         workers = self.data.dataset_num_parallel_workers
         if workers > 1:
@@ -92,7 +92,7 @@ class Segmenter:
 
 
 def network_image(image: np.ndarray, view: View, data: DataConfig) -> np.ndarray:
-    """(H, W, 3) uint8 RGB -> (3, *canvas) float32: resized, normalised, filled up with 0."""
+    """(H, W, 3) uint8 RGB -> (3, *canvas) float32: resized, normalised, padded with 0 at the bottom and right."""
     resized = normalise(resize_image(image, view.size), data.img_norm_mean, data.img_norm_std).transpose(2, 0, 1)
     if view.canvas == view.size:
         return np.ascontiguousarray(resized)

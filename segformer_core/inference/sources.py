@@ -1,4 +1,4 @@
-"""What infer's data_path names: images and videos, what their results are called, and the classes to paint."""
+"""Finds the images and videos that infer's data_path names, names their results, and finds the classes to paint."""
 
 import glob
 from collections import Counter
@@ -33,9 +33,9 @@ class Source:
 def find_sources(data_path: str, dataset_file: str, output: Path) -> tuple[list[Source], Classes]:
     """The images of a dataset's val split; else one file, or the images and videos in a folder or of a pattern.
 
-    A dataset's results lie flat, those of a folder or pattern in its sub-folders. Where the output folder lies in it, an earlier
-    run filled that and nothing of it is taken; nor are hidden files; links to folders are not followed. Where nothing describes
-    the classes they are Cityscapes'. Raises DataError if there is nothing.
+    A dataset's results lie in one folder; those of a folder or pattern keep its sub-folders. Files in the output folder are
+    skipped if it lies in the searched folder, because an earlier run wrote them. Hidden files are skipped, too, and links to
+    folders are not followed. Without a description the classes are Cityscapes'. Raises DataError if there is no file.
     """
     path = Path(data_path)
     if find_layout(path, SPLIT):
@@ -54,7 +54,7 @@ def find_sources(data_path: str, dataset_file: str, output: Path) -> tuple[list[
 
 
 def named(files: Iterable[tuple[Path, Path]]) -> list[Source]:
-    """Sources of files and their places. Images, or videos, that differ in their endings alone keep them: x.png_gray.png."""
+    """The sources of (path, place) pairs. Names that differ in their endings alone keep them: x.png_gray.png and x.jpg_gray.png."""
     files = list(files)
     stems = Counter((place.with_suffix(""), is_video(place)) for _, place in files)
     return [
@@ -68,21 +68,21 @@ def is_video(path: Path) -> bool:
 
 
 def _matches(path: Path, output: Path) -> tuple[Path, list[Path]]:
-    """A folder, or the part of a pattern before its first wildcard; and the images and videos found there, by name."""
+    """The folder, or the part of a pattern before its first wildcard; and the images and videos in it, sorted by path."""
     root = path if path.is_dir() else Path(*takewhile(lambda part: not glob.has_magic(part), path.parts))
     pattern = [*path.parts[len(root.parts) :]]
-    if path.is_dir() or pattern[-1:] == ["**"]:  # which alone finds folders
+    if path.is_dir() or pattern[-1:] == ["**"]:  # which on its own matches only folders
         pattern += ["**", "*"]
     try:
-        found = sorted(root.glob("/".join(pattern))) if pattern else []
+        paths = sorted(root.glob("/".join(pattern))) if pattern else []
     except ValueError as error:
         raise DataError(f"{path} is no pattern: {error}; quote one such as 'shots/**/*.jpg'") from error
     resolved, results = cache(Path.resolve), output.resolve()
-    own = results if root.resolve() in results.parents else None
+    skipped = results if root.resolve() in results.parents else None
 
-    def wanted(file: Path) -> bool:
+    def is_source(file: Path) -> bool:
         hidden = any(part.startswith(".") for part in file.relative_to(root).parts)
         parent = resolved(file.parent)
-        return file.suffix.lower() in IMAGE_SUFFIXES + VIDEO_SUFFIXES and not hidden and own not in (parent, *parent.parents)
+        return file.suffix.lower() in IMAGE_SUFFIXES + VIDEO_SUFFIXES and not hidden and skipped not in (parent, *parent.parents)
 
-    return root, [file for file in found if wanted(file) and not file.is_dir()]
+    return root, [file for file in paths if is_source(file) and not file.is_dir()]

@@ -1,4 +1,4 @@
-"""Videos frame by frame: read ahead in a thread, and written so that nobody sees half of one. Frames are RGB; sound is lost."""
+"""Reads videos ahead in a thread, and writes them so that no half-written one is left. Frames are RGB; sound is lost."""
 
 import os
 import shutil
@@ -17,22 +17,22 @@ from segformer_core.files import atomic_write, temporary_name
 
 VIDEO_SUFFIXES = (".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv")
 CODECS = {".mp4": "mp4v", ".mkv": "FFV1"}
-"""By a written file's suffix: MPEG-4 for colours; FFV1, which loses nothing, for label maps."""
+"""Suffix of a written file -> codec: MPEG-4 for colours; FFV1, which is lossless, for label maps."""
 
 ROOM = 2**24
-"""Bytes free on the disk below which no frame is written: cv2 does not say when a disk is full."""
+"""Bytes that must be free on the disk before a frame is written: cv2 reports no error when a disk is full."""
 
 
 class Video:
-    """An open video. `rate` is in frames a second, `size` height and width as shown; `length`, the frames that it says it has,
-    is an estimate in some containers and not positive where unknown.
+    """An open video. `rate` is in frames per second; `size` is (height, width) as shown. `length` is the number of frames that
+    the file announces: some containers only estimate it, and it is not positive if unknown.
     """
 
     def __init__(self, path: Path):
-        """Raises DataError."""
+        """Open the file. Raises DataError if it is no readable video."""
         self.path = path
         self.capture = _opened(path)
-        self.capture.set(cv2.CAP_PROP_ORIENTATION_AUTO, 1)  # turned as a telephone's metadata want it
+        self.capture.set(cv2.CAP_PROP_ORIENTATION_AUTO, 1)  # rotate frames as a phone's metadata say
         self.rate = self.capture.get(cv2.CAP_PROP_FPS)
         self.size = int(self.capture.get(cv2.CAP_PROP_FRAME_HEIGHT)), int(self.capture.get(cv2.CAP_PROP_FRAME_WIDTH))
         self.length = int(self.capture.get(cv2.CAP_PROP_FRAME_COUNT))
@@ -40,11 +40,11 @@ class Video:
             raise DataError(f"{path} is empty, damaged, or no video of a kind that can be decoded; replace it")
 
     def frames(self) -> Iterator[np.ndarray]:
-        """(H, W, 3) uint8 RGB in order, a few ahead. Raises DataError if there is none, or one has another size."""
+        """(H, W, 3) uint8 RGB in order, read a few ahead. Raises DataError if there is none, or if one has another size."""
 
         def read(_: int) -> np.ndarray | None:
-            found, frame = self.capture.read()
-            return cv2.cvtColor(frame, cv2.COLOR_BGR2RGB) if found else None
+            success, frame = self.capture.read()
+            return cv2.cvtColor(frame, cv2.COLOR_BGR2RGB) if success else None
 
         number = 0
         for frame in prefetch(read, count(), workers=1):  # two would change the order
@@ -60,10 +60,10 @@ class Video:
 
 @contextmanager
 def video_writer(path: Path, rate: float, size: tuple[int, int]) -> Iterator[Callable[[np.ndarray], None]]:
-    """What takes a video's frames one by one: (*size, 3) uint8 RGB for an mp4, (*size) uint8 label maps for an mkv.
+    """A function that writes a video's frames one by one: (*size, 3) uint8 RGB for an mp4, (*size) uint8 label maps for an mkv.
 
-    They fill a temporary file, which is put in place when the context is left without an exception. An odd height or width is
-    filled up with its last row or column once more, as cv2 would cut it. Raises UserError.
+    They go to a temporary file, which is renamed to `path` when the context is left without an exception. If the height or
+    width is odd, the last row or column is repeated, because cv2 would cut it off. Raises UserError.
     """
     temporary, colour = temporary_name(path, f"{os.getpid()}-frames"), path.suffix == ".mp4"
     down, right = size[0] % 2, size[1] % 2
@@ -86,14 +86,14 @@ def video_writer(path: Path, rate: float, size: tuple[int, int]) -> Iterator[Cal
         yield write
         writer.release()
         if int(_opened(temporary).get(cv2.CAP_PROP_FRAME_COUNT)) != written:
-            raise UserError(f"cannot write {path}: not every frame arrived; free some space or choose another folder")
+            raise UserError(f"cannot write {path}: not every frame was written; free some space or choose another folder")
         atomic_write(path, lambda whole: os.replace(temporary, whole))
     finally:
-        with busy:  # interrupted, another thread may be at a frame
+        with busy:  # after an interrupt another thread may still write a frame
             writer.release()
         temporary.unlink(missing_ok=True)
 
 
 def _opened(path: Path) -> cv2.VideoCapture:
-    """By its absolute path: FFmpeg would take the a of "a:b.mp4" for a protocol."""
+    """Open a video by its absolute path: FFmpeg would take the a of "a:b.mp4" for a protocol."""
     return cv2.VideoCapture(str(path.absolute()), cv2.CAP_FFMPEG)
