@@ -54,7 +54,7 @@ def find_sources(data_path: str, dataset_file: str, output: Path) -> tuple[list[
 
 
 def named(files: Iterable[tuple[Path, Path]]) -> list[Source]:
-    """The sources of (path, place) pairs. Names that differ in their endings alone keep them: x.png_gray.png and x.jpg_gray.png."""
+    """The sources of (path, place) pairs. Names that differ in their endings alone keep them, as in x.png_gray.png."""
     files = list(files)
     stems = Counter((place.with_suffix(""), is_video(place)) for _, place in files)
     return [
