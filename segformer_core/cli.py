@@ -12,8 +12,9 @@ from segformer_core.commands.evaluate import evaluate_command
 from segformer_core.commands.export import export_command
 from segformer_core.commands.infer import infer_command
 from segformer_core.commands.train import train_command
+from segformer_core.config.help import help_text
 from segformer_core.config.keys import Config
-from segformer_core.config.load import help_text, load_config
+from segformer_core.config.load import load_config
 from segformer_core.errors import UserError
 from segformer_core.export.verification import Unproven
 from segformer_core.inference.infer import Incomplete

@@ -252,7 +252,7 @@ def test_the_command_twice_in_the_images_folder(tmp_path: Path) -> None:
 
 def test_the_command_says_what_could_not_be_read_in_one_sentence(tmp_path: Path) -> None:
     """The decoders' own messages do not reach the terminal."""
-    [sound, *broken] = write_images(tmp_path, {name: (60, 90) for name in ("x.png", "broken.bmp", "broken.tif", "broken.webp")})
+    [sound, *broken] = write_images(tmp_path, dict.fromkeys(("x.png", "broken.bmp", "broken.tif", "broken.webp"), (60, 90)))
     for path in broken:
         path.write_bytes(path.read_bytes()[:3000])
     for suffix in ("mp4", "mkv"):

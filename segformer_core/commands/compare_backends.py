@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from segformer_core.commands.opening import BACKENDS, connector, network, opened_dataset, required
+from segformer_core.config.help import help_text
 from segformer_core.config.keys import Config
-from segformer_core.config.load import help_text, load_config
+from segformer_core.config.load import load_config
 from segformer_core.data.dataset import Dataset, read_pair
 from segformer_core.evaluation.metrics import confusion_matrix, near_ties, scores
 from segformer_core.inference.segmenter import Segmenter

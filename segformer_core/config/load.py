@@ -8,12 +8,9 @@ from dataclasses import fields
 from typing import Any
 
 from segformer_core.config.files import find_config, read_config
-from segformer_core.config.help import help_text
 from segformer_core.config.keys import GROUPS, Config
 from segformer_core.config.values import COMMAND_LINE, check_value, parse_flag
 from segformer_core.errors import ConfigError
-
-__all__ = ["help_text", "load_config"]
 
 SWITCHES = {"--force": "--export_force=True"}
 """Flags without a value -> the flag that each stands for."""

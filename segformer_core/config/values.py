@@ -38,7 +38,7 @@ def check_value(name: str, value: Any, source: str) -> Any:
     item = known_key(name, source)
     parts = typing.get_args(item.type)
     if parts:
-        if not isinstance(value, list | tuple) or not value or ... not in parts and len(value) != len(parts):
+        if not isinstance(value, list | tuple) or not value or (... not in parts and len(value) != len(parts)):
             raise ConfigError(f"{name} in {source} is {value!r}; expected {_described(item.type)}")
         if ... in parts:
             parts = parts[:1] * len(value)
@@ -61,7 +61,7 @@ def _scalar(item: Field, kind: Any, value: Any, shown: Any, source: str) -> Any:
     if type(value) is not kind:
         raise ConfigError(message)
     low, high, choices = (item.metadata[limit] for limit in ("low", "high", "choices"))
-    if low is not None and not value >= low or high is not None and not value <= high:
+    if (low is not None and not value >= low) or (high is not None and not value <= high):
         limits = f"at least {low}" if high is None else f"{low} to {high}"
         raise ConfigError(f"{item.name} in {source} is {shown!r}; expected {limits}")
     if kind is float and not math.isfinite(value):
