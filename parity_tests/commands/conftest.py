@@ -1,0 +1,26 @@
+"""Fixtures that the tests of the launch scripts and of the rank table share."""
+
+from pathlib import Path
+
+import pytest
+
+from parity_tests.commands.launcher_bench import TABLE_OF_TWO, Bench
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch) -> Path:
+    """An empty folder, the current one."""
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    return tmp_path / "here"
+
+
+@pytest.fixture
+def bench(folder, tmp_path) -> Bench:
+    return Bench(folder, tmp_path)
+
+
+@pytest.fixture
+def two(tmp_path) -> Path:
+    (tmp_path / "two.json").write_text(TABLE_OF_TWO)
+    return tmp_path / "two.json"
