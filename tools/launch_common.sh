@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# What the launchers share: their arguments, the log, starting and stopping. To be sourced.
+# The launch scripts source this file. It reads their arguments, writes the log, and starts and stops the processes.
 
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 BACKEND=${BACKEND:-backend_mindspore}
@@ -21,11 +21,12 @@ usage: bash tools/$(basename "$0") $USAGE [-- OPTION…]
 An empty argument ("") counts as not given. What follows -- goes to the command as it stands: … -- --lr 1e-4
 environment: BACKEND=backend_mindspore (the default) or backend_torch; PYTHON (default $DEFAULT_PYTHON);
   FOREGROUND=1: wait, show the output also here, and exit as the command does (default: in the background, the output in a log);
-  STOP_SECONDS (10): how long what is to stop may take before it is killed
+  STOP_SECONDS (10): how long a process that is asked to stop may take before it is killed
 END
 }
 
-# read_arguments LEAST MOST ARGUMENT…: into ARGUMENTS, what follows -- into EXTRA; then looks at the environment.
+# read_arguments LEAST MOST ARGUMENT…: puts the arguments into ARGUMENTS and what follows -- into EXTRA.
+# Fails unless there are LEAST to MOST arguments and the environment variables are valid.
 read_arguments() {
   local least=$1 most=$2
   shift 2
@@ -45,46 +46,62 @@ read_arguments() {
   fi
   [[ $BACKEND =~ ^backend_(mindspore|torch)$ ]] || fail "BACKEND is $BACKEND; expected backend_mindspore or backend_torch"
   need_number STOP_SECONDS "$STOP_SECONDS" 0
-  local wanted=${PYTHON:-$DEFAULT_PYTHON}
-  PYTHON=$(command -v "$wanted") || fail "no such Python: $wanted; name one in the environment variable PYTHON"
+  local name=${PYTHON:-$DEFAULT_PYTHON}
+  PYTHON=$(command -v "$name") || fail "no such Python: $name; name one in the environment variable PYTHON"
 }
 
-# need_number NAME VALUE LEAST
+# need_number NAME VALUE LEAST: fails unless VALUE is a whole number from LEAST.
 need_number() {
   [[ $2 =~ ^(0|[1-9][0-9]*)$ && $2 -ge $3 ]] || fail "$1 is '$2'; expected a whole number from $3"
 }
 
-# The Python code, too, looks for a recipe (configs/NAME.yaml) here and then in the checkout.
+# The Python code also searches for a recipe (configs/NAME.yaml) in the current folder first, then in the checkout.
 need_config() {
   [[ -f $1 || -f $ROOT/$1 ]] || fail "no such configuration file: $1, neither in $PWD nor in $ROOT"
 }
 
-# option --KEY VALUE: added to COMMAND unless VALUE is empty.
-option() {
-  [[ -z $2 ]] || COMMAND+=("$1" "$2")
+# add_options FIRST OPTION…: adds to COMMAND each OPTION with its value. The values are the ARGUMENTS from index FIRST.
+# An option whose value is empty or missing is left out.
+add_options() {
+  local index=$1 option
+  for option in "${@:2}"; do
+    [[ -z ${ARGUMENTS[index]:-} ]] || COMMAND+=("$option" "${ARGUMENTS[index]}")
+    index=$((index + 1))
+  done
 }
 
-# launch LOG: runs `start RANK` for each of RANKS, in the background unless FOREGROUND=1.
+# launch_one COMMAND LOG OPTION…: runs the backend's COMMAND on one device.
+# ARGUMENTS are DEVICE_ID, CONFIG_FILE and then a value for each OPTION.
+launch_one() {
+  need_number DEVICE_ID "${ARGUMENTS[0]}" 0
+  need_config "${ARGUMENTS[1]}"
+  COMMAND=("$PYTHON" -m "$BACKEND.$1" --device_id "${ARGUMENTS[0]}" --config_path "${ARGUMENTS[1]}")
+  add_options 2 "${@:3}"
+  launch "$2"
+}
+
+# launch LOG: runs `start RANK` for each rank from 0 to RANKS - 1, in the background unless FOREGROUND=1.
 launch() {
   LOG=$1
   COMMAND+=("${EXTRA[@]}")
   { : >"$LOG"; } 2>/dev/null || fail "cannot write $LOG in $PWD; go to another folder"
   if [[ ${FOREGROUND:-} == 1 ]]; then
-    exec > >(trap '' INT TERM HUP; exec tee "$LOG") 2>&1 # it ends when what it copies ends
+    exec > >(trap '' INT TERM HUP; exec tee "$LOG") 2>&1 # tee ends when its input ends
     TEE=$!
     trap 'interrupted 129' HUP
     supervise
   fi
-  (trap '' HUP; supervise) >"$LOG" 2>&1 & # a terminal that closes does not end it
+  (trap '' HUP; supervise) >"$LOG" 2>&1 & # it continues when the terminal closes
   echo "started in the background: log $LOG, process id $! (kill $! stops it)"
 }
 
-# May be overridden. In a session of its own: a signal then reaches its data workers, and Ctrl-C comes once, from `interrupted`.
+# start RANK: a script may define its own. The command runs in a session of its own, for two reasons: a signal to its process
+# group reaches its data workers, and Ctrl-C reaches it once only, from `interrupted`.
 start() {
   exec setsid "${COMMAND[@]}"
 }
 
-# Starts every rank and waits; the first that fails ends the others. Exits with its code.
+# Starts every rank and waits. The first rank that fails ends the others, and its exit code is the exit code of the script.
 supervise() {
   local rank code pause=0.2
   trap 'interrupted 130' INT
@@ -94,14 +111,14 @@ supervise() {
     PIDS+=($!)
   done
   while ((${#PIDS[@]})); do
-    (trap '' INT TERM HUP; exec sleep "$pause") # then look; `wait -n` does not say which one ended
+    (trap '' INT TERM HUP; exec sleep "$pause") # polls, because `wait -n` does not tell which rank ended
     for rank in "${!PIDS[@]}"; do
       kill -0 "${PIDS[rank]}" 2>/dev/null && continue
       code=0
       wait "${PIDS[rank]}" || code=$?
       if ((code)); then
         ((RANKS == 1)) || echo "rank $rank ended with exit code $code; the others are stopped"
-        stop TERM # also what the rank itself left behind
+        stop TERM # also the processes that the failed rank left behind
         finish "$code"
       fi
       unset "PIDS[rank]"
@@ -111,7 +128,7 @@ supervise() {
   finish 0
 }
 
-# Ranks that do not stop in time, in a collective for instance, are killed.
+# stop SIGNAL: sends it to every rank. Kills the ranks that do not end in time, for instance because they wait for each other.
 stop() {
   local deadline=$((SECONDS + STOP_SECONDS))
   signal_ranks "$1" || return 0
@@ -119,7 +136,8 @@ stop() {
   signal_ranks KILL || true
 }
 
-# signal_ranks SIGNAL: to every rank's process group, or to the rank that has none yet. Fails if nobody is left.
+# signal_ranks SIGNAL: sends it to every rank's process group, or to the rank alone if it has no group yet.
+# Fails if no process is left.
 signal_ranks() {
   local pid left=1
   for pid in "${PIDS[@]}"; do
@@ -128,7 +146,8 @@ signal_ranks() {
   return "$left"
 }
 
-# SIGINT whatever the signal was: Python then tidies up, and msrun, which SIGTERM kills, ends its workers.
+# interrupted EXIT_CODE: the ranks get SIGINT, whatever the signal was. Python then cleans up, and msrun ends its workers;
+# SIGTERM would kill msrun alone.
 interrupted() {
   trap '' INT TERM HUP
   stop INT

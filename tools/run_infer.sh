@@ -6,12 +6,4 @@ source "$(dirname "${BASH_SOURCE[0]}")/launch_common.sh"
 
 USAGE="DEVICE_ID CONFIG_FILE CKPT_PATH DATASET_PATH [OUTPUT_PATH]"
 read_arguments 4 5 "$@"
-set -- "${ARGUMENTS[@]}"
-need_number DEVICE_ID "$1" 0
-need_config "$2"
-
-COMMAND=("$PYTHON" -m "$BACKEND.infer" --device_id "$1" --config_path "$2")
-option --infer_ckpt_path "$3"
-option --data_path "$4"
-option --infer_output_path "${5:-}"
-launch infer.log
+launch_one infer infer.log --infer_ckpt_path --data_path --infer_output_path
