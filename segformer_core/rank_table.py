@@ -1,6 +1,6 @@
 """HCCL's rank table: which Ascend device of a host has which rank, and the address of its network card.
 
-Its form and its file's name are those of the MindSpore model zoo's hccl_tools.py.
+The table's format and its file name are those of hccl_tools.py in the MindSpore model zoo.
 """
 
 import ipaddress
@@ -16,15 +16,15 @@ from typing import Any
 from segformer_core.errors import BackendError, ConfigError
 
 HCCN_TOOL = Path("/usr/local/Ascend/driver/tools/hccn_tool")
-"""Where Ascend's driver puts the tool, which is seldom on PATH."""
+"""Ascend's driver installs the tool here, which is seldom on PATH."""
 HCCN_CONF = Path("/etc/hccn.conf")
 ANSWER_SECONDS = 60
 
 
 def parse_range(text: str) -> range:
     """`[4,8)` -> devices 4 to 7; `8` -> devices 0 to 7. Raises ConfigError."""
-    found = re.fullmatch(r"\[(\d+),(\d+)\)|(\d+)", text.replace(" ", ""), re.ASCII)
-    devices = range(int(found[1] or 0), int(found[2] or found[3])) if found else range(0)
+    match = re.fullmatch(r"\[(\d+),(\d+)\)|(\d+)", text.replace(" ", ""), re.ASCII)
+    devices = range(int(match[1] or 0), int(match[2] or match[3])) if match else range(0)
     if not devices:
         raise ConfigError(
             f"--device_num is {text!r}; expected at least one device, as a range such as '[0,8)' or a count such as 8"
@@ -33,7 +33,10 @@ def parse_range(text: str) -> range:
 
 
 def visible_ids(logic: range, visible_devices: str) -> list[int]:
-    """The device ids behind the logic ids, which count through `visible_devices` (`4,5,6,7`; empty: they are the same)."""
+    """The device ids that the logic ids stand for: logic id 1 is device 5 of `4,5,6,7`. Without `visible_devices` both are equal.
+
+    Raises ConfigError.
+    """
     if not visible_devices:
         return list(logic)
     names = [name.strip() for name in visible_devices.split(",")]
@@ -41,46 +44,46 @@ def visible_ids(logic: range, visible_devices: str) -> list[int]:
         raise ConfigError(f"--visible_devices is {visible_devices!r}; expected device ids, each once, such as 4,5,6,7")
     if logic.stop > len(names):
         raise ConfigError(
-            f"--device_num asks for devices {logic.start} to {logic.stop - 1} of those that --visible_devices names, which are "
-            f"{len(names)}: they count from 0 to {len(names) - 1}"
+            f"--device_num asks for logic ids {logic.start} to {logic.stop - 1}, but --visible_devices names {len(names)} "
+            f"devices; expected logic ids from 0 to {len(names) - 1}"
         )
     return [int(names[index]) for index in logic]
 
 
 def one_group(logic: range) -> bool:
-    """Whether an Ascend 910A can train on these: the devices of one of its two rings of four, or all eight."""
+    """Whether an Ascend 910A can train on these devices: they are all in one of its two rings of four, or they are all eight."""
     return not logic.start < 4 < logic.stop or (logic.start, logic.stop) == (0, 8)
 
 
 def address_in_answer(answer: str) -> str | None:
     """The address in what `hccn_tool -i N -ip -g` prints (`ipaddr:192.168.100.101`), or None."""
-    found = re.search(r"^\s*ipaddr\s*:\s*(\S+)", answer, re.MULTILINE)
-    return found[1] if found and _is_address(found[1]) else None
+    match = re.search(r"^\s*ipaddr\s*:\s*(\S+)", answer, re.MULTILINE)
+    return match[1] if match and _is_address(match[1]) else None
 
 
 def addresses_in_conf(text: str) -> dict[int, str]:
-    """Device id -> address of the `address_0=192.168.100.101` lines of hccn.conf."""
-    found = re.findall(r"^\s*address_(\d+)\s*=\s*(\S+)", text, re.MULTILINE | re.ASCII)
-    return {int(device): address for device, address in found if _is_address(address)}
+    """Device id -> address, from the lines `address_0=192.168.100.101` of hccn.conf."""
+    pairs = re.findall(r"^\s*address_(\d+)\s*=\s*(\S+)", text, re.MULTILINE | re.ASCII)
+    return {int(device): address for device, address in pairs if _is_address(address)}
 
 
 def find_addresses(devices: Sequence[int], tool: Path | None, conf: Path) -> list[str]:
-    """The network address of each device, from hccn_tool if it is there, else from hccn.conf. Raises BackendError."""
+    """The network address of each device, from hccn_tool if `tool` is given, else from hccn.conf. Raises BackendError."""
     if tool is not None:
         return [_ask(tool, device) for device in devices]
     try:
-        known = addresses_in_conf(conf.read_text(encoding="utf-8"))
+        addresses = addresses_in_conf(conf.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise BackendError(
-            f"neither hccn_tool nor {conf} is there: run this on the Ascend host, or name the tool with --hccn_tool; "
+            f"neither hccn_tool nor {conf} exists: run this on the Ascend host, or name the tool with --hccn_tool; "
             "starting with msrun needs no rank table"
         ) from error
     except (OSError, UnicodeDecodeError) as error:
         raise BackendError(f"cannot read {conf}: {error}") from error
-    missing = [device for device in devices if device not in known]
+    missing = [device for device in devices if device not in addresses]
     if missing:
-        raise BackendError(f"{conf} has no address for device {missing[0]}; it has those of devices {_listed(known)}")
-    return [known[device] for device in devices]
+        raise BackendError(f"{conf} has no address for device {missing[0]}; it has those of devices {_listed(addresses)}")
+    return [addresses[device] for device in devices]
 
 
 def host_address() -> str:
@@ -88,11 +91,11 @@ def host_address() -> str:
     try:
         return socket.gethostbyname(socket.gethostname())
     except OSError as error:
-        raise ConfigError(f"the address of this host is not to be found ({error}); give it with --server_ip") from error
+        raise ConfigError(f"cannot find the address of this host ({error}); give it with --server_ip") from error
 
 
 def rank_table(devices: Sequence[int], addresses: Sequence[str], server_ip: str) -> dict[str, Any]:
-    """The table of one server, ranks in the order of `devices`. Raises ConfigError if an address is wrong or there twice."""
+    """The table of one server, with ranks in the order of `devices`. Raises ConfigError for an invalid or repeated address."""
     if not _is_address(server_ip):
         raise ConfigError(f"--server_ip is {server_ip!r}; expected an address such as 10.0.0.1")
     if twice := _repeated(addresses):
@@ -112,7 +115,7 @@ def file_name(logic: range, server_ip: str) -> str:
 
 
 def read_devices(path: Path, count: int) -> list[int]:
-    """The device id of each rank of a table of one server and `count` devices. Raises ConfigError if it is another table."""
+    """The device id of each rank. Raises ConfigError unless the file is a table of one server and `count` devices."""
     try:
         table = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
@@ -133,8 +136,8 @@ def check_table(table: Any, count: int, name: str) -> list[int]:
     ranks, devices, addresses = [list(column) for column in zip(*entries, strict=True)] or ([], [], [])
     wrong = {
         f"has status {status!r}; expected 'completed'": status != "completed",
-        f"is of {len(servers)} servers; expected one, this host": len(servers) != 1,
-        f"has {len(devices)} devices and the number of devices asked for is {count}; expected the same": len(devices) != count,
+        f"lists {len(servers)} servers; expected one, this host": len(servers) != 1,
+        f"lists {len(devices)} devices; expected {count}, the number of devices asked for": len(devices) != count,
         f"has ranks {_listed(ranks)}; expected each from 0 to {len(ranks) - 1} once": ranks != list(range(len(ranks))),
         f"has device {_repeated(devices)} more than once": _repeated(devices) is not None,
         f"has address {_repeated(addresses)} more than once": _repeated(addresses) is not None,
@@ -148,16 +151,17 @@ def check_table(table: Any, count: int, name: str) -> list[int]:
 def _ask(tool: Path, device: int) -> str:
     command = [str(tool), "-i", str(device), "-ip", "-g"]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=ANSWER_SECONDS, check=False)
+        process = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=ANSWER_SECONDS, check=False)
     except OSError as error:
         raise BackendError(f"cannot run {tool}: {error.strerror}; name another with --hccn_tool") from error
     except subprocess.TimeoutExpired as error:
         raise BackendError(f"{' '.join(command)} did not answer in {ANSWER_SECONDS} seconds") from error
-    address = address_in_answer(done.stdout)
-    if done.returncode or address is None:
-        answer = " ".join((done.stdout + done.stderr).split())[:200] or "nothing"
+    address = address_in_answer(process.stdout)
+    if process.returncode or address is None:
+        answer = " ".join((process.stdout + process.stderr).split())[:200] or "nothing"
         raise BackendError(
-            f"hccn_tool knows no address of device {device}: {' '.join(command)} (exit code {done.returncode}) said: {answer}; "
+            f"hccn_tool gave no address of device {device}: {' '.join(command)} ended with exit code {process.returncode} and "
+            f"printed: {answer}; "
             "expected a line such as ipaddr:192.168.100.101"
         )
     return address
@@ -172,7 +176,7 @@ def _is_address(text: str) -> bool:
 
 
 def _repeated(values: Iterable[Any]) -> Any:
-    """The first value that is there more than once, or None."""
+    """The first value that occurs more than once, or None."""
     return next((value for value, times in Counter(values).items() if times > 1), None)
 
 

@@ -9,7 +9,7 @@ from parity_tests.commands.launcher_bench import TABLE_OF_TWO, Bench
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch) -> Path:
-    """An empty folder, the current one."""
+    """An empty folder, which is the current one."""
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
     return tmp_path / "here"
@@ -22,5 +22,6 @@ def bench(folder, tmp_path) -> Bench:
 
 @pytest.fixture
 def two(tmp_path) -> Path:
+    """The file of a rank table of two devices."""
     (tmp_path / "two.json").write_text(TABLE_OF_TWO)
     return tmp_path / "two.json"

@@ -1,4 +1,4 @@
-"""A place to run the launch scripts in, with a Python that only notes how it was called."""
+"""A folder in which tests run the launch scripts, with a script in place of Python that records how it was called."""
 
 import json
 import os
@@ -71,9 +71,10 @@ def executable(path: Path, text: str) -> Path:
 
 
 class Bench:
-    """A folder to launch in, and a Python that notes how it was called and, once every rank has, does what `does` says.
+    """A folder to launch in, and a script in place of Python that writes its arguments and environment to a file for each rank.
 
-    An exit code, `wait`, `stubborn` (wait and ignore SIGTERM) or `leave` (fail and leave a process behind).
+    Once every rank has written its file, each acts by its entry in `does`: an exit code (0 by default), `wait`, `stubborn`
+    (wait and ignore SIGTERM) or `leave` (fail and leave a process behind).
     """
 
     def __init__(self, folder: Path, tmp_path: Path):
@@ -85,13 +86,14 @@ class Bench:
         (folder / MINE).write_text("")
 
     def command(self, script: str, *arguments: object, does: dict | None = None, **variables: object) -> dict:
-        kept = {
+        """The keywords for `subprocess` that run the script. `variables` are of the environment; None removes one."""
+        inherited = {
             key: value for key, value in os.environ.items() if key not in (*NOTED[:5], "BACKEND", "FOREGROUND", "STOP_SECONDS")
         }
         environment = {"PYTHON": self.python, "NOTES": self.notes, "DOES": json.dumps(does or {}), "FOREGROUND": 1} | variables
         return {
             "args": ["bash", str(ROOT / "tools" / script), *map(str, arguments)],
-            "env": kept | {key: str(value) for key, value in environment.items() if value is not None},
+            "env": inherited | {key: str(value) for key, value in environment.items() if value is not None},
             "cwd": self.folder,
             "stdout": subprocess.PIPE,
             "stderr": subprocess.PIPE,
@@ -102,6 +104,7 @@ class Bench:
         return subprocess.run(**self.command(*arguments, **options), check=False, timeout=60)
 
     def noted(self, rank: int = 0) -> dict:
+        """What the rank's process wrote about itself: argv, cwd, pid and the environment variables NOTED."""
         wait_for((self.notes / f"{rank}.json").is_file)
         return json.loads((self.notes / f"{rank}.json").read_text())
 
@@ -120,7 +123,7 @@ def wait_for(condition) -> None:
 
 
 def ended(pid: int) -> bool:
-    """Whether the process is gone, or dead and not yet collected."""
+    """Whether the process does not exist any more, or is a zombie."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
     except OSError:

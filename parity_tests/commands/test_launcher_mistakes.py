@@ -64,7 +64,7 @@ WRONG = {
     "another count": (
         ["run_distribute_train.sh", 8, "../two.json", MINE],
         {},
-        "error: rank table ../two.json has 2 devices and the number of devices asked for is 8; expected the same; make another",
+        "error: rank table ../two.json lists 2 devices; expected 8, the number of devices asked for; make another",
     ),
 }
 
@@ -73,25 +73,25 @@ WRONG = {
 def test_wrong_arguments_start_nothing(what, bench, two):
     arguments, variables, sentence = WRONG[what]
     for foreground in (1, None):
-        done = bench.run(*arguments, FOREGROUND=foreground, **variables)
-        assert done.returncode == 2 and done.stdout == ""
-        assert done.stderr.startswith(sentence.format(here=bench.folder)), done.stderr
-        assert sentence.startswith("usage") or done.stderr.count("\n") == 1
+        result = bench.run(*arguments, FOREGROUND=foreground, **variables)
+        assert result.returncode == 2 and result.stdout == ""
+        assert result.stderr.startswith(sentence.format(here=bench.folder)), result.stderr
+        assert sentence.startswith("usage") or result.stderr.count("\n") == 1
     assert not list(bench.notes.iterdir()) and not bench.files()
 
 
 def test_a_log_that_cannot_be_written(bench):
     (bench.folder / "train.log").mkdir()
     for foreground in (1, None):
-        done = bench.run("run_standalone_train.sh", 0, MINE, FOREGROUND=foreground)
-        assert done.returncode == 2
-        assert done.stderr == f"error: cannot write train.log in {bench.folder}; go to another folder\n"
+        result = bench.run("run_standalone_train.sh", 0, MINE, FOREGROUND=foreground)
+        assert result.returncode == 2
+        assert result.stderr == f"error: cannot write train.log in {bench.folder}; go to another folder\n"
     assert not list(bench.notes.iterdir())
 
 
 @pytest.mark.parametrize("script", ["run_standalone_train.sh", "run_distribute_train.sh", "run_eval.sh", "run_infer.sh"])
 def test_help(script, bench):
-    done = bench.run(script, "--help")
-    assert done.returncode == 0 and done.stdout.startswith(f"usage: bash tools/{script} DEVICE_")
+    result = bench.run(script, "--help")
+    assert result.returncode == 0 and result.stdout.startswith(f"usage: bash tools/{script} DEVICE_")
     for word in ("[-- OPTION…]", "BACKEND=", "PYTHON", "FOREGROUND=1", "STOP_SECONDS"):
-        assert word in done.stdout
+        assert word in result.stdout

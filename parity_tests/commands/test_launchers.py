@@ -51,35 +51,35 @@ MAPPED = {
 @pytest.mark.parametrize("case", MAPPED)
 def test_arguments_become_options(case, bench):
     arguments, argv, log = MAPPED[case]
-    done = bench.run(*arguments, PYTHONPATH="/theirs")
-    assert done.returncode == 0 and done.stdout == "rank 0 runs\n" == bench.logged(log), done.stderr
+    result = bench.run(*arguments, PYTHONPATH="/users")
+    assert result.returncode == 0 and result.stdout == "rank 0 runs\n" == bench.logged(log), result.stderr
     noted = bench.noted()
     assert noted["argv"] == argv
-    assert noted["cwd"] == str(bench.folder) and noted["PYTHONPATH"] == f"{ROOT}:/theirs"
+    assert noted["cwd"] == str(bench.folder) and noted["PYTHONPATH"] == f"{ROOT}:/users"
     assert bench.files() == {log}
     assert bench.run(*arguments, BACKEND="backend_torch").returncode == 0
     assert bench.noted()["argv"] == ["-m", argv[1].replace("mindspore", "torch"), *argv[2:]]
 
 
 def test_the_exit_code_in_the_foreground(bench):
-    done = bench.run("run_eval.sh", 0, MINE, "a", "b", does={"0": 3})
-    assert (done.returncode, done.stdout, done.stderr) == (3, "rank 0 runs\nexit code 3\n", "")
-    assert bench.logged("eval.log") == done.stdout
+    result = bench.run("run_eval.sh", 0, MINE, "a", "b", does={"0": 3})
+    assert (result.returncode, result.stdout, result.stderr) == (3, "rank 0 runs\nexit code 3\n", "")
+    assert bench.logged("eval.log") == result.stdout
 
 
 @pytest.mark.parametrize("code", [0, 3])
 def test_in_the_background(bench, code):
-    done = bench.run("run_infer.sh", 0, MINE, "a", "b", does={"0": code}, FOREGROUND=None)
-    assert done.returncode == 0 and done.stderr == ""
-    pid = int(done.stdout.split("process id ")[1].split()[0])
-    assert done.stdout == f"started in the background: log infer.log, process id {pid} (kill {pid} stops it)\n"
+    result = bench.run("run_infer.sh", 0, MINE, "a", "b", does={"0": code}, FOREGROUND=None)
+    assert result.returncode == 0 and result.stderr == ""
+    pid = int(result.stdout.split("process id ")[1].split()[0])
+    assert result.stdout == f"started in the background: log infer.log, process id {pid} (kill {pid} stops it)\n"
     wait_for(lambda: ended(pid))
     assert bench.logged("infer.log") == "rank 0 runs\n" + ("exit code 3\n" if code else "")
 
 
 def test_stopping_what_runs_in_the_background(bench):
-    done = bench.run("run_standalone_train.sh", 0, MINE, does={"0": "wait"}, FOREGROUND=None)
-    supervisor, child = int(done.stdout.split("process id ")[1].split()[0]), bench.noted()["pid"]
+    result = bench.run("run_standalone_train.sh", 0, MINE, does={"0": "wait"}, FOREGROUND=None)
+    supervisor, child = int(result.stdout.split("process id ")[1].split()[0]), bench.noted()["pid"]
     wait_for(lambda: "runs" in bench.logged("train.log"))
     assert not ended(supervisor) and not ended(child)
     os.kill(supervisor, signal.SIGHUP)  # the terminal closes
@@ -94,12 +94,12 @@ def test_stopping_what_runs_in_the_foreground(bench, number, code):
     with subprocess.Popen(**command, start_new_session=True) as process:
         child = bench.noted()["pid"]
         wait_for(lambda: "runs" in bench.logged("train.log"))
-        os.killpg(process.pid, number)  # as a terminal does, and `timeout`
+        os.killpg(process.pid, number)  # a terminal and `timeout` also send it to the group
         printed, _ = process.communicate(timeout=60)
     assert process.returncode == code and ended(child)
     assert printed == bench.logged("train.log") == f"rank 0 runs\ninterrupted\nexit code {code}\n"
 
 
 def test_what_a_failing_rank_leaves_behind_is_ended(bench):
-    done = bench.run("run_eval.sh", 0, MINE, "a", "b", does={"0": "leave"})
-    assert done.returncode == 3 and ended(int((bench.notes / "child").read_text()))
+    result = bench.run("run_eval.sh", 0, MINE, "a", "b", does={"0": "leave"})
+    assert result.returncode == 3 and ended(int((bench.notes / "child").read_text()))

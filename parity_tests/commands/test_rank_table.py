@@ -1,4 +1,4 @@
-"""The rank table, made with an hccn_tool that answers as a real one does."""
+"""The rank table, made with a script in place of hccn_tool that answers as the real one does."""
 
 import json
 import socket
@@ -83,9 +83,11 @@ def test_addresses_come_from_the_tool_or_else_from_the_file(hccn_tool, tmp_path)
 
 
 def test_the_table_is_the_zoos_byte_for_byte(hccn_tool, folder):
-    done = make_table("--device_num", "[1,3)", "--visible_devices", "2,4,6", "--server_ip", "10.0.0.1", "--hccn_tool", hccn_tool)
-    assert done.returncode == 0, done.stderr
-    assert "rank 0: device 4, 192.168.104.101\nrank 1: device 6, 192.168.106.101\nwrote hccl_2p_12_10.0.0.1.json" in done.stdout
+    result = make_table(
+        "--device_num", "[1,3)", "--visible_devices", "2,4,6", "--server_ip", "10.0.0.1", "--hccn_tool", hccn_tool
+    )
+    assert result.returncode == 0, result.stderr
+    assert "rank 0: device 4, 192.168.104.101\nrank 1: device 6, 192.168.106.101\nwrote hccl_2p_12_10.0.0.1.json" in result.stdout
     assert [path.name for path in folder.iterdir()] == ["hccl_2p_12_10.0.0.1.json"]
     assert (folder / "hccl_2p_12_10.0.0.1.json").read_text() == TABLE_OF_TWO
     for count in ("2", "[0,2)"):
@@ -102,15 +104,15 @@ def test_where_the_table_goes_and_that_one_is_kept(hccn_tool, folder):
     }
     table = folder / "table.json"
     table.write_text("mine")
-    done = make_table("--device_num", "[3,6)", "--output", table, *common)
-    assert done.returncode == 2 and table.read_text() == "mine"
-    assert done.stderr == f"error: {table} exists and is kept; choose another --output, or --force to replace it\n"
-    done = make_table("--device_num", "[3,6)", "--output", table, "--force", *common)
-    assert done.returncode == 0 and "note: an Ascend 910A trains on devices of one of its groups" in done.stdout
+    result = make_table("--device_num", "[3,6)", "--output", table, *common)
+    assert result.returncode == 2 and table.read_text() == "mine"
+    assert result.stderr == f"error: {table} exists and is kept; choose another --output, or --force to replace it\n"
+    result = make_table("--device_num", "[3,6)", "--output", table, "--force", *common)
+    assert result.returncode == 0 and "note: an Ascend 910A trains on devices of one of its groups" in result.stdout
     assert make_table("--check", table, "--device_num", 3).stdout == "3\n4\n5\n"
 
 
-def test_the_host_is_found_by_its_name(hccn_tool, folder, monkeypatch):
+def test_the_address_of_the_host_is_that_of_its_name(hccn_tool, folder, monkeypatch):
     arguments = ["--device_num", "1", "--hccn_tool", str(hccn_tool)]
     monkeypatch.setattr(socket, "gethostname", lambda: "a.host")
     monkeypatch.setattr(socket, "gethostbyname", {"a.host": "10.9.8.7"}.__getitem__)
@@ -121,16 +123,16 @@ def test_the_host_is_found_by_its_name(hccn_tool, folder, monkeypatch):
         raise socket.gaierror(-2, "Name or service not known")
 
     monkeypatch.setattr(socket, "gethostbyname", unknown)
-    with pytest.raises(ConfigError, match="the address of this host is not to be found .*; give it with --server_ip"):
+    with pytest.raises(ConfigError, match="cannot find the address of this host .*; give it with --server_ip"):
         make_rank_table.main(arguments)
 
 
-def test_elsewhere_than_on_an_ascend_host(folder, monkeypatch):
+def test_without_hccn_tool_and_hccn_conf_no_table_is_written(folder, monkeypatch):
     monkeypatch.setattr(make_rank_table, "_installed_tool", lambda: None)
     with pytest.raises(BackendError) as raised:
         make_rank_table.main(["--device_num", "[0,8)", "--hccn_conf", "nowhere.conf"])
     assert str(raised.value) == (
-        "neither hccn_tool nor nowhere.conf is there: run this on the Ascend host, or name the tool with --hccn_tool; "
+        "neither hccn_tool nor nowhere.conf exists: run this on the Ascend host, or name the tool with --hccn_tool; "
         "starting with msrun needs no rank table"
     )
     assert not list(folder.iterdir())
@@ -145,12 +147,13 @@ TABLE_MISTAKES = {
     "not a range": (["--device_num", "abc"], "--device_num is 'abc'" + EXPECTED_RANGE),
     "beyond the host": (
         ["--device_num", "[7,9)"],
-        "hccn_tool knows no address of device 8: {tool} -i 8 -ip -g (exit code 1) said: hccn tool: device id 8 is out of range; "
+        "hccn_tool gave no address of device 8: {tool} -i 8 -ip -g ended with exit code 1 and printed: hccn tool: device id 8 is "
+        "out of range; "
         "expected a line such as ipaddr:192.168.100.101",
     ),
     "beyond the visible": (
         ["--device_num", "[4,8)", "--visible_devices", "4,5,6,7"],
-        "--device_num asks for devices 4 to 7 of those that --visible_devices names, which are 4: they count from 0 to 3",
+        "--device_num asks for logic ids 4 to 7, but --visible_devices names 4 devices; expected logic ids from 0 to 3",
     ),
     "visible twice": (
         ["--device_num", "2", "--visible_devices", "4,4"],
@@ -175,9 +178,9 @@ TABLE_MISTAKES = {
 @pytest.mark.parametrize("mistake", TABLE_MISTAKES)
 def test_a_mistake_is_one_sentence_and_writes_nothing(mistake, hccn_tool, folder):
     arguments, sentence = TABLE_MISTAKES[mistake]
-    done = make_table("--server_ip", "10.0.0.1", "--hccn_tool", hccn_tool, *arguments)
-    assert done.returncode == 2
-    assert done.stdout == "" and done.stderr == f"error: {sentence.format(tool=hccn_tool)}\n"
+    result = make_table("--server_ip", "10.0.0.1", "--hccn_tool", hccn_tool, *arguments)
+    assert result.returncode == 2
+    assert result.stdout == "" and result.stderr == f"error: {sentence.format(tool=hccn_tool)}\n"
     assert not list(folder.iterdir())
 
 
@@ -193,8 +196,11 @@ def changed(change) -> object:
 
 
 UNSOUND = {
-    "count": (lambda table, devices: devices.pop(), "rank table t.json has 1 devices and the number of devices asked for is 2"),
-    "servers": (lambda table, devices: table["server_list"].append({"device": []}), "is of 2 servers; expected one, this host"),
+    "count": (
+        lambda table, devices: devices.pop(),
+        "rank table t.json lists 1 devices; expected 2, the number of devices asked for",
+    ),
+    "servers": (lambda table, devices: table["server_list"].append({"device": []}), "lists 2 servers; expected one, this host"),
     "status": (lambda table, devices: table.update(status="initializing"), "has status 'initializing'; expected 'completed'"),
     "ranks": (lambda table, devices: devices[0].update(rank_id="1"), "has ranks 1, 1; expected each from 0 to 1 once"),
     "device": (lambda table, devices: devices[0].update(device_id="5"), "has device 5 more than once"),

@@ -1,6 +1,6 @@
 """Write HCCL's rank table of this Ascend host: `python tools/make_rank_table.py --device_num "[0,8)"`.
 
-`--check FILE --device_num 8` instead checks that a table has that many devices, and prints the device id of each rank.
+`--check FILE --device_num 8` writes nothing: it checks that a table has that many devices, and prints the device id of each rank.
 """
 
 import argparse
@@ -56,9 +56,9 @@ def _installed_tool() -> Path | None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = new_parser("make_rank_table", __doc__)
-    parser.add_argument("--device_num", required=True, help='logic ids of the devices, "[0,8)", or how many')
+    parser.add_argument("--device_num", required=True, help='logic ids of the devices, "[0,8)", or their number')
     parser.add_argument("--visible_devices", default="", help="in a container: the device ids that logic ids 0, 1, … stand for")
-    parser.add_argument("--server_ip", default="", help="address of this host (default: the one of its name)")
+    parser.add_argument("--server_ip", default="", help="address of this host (default: that of its host name)")
     parser.add_argument("--hccn_tool", type=Path, help=f"default: the one on PATH, or {HCCN_TOOL}")
     parser.add_argument(
         "--hccn_conf", type=Path, default=HCCN_CONF, help="read where there is no hccn_tool (default %(default)s)"
