@@ -1,4 +1,4 @@
-"""What MindSpore's documentation says of an operator on an Ascend, and tables of what it leaves out."""
+"""What MindSpore's documentation says about an operator on an Ascend, and tables of what it leaves out."""
 
 import re
 from collections.abc import Iterable, Iterator
@@ -6,17 +6,17 @@ from functools import cache
 from typing import NamedTuple
 
 OPERATORS = ("ops", "ops.operations", "ops.auto_generate", "ops.operations._grad_ops", "ops.operations._inner_ops")
-"""Where operators are documented, the public place first."""
+"""The modules that document operators, the public one first."""
 
 FUNCTIONS = ("ops", "ops.auto_generate")
-"""Where the functions are that an operator's documentation refers to."""
+"""The modules of the functions that an operator's documentation refers to."""
 
 GRADIENT = re.compile(r"(\w+?)(Grad|BackpropInput|BackpropFilter)")
 FORWARD = {"Relu": "ReLU", "ResizeBilinear": "ResizeBilinearV2"}
-"""The operator that a gradient belongs to, where it is not what is left of the gradient's name."""
+"""The forward operator of a gradient, where it is not the gradient's name without its ending."""
 
 MADE_OF = {"MatMulExt": "matmul", "Muls": "mul", "Divs": "div", "EqScalar": "eq", "LessScalar": "less"}
-"""Operators without documentation of their own, and the function that becomes one, if its second operand is a number."""
+"""Operator without documentation of its own -> the function that becomes this operator if its second operand is a number."""
 
 STRUCTURE = {
     "MakeTuple": "several values as one",
@@ -34,7 +34,10 @@ UNDOCUMENTED = {
 
 
 class Note(NamedTuple):
-    """Sentences about Ascend by a part of each, why they do no harm, and what every call in a graph matches for that."""
+    """Sentences about Ascend that do no harm here.
+
+    `says` is a part of each sentence, `answer` the reason why it does no harm, `calls` a pattern that every call must match.
+    """
 
     says: tuple[str, ...]
     answer: str
@@ -43,17 +46,17 @@ class Note(NamedTuple):
 
 NOTES = {
     "AllReduce": [Note(("hccl_world_group",), "a name")],
-    "BatchNorm": [Note(("Ascend 310",), "a card for inference, where BatchNorm is folded into the product before it")],
-    "BiasAdd": [Note(("- Ascend/CPU:",), "all types of number")],
+    "BatchNorm": [Note(("Ascend 310",), "a card for inference, where BatchNorm is folded into the linear layer before it")],
+    "BiasAdd": [Note(("- Ascend/CPU:",), "it names all numeric types")],
     "Conv2D": [
         Note(
             ("only group convolution in depthwise convolution scenarios is supported",),
-            "one group, or one a channel",
+            "one group, or one group per channel",
             r" group: I64\(1\)| out_channel: I64\((\d+)\).* group: I64\(\1\)",
         )
     ],
-    "Gather": [Note(("the results may be undefined",), "outside the bounds, where neither a label nor a clamped rank is")],
-    "GeLU": [Note(("value of infinity", "x is -inf", "x is inf", "higher precision"), "an overflow's gradient is not used")],
+    "Gather": [Note(("the results may be undefined",), "that is outside the bounds; labels and clamped ranks are inside")],
+    "GeLU": [Note(("value of infinity", "x is -inf", "x is inf", "higher precision"), "gradients of an overflow are not used")],
     "LayerNorm": [
         Note(("`begin_params_axis` needs to be equal to",), "both are the last axis", r"%\d+, I64\((-?\d+)\), I64\(\1\)")
     ],
@@ -67,63 +70,63 @@ NOTES = {
 
 
 def unsupported(operators: Iterable[str]) -> list[str]:
-    """A line for each operator that is documented for other devices only, or in no document and no table."""
+    """A line for each operator that is documented for other devices only, or that no document and no table mentions."""
     return [f"{operator}: {problem}" for operator in sorted(set(operators)) if (problem := _problem(operator))]
 
 
 def _problem(operator: str) -> str | None:
     if operator in STRUCTURE or operator in UNDOCUMENTED:
         return None
-    named = platforms(operator)
-    if named is None:
+    devices = platforms(operator)
+    if devices is None:
         return "in no documentation and in no table of parity_tests/ascend/ascend_documents.py"
-    return None if "Ascend" in named else f"documented for {', '.join(named) or 'no device any more'}"
+    return None if "Ascend" in devices else f"documented for {', '.join(devices) or 'no device any more'}"
 
 
 def unanswered(calls: Iterable[tuple[str, str]]) -> list[str]:
-    """A line for each sentence about Ascend that is not in NOTES, and for each (operator, call) that is not as NOTES says."""
+    """A line for each sentence about Ascend that NOTES lacks, and for each (operator, call) that does not match NOTES."""
     calls = list(calls)
-    found = []
+    problems = []
     for operator in sorted({operator for operator, _ in calls}):
-        known = NOTES.get(operator, [])
+        notes = NOTES.get(operator, [])
         for sentence in sentences(operator):
-            if not any(part in sentence for note in known for part in note.says):
-                found.append(f"{operator}: not in NOTES of parity_tests/ascend/ascend_documents.py: {sentence}")
+            if not any(part in sentence for note in notes for part in note.says):
+                problems.append(f"{operator}: not in NOTES of parity_tests/ascend/ascend_documents.py: {sentence}")
     for operator, call in calls:
         for note in NOTES.get(operator, []):
             if not re.search(note.calls, call):
-                found.append(f"{operator}: {note.answer}, says NOTES of {note.says[0]!r}, but here is {call}")
-    return found
+                problems.append(f"{operator}: NOTES answers {note.says[0]!r} with {note.answer!r}, but the graph has {call}")
+    return problems
 
 
 def platforms(operator: str) -> tuple[str, ...] | None:
-    """Those that the documentation names, of the operator or else of what it is the gradient of; None if there is none."""
-    named = _named(operator)
-    if not named and (gradient := GRADIENT.fullmatch(operator)):  # alone, a gradient's class may be deprecated
-        return _named(FORWARD.get(gradient[1], gradient[1]))
-    return named
+    """The devices that the operator's documentation names, or else that of its forward operator. None without documentation."""
+    devices = _documented_platforms(operator)
+    if not devices and (gradient := GRADIENT.fullmatch(operator)):  # the gradient's class alone may be deprecated
+        return _documented_platforms(FORWARD.get(gradient[1], gradient[1]))
+    return devices
 
 
-def _named(operator: str) -> tuple[str, ...] | None:
+def _documented_platforms(operator: str) -> tuple[str, ...] | None:
     for text in documents(operator):
-        if found := re.search(r"Supported Platforms:\s+(.*)", text):
-            return tuple(re.findall(r"``(\w+)``", found[1]))
+        if match := re.search(r"Supported Platforms:\s+(.*)", text):
+            return tuple(re.findall(r"``(\w+)``", match[1]))
     return None
 
 
 def sentences(operator: str) -> list[str]:
-    """Those about Ascend in an operator's documentation."""
-    found = []
+    """The sentences about Ascend in an operator's documentation, each once."""
+    about_ascend: list[str] = []
     for text in documents(operator):
         text = re.sub(r"Supported Platforms:\s+.*", "", text.partition("Examples:")[0])
         parts = (" ".join(part.split()) for part in re.split(r"(?<=[.:])\s+|\n\s*\n", text))
-        found += [part for part in parts if "Ascend" in part and part not in found]
-    return found
+        about_ascend += [part for part in parts if "Ascend" in part and part not in about_ascend]
+    return about_ascend
 
 
 @cache
 def documents(operator: str) -> tuple[str, ...]:
-    """The operator's own documentation, then that of the functions it refers to or is made of."""
+    """The operator's own documentation, then that of the functions that it refers to or that become it."""
     own = list(_texts(operator, OPERATORS))
     functions = [name for text in own for name in re.findall(r"Refer to :func:`mindspore\.(?:ops\.)?([\w.]+)`", text)]
     functions += [MADE_OF[operator]] if operator in MADE_OF else []
@@ -136,8 +139,8 @@ def _texts(name: str, places: Iterable[str]) -> Iterator[str]:
     import mindspore.ops.operations._inner_ops
 
     for place in places:
-        found = mindspore
+        member = mindspore
         for part in f"{place}.{name}".split("."):
-            found = getattr(found, part, object)
-        if found is not object and found.__doc__:
-            yield found.__doc__
+            member = getattr(member, part, object)
+        if member is not object and member.__doc__:
+            yield member.__doc__

@@ -1,8 +1,8 @@
-"""The graphs of backend_mindspore in the forms that an Ascend gets, compiled as far as a machine without one can.
+"""The graphs that backend_mindspore runs on an Ascend, compiled as far as a machine without one can.
 
-MindSpore's front end settles every operator of a graph before a device's kernels are looked for, and can be told to stop
-there. What it writes, and where, is read from the environment when it loads, so each form is compiled in a process of its own:
-`python -m parity_tests.ascend.ascend_graphs NAME`.
+MindSpore's front end chooses every operator of a graph before it searches for a device's kernels, and it can stop there.
+Environment variables say what it writes and where. It reads them when it is imported, so each form is compiled in a process of
+its own: `python -m parity_tests.ascend.ascend_graphs NAME`.
 """
 
 import os
@@ -24,11 +24,11 @@ from segformer_core.spec.model import VARIANTS, SegFormer, Variant, segformer
 
 CLASSES = 5
 HEIGHT, WIDTH = 64, 72
-"""Pixels; at 72 the sr convolution leaves a rest, which is cut off first."""
+"""Pixels. A width of 72 is no multiple of the sr convolution's stride, so the rest is cut off first."""
 
 
 def small_network() -> SegFormer:
-    """b0's first and last stage with a block each, one with either GELU: every choice of the paper's networks (`choices`)."""
+    """b0's first and last stage with one block each, one for each kind of GELU. It has every choice of the paper's networks."""
     widths = VARIANTS["b0"].widths
     shape = Variant((*widths[:2], widths[0], widths[3]), (1, 1, 1, 1), VARIANTS["b0"].decoder_width)
     spec = segformer(shape, class_count=CLASSES)
@@ -44,7 +44,7 @@ def small_network() -> SegFormer:
 
 @dataclass(frozen=True)
 class Form:
-    """What is compiled, and the graphs that come of it in their order."""
+    """What is compiled, and the names of the graphs that MindSpore then writes, in their order."""
 
     precision: str
     graphs: tuple[str, ...]
@@ -70,7 +70,7 @@ QUICK = {
     "inference fp32": Form("fp32", ("inference", "inference, any size", "after the network")),
     "training fp16, two processes": Form("fp16", ("training",), processes=2),
 }
-"""An Ascend's own precision in training, both of inference."""
+"""The precision that an Ascend trains in by default, and both precisions of inference."""
 
 SLOW = {
     "training fp32, every option": Form("fp32", ("accumulation", "training"), **EVERY_OPTION),
@@ -83,25 +83,25 @@ FORMS = QUICK | SLOW
 
 
 def choices(node: Any) -> set[str]:
-    """What a backend's wiring could branch on, by field: the kind of layer or none, words, and of numbers 0, 1 or another.
+    """What a backend's code could branch on, by field: a layer's kind or none, a string, and whether a number is 0, 1 or another.
 
-    The words that name a network are not among them. Networks with the same choices have the same operators, more or fewer times.
+    Strings that name a network are left out. Networks with the same choices have the same operators, more or fewer times.
     """
-    found = set()
+    result = set()
     for field in fields(node):
         value, where = getattr(node, field.name), f"{type(node).__name__}.{field.name}"
         for part in value if isinstance(value, tuple) else (value,):
             if isinstance(part, int | float):
-                found.add(f"{where} {part:g}" if part in (0, 1) else f"{where} another number")
+                result.add(f"{where} {part:g}" if part in (0, 1) else f"{where} another number")
             elif part is None or isinstance(part, str):
-                found |= set() if isinstance(node, SegFormer) else {f"{where} {part}"}
+                result |= set() if isinstance(node, SegFormer) else {f"{where} {part}"}
             else:
-                found |= {f"{where} {type(part).__name__}"} | choices(part)
-    return found
+                result |= {f"{where} {type(part).__name__}"} | choices(part)
+    return result
 
 
 class Graph:
-    """A graph as MindSpore writes it: `  %7(equiv_5_x) = PrimFunc_Reshape(%6, (I64(256), I64(-1))) {…}` and a line of types."""
+    """A graph in MindSpore's text form: `  %7(equiv_5_x) = PrimFunc_Reshape(%6, (I64(256), I64(-1))) {…}` and a line of types."""
 
     CALL = re.compile(r"^  %\d+\([^()]*\) = (?:PrimFunc_)?(\w+)(\(.*(?:\n *: .*)?)", re.MULTILINE)
 
@@ -115,7 +115,7 @@ class Graph:
 
 
 def compiled(name: str, folder: Path) -> dict[str, Graph]:
-    """The graphs of a form by name; the files they are read from are left in `folder`."""
+    """The graphs of a form by name. The files that they are read from stay in `folder`."""
     environment = {
         "MS_DEV_PRECOMPILE_ONLY": "1",
         "MS_DEV_SAVE_GRAPHS": "1",
@@ -123,15 +123,15 @@ def compiled(name: str, folder: Path) -> dict[str, Graph]:
         "MS_DEV_DUMP_IR_PASSES": "validate",  # the last pass that is the same for every device
         "PYTHONPATH": f"{ROOT}{os.pathsep}{os.environ.get('PYTHONPATH', '')}",
     }
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-m", "parity_tests.ascend.ascend_graphs", name],
-        cwd=folder,  # where a compilation that fails leaves its traces
+        cwd=folder,  # a compilation that fails leaves files in its current folder
         env=os.environ | environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
     )
-    assert done.returncode == 0, f"{name} does not compile:\n{done.stdout}"
+    assert process.returncode == 0, f"{name} does not compile:\n{process.stdout}"
     files = sorted(folder.glob("*_validate_*.ir"), key=lambda path: int(path.stem.rpartition("_")[2]))
     graphs = FORMS[name].graphs
     assert len(files) == len(graphs), f"{name} has the graphs {graphs}, but MindSpore wrote {[file.name for file in files]}"
@@ -151,7 +151,7 @@ def main(name: str) -> None:
     ms.set_context(mode=ms.GRAPH_MODE)
     kernels.on = lambda device: device == "Ascend"
     distributed.STATE["count"] = form.processes
-    grad_reducer.get_group_size = lambda *_: form.processes  # nothing is sent, so nobody has to join
+    grad_reducer.get_group_size = lambda *_: form.processes  # no data is sent, so no other process is needed
     groups = parameter_groups(form.spec, form.config.optimizer)
     learner = Learner(
         form.spec, form.config, Training(groups, form.class_weights), Precision(form.precision, form.precision), print

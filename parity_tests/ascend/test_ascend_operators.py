@@ -26,7 +26,7 @@ from segformer_core.spec.model import NUMERICS, VARIANTS, SegFormer, leaves, seg
 NAMES = [*QUICK, *(SLOW if FULL else ())]
 GRAPHS = [(name, graph) for name in NAMES for graph in FORMS[name].graphs]
 WHOLE = {name: name.partition(",")[0] for name in NAMES if name.endswith((", b0", ", b2"))}
-"""Forms of whole networks -> of the small one."""
+"""Form of a whole network -> form of the small network."""
 
 PROBLEMS = {
     "Lstsq": "documented for CPU",
@@ -35,15 +35,15 @@ PROBLEMS = {
     "BasicLSTMCell": "documented for no device any more",
     "NoSuchOperator": "in no documentation and in no table of parity_tests/ascend/ascend_documents.py",
 }
-"""Operators that must not be in a graph, and what is to be said of them."""
+"""Operators that must not be in a graph -> the expected message about them."""
 
 HEAD_WIDTH_UNIT, LARGEST_HEAD_WIDTH, MOST_HEADS = 16, 512, 256
-"""What the fused attention takes, by its documentation."""
+"""The limits of the fused attention, by its documentation."""
 
 
 @pytest.fixture(scope="module")
 def graph(tmp_path_factory) -> Iterator[Callable[[str, str], Graph]]:
-    """(form, graph) -> the compiled graph; two forms are compiled at a time."""
+    """(form, graph) -> the compiled graph. Two forms are compiled at a time."""
     need("mindspore")
     with ThreadPoolExecutor(2) as pool:
         compiling = {name: pool.submit(compiled, name, tmp_path_factory.mktemp("graphs")) for name in NAMES}
@@ -57,20 +57,19 @@ def test_every_operator_is_documented_for_ascend(name, which, graph):
 
 
 @pytest.mark.parametrize(("name", "which"), GRAPHS)
-def test_what_is_documented_of_ascend_does_no_harm(name, which, graph):
+def test_no_documented_limit_of_ascend_is_met(name, which, graph):
     assert unanswered(graph(name, which).calls) == []
 
 
 @pytest.mark.parametrize(("name", "which"), GRAPHS)
-def test_the_graph_is_that_of_an_ascend(name, which, graph):
-    """Nothing has been left unread, and nothing is in a CPU's form: each operator as often as the spec has reason for it."""
-    found = graph(name, which)
-    wanted = expected(FORMS[name], which)
-    assert {operator: found.operators[operator] for operator in wanted} == wanted
-    assert (found.operators["AllReduce"] > 0) == (FORMS[name].processes > 1)
-    assert (found.operators["Softmax"] > 0) == (FORMS[name].precision == "fp32")
+def test_the_graph_has_the_operators_of_an_ascend(name, which, graph):
+    """The whole graph was read, and no part of it is as for a CPU: each operator occurs as often as the spec requires."""
+    operators, counts = graph(name, which).operators, expected(FORMS[name], which)
+    assert {operator: operators[operator] for operator in counts} == counts
+    assert (operators["AllReduce"] > 0) == (FORMS[name].processes > 1)
+    assert (operators["Softmax"] > 0) == (FORMS[name].precision == "fp32")
     low = {"fp32": "Float32", "fp16": "Float16", "bf16": "BFloat16"}[FORMS[name].precision]
-    for operator, call in found.calls:
+    for operator, call in graph(name, which).calls:
         if operator in ("Conv2D", "Conv2DBackpropFilter", "FlashAttentionScore", "FlashAttentionScoreGrad"):
             assert call.partition("\n")[2].strip().startswith(f": (<Tensor[{low}]"), f"{operator}: {call}"
 
@@ -82,8 +81,8 @@ def expected(form: Form, graph: str) -> dict[str, int]:
     spec, options, training = form.spec, form.config, not graph.startswith("inference")
     gelus = [block.mlp.gelu for block in spec.blocks]
     fused = len(spec.blocks) if form.precision != "fp32" else 0
-    convolutions = len(spec.stages) + len(spec.blocks)  # patch embeddings, depthwise ones; all others are products
-    upsamplings = len(spec.stages) - 1 + int(training)  # of every level but the first, in training of the logits too
+    convolutions = len(spec.stages) + len(spec.blocks)  # patch embeddings, depthwise convolutions; all others are matrix products
+    upsamplings = len(spec.stages) - 1 + int(training)  # every level but the first, and the logits in training
     norms = sum(isinstance(leaf, LayerNorm) for _, leaf in leaves(spec))
     trained = sum(array.leaf_name not in RUNNING_STATISTICS for array in array_specs(spec))
     forward = {
@@ -92,7 +91,7 @@ def expected(form: Form, graph: str) -> dict[str, int]:
         "Erf": gelus.count("erf"),
         "GeLU": gelus.count("tanh"),
         "FlashAttentionScore": fused,
-        "ResizeBilinearV2": upsamplings if graph != "inference, any size" else 0,  # there they are products
+        "ResizeBilinearV2": upsamplings if graph != "inference, any size" else 0,  # matrix products there
         "BatchNorm": int(training and form.processes == 1),
         "Sort": int(training and options.loss.ohem_threshold > 0),
         "Gather": int(training and options.loss.ohem_threshold > 0) + int(training and form.class_weights is not None),
@@ -125,7 +124,7 @@ def test_a_whole_network_has_no_other_operators(name, graph):
 @pytest.mark.parametrize("numerics", NUMERICS)
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_the_small_network_stands_for_all(variant, numerics):
-    """Whatever the wiring of any network could branch on, the small one has it too; depths and widths only repeat."""
+    """The small network has every choice of every other network, which only repeat them in other depths and widths."""
     assert choices(segformer(variant, numerics=numerics)) <= choices(small_network())
 
 
@@ -157,17 +156,18 @@ def test_an_operator_that_ascend_lacks_is_found(operator, need_mindspore):
     assert unsupported(["Conv2D", operator, "MakeTuple"]) == [f"{operator}: {PROBLEMS[operator]}"]
 
 
-def test_a_sentence_that_nobody_answered_is_found(need_mindspore, monkeypatch):
+def test_a_sentence_without_an_answer_in_notes_is_found(need_mindspore, monkeypatch):
     call = "(%1, (I64(0), I64(2), I64(1)))"
     assert unanswered([("Transpose", call)]) == []
-    (found,) = unanswered([("Transpose", call.replace("2", "-1"))])
-    assert found.startswith("Transpose: there is none, says NOTES of 'Negative value of', but here is (%1, (I64(0), I64(-1)")
+    (problem,) = unanswered([("Transpose", call.replace("2", "-1"))])
+    start = "Transpose: NOTES answers 'Negative value of' with 'there is none', but the graph has (%1, (I64(0), I64(-1)"
+    assert problem.startswith(start)
     monkeypatch.delitem(NOTES, "Transpose")
-    (found,) = unanswered([("Transpose", call)])
-    assert found.endswith("is not supported on Ascend.")
+    (problem,) = unanswered([("Transpose", call)])
+    assert problem.endswith("is not supported on Ascend.")
 
 
-def test_the_tables_hold_only_what_has_no_documentation(need_mindspore, monkeypatch):
+def test_the_tables_hold_only_operators_without_documentation(need_mindspore, monkeypatch):
     assert [operator for operator in STRUCTURE | UNDOCUMENTED if platforms(operator) is not None] == []
     assert [operator for operator in MADE_OF if platforms(operator) is None] == []
     monkeypatch.setattr("parity_tests.ascend.ascend_documents.MADE_OF", {})
@@ -176,7 +176,7 @@ def test_the_tables_hold_only_what_has_no_documentation(need_mindspore, monkeypa
     documents.cache_clear()
 
 
-def test_a_graph_that_is_not_read_whole_is_refused():
+def test_a_graph_that_is_read_in_part_is_refused():
     line = "  %1(x) = PrimFunc_Erf(%0)\n      : (<Tensor[Float32], (2)>) -> (<Tensor[Float32], (2)>)\n  Return(%1)\n"
     assert Graph(f"{line}Total number of cnodes: 2\n").operators == {"Erf": 1}
     for text in (line, f"{line}Total number of cnodes: 3\n", "Total number of cnodes: 0\n"):
