@@ -36,7 +36,7 @@ def described(path: Path) -> dict:
 
 
 def wrongly(connect, write):
-    """The backend, whose files are written by `write(its own, …)`."""
+    """A `connect` whose backend writes files with `write(own, …)`, where `own` is the backend's own function."""
 
     def connect_wrongly(runtime):
         backend = connect(runtime)

@@ -1,4 +1,4 @@
-"""Export: every format computes what the network computes, and serves in its place."""
+"""Export: a file of each format computes what the network computes, and `evaluate` can use it in place of a checkpoint."""
 
 import json
 from dataclasses import replace
@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from parity_tests.export.export_files import ARRAYS, SMALL, SPEC, connected, described, wrongly
-from parity_tests.folder_dataset import CLASSES, COLOURS, write_folder_dataset
+from parity_tests.export.export_files import ARRAYS, SMALL, connected, described, wrongly
+from parity_tests.folder_dataset import CLASSES, COLOURS
 from parity_tests.support import hot_arrays
 from parity_tests.training_runs import FULL, flags
 from segformer_core.cli import DONE, USERS_MISTAKE, main
@@ -21,48 +21,36 @@ BACKENDS = ("torch", "mindspore")
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory) -> Path:
-    return write_folder_dataset(tmp_path_factory.mktemp("set"), images=1, validation=3)
-
-
-@pytest.fixture(scope="module")
-def weights(tmp_path_factory) -> Path:
-    path = tmp_path_factory.mktemp("weights") / "hot.safetensors"
-    save_weights(path, SPEC, ARRAYS)
-    return path
-
-
-@pytest.fixture(scope="module")
 def miou(folder, weights, tmp_path_factory):
-    """(backend, weight file or export, further keys) -> the mIoU that evaluate gives it; a checkpoint's is computed once."""
-    known: dict[object, float] = {}
+    """(backend, weight file or export, further keys) -> the mIoU by `evaluate`, which is computed once for equal arguments."""
+    results: dict[object, float] = {}
 
     def evaluated(backend: str, path: Path, **keys: object) -> float:
-        question = (backend, path, *map(str, keys.items()))
-        if question not in known:
+        case = (backend, path, *map(str, keys.items()))
+        if case not in results:
             output = tmp_path_factory.mktemp("result")
             arguments = SMALL | {"data_path": folder, "eval_ckpt_path": path, "eval_output_path": output} | keys
             assert main("evaluate", connected(backend), flags(arguments)) == DONE
-            known[question] = json.loads((output / "result.json").read_text())["miou"]
-        return known[question]
+            results[case] = json.loads((output / "result.json").read_text())["miou"]
+        return results[case]
 
     return evaluated
 
 
 @pytest.fixture(scope="module")
 def exported(folder, weights, tmp_path_factory):
-    """(backend, format, further keys) -> the file of a command that must succeed, and what it says; each is made once."""
+    """(backend, format, further keys) -> the file that `export` writes. Each file is made once."""
     made: dict[object, Path] = {}
 
     def make(backend: str, name: str, **keys: object) -> Path:
-        connect, known = connected(backend), (name, *sorted(keys.items()))
-        if known not in made:
+        connect, case = connected(backend), (name, *sorted(keys.items()))
+        if case not in made:
             place = tmp_path_factory.mktemp("exported")
             paths = {"data_path": folder, "export_ckpt_path": weights, "export_path": place, "export_format": name}
             assert main("export", connect, flags(SMALL | paths | {"export_name": "net"} | keys)) == DONE
-            made[known] = place / f"net{FORMATS[name].suffix}"
-            assert {path.name for path in place.iterdir()} == {made[known].name, f"{made[known].name}.json"}
-        return made[known]
+            made[case] = place / f"net{FORMATS[name].suffix}"
+            assert {path.name for path in place.iterdir()} == {made[case].name, f"{made[case].name}.json"}
+        return made[case]
 
     return make
 
@@ -98,7 +86,7 @@ def test_a_file_is_proved_described_and_evaluates_as_its_checkpoint(kind, export
     assert [(entry["name"], tuple(entry["colour"])) for entry in content["classes"]] == list(zip(CLASSES, COLOURS, strict=True))
     assert content["weights"]["sha256"] == sha256(ARRAYS) and content["weights"]["path"] == str(weights)
 
-    if FULL or backend == "torch" or not keys:  # MindSpore compiles anew for each
+    if FULL or backend == "torch" or not keys:  # MindSpore compiles each file anew
         assert miou(backend, path) == pytest.approx(miou(backend, weights), abs=2e-3 if half else 1e-9)
 
 
@@ -111,20 +99,22 @@ def test_the_onnx_graph_holds_nothing_that_could_be_computed_beforehand(exported
     blocks, reduced = 8, 6
     assert not {"BatchNormalization", "Sqrt", "Exp", "Pow", "Cast", "Einsum", "If", "Loop"} & set(kinds)
     assert kinds.count("MatMul") == 5 * blocks, "q, kv and proj, and attention's two products"
-    assert kinds.count("Conv") == 4 + reduced + 3 * blocks + 5, "patches, sr, mix-FFN, the head's four mixes and its classifier"
+    assert kinds.count("Conv") == 4 + reduced + 3 * blocks + 5, (
+        "patches, sr, mix-FFN, the head's four linear layers, its classifier"
+    )
     assert kinds.count("LayerNormalization") == 4 + 2 * blocks + reduced + 4 and kinds.count("Resize") == 3
     shapes = [tuple(array.dims) for array in graph.initializer]
-    assert shapes.count((256, 1024, 1, 1)) == 2, "those of stage 4's mix-FFNs, not the fusion's"
+    assert shapes.count((256, 1024, 1, 1)) == 2, "the weights of stage 4's mix-FFNs, not the fusion's"
     assert {(256, width, 1, 1) for width in (32, 64, 160)} <= set(shapes)
     constants = {array.name: array.data_type for array in graph.initializer}
     scaled = [node for node in graph.node if node.op_type == "Mul" and onnx.TensorProto.FLOAT in map(constants.get, node.input)]
-    assert len(scaled) == 2 * blocks, "the queries' scale and GELU's half"
+    assert len(scaled) == 2 * blocks, "the scale of the queries and the factor 1/2 of GELU"
     early = [node.name for node in graph.node if node.input and set(node.input) <= constants.keys()]
     assert not early, f"{early} compute with constants alone"
     concatenated = [
         node for node in graph.node if node.op_type == "Concat" and len(node.input) == 4 and "permute" in node.input[0]
     ]
-    assert not concatenated, "the concatenation of 4E channels"
+    assert not concatenated, "the head's maps are concatenated to 4E channels"
 
 
 def test_the_mindir_holds_nothing_that_could_be_computed_beforehand(exported):
@@ -133,13 +123,13 @@ def test_the_mindir_holds_nothing_that_could_be_computed_beforehand(exported):
 
     shapes = {name: tuple(value.shape) for name, value in ms.nn.GraphCell(ms.load(str(path))).parameters_dict().items()}
     head = {name: shape for name, shape in shapes.items() if name.startswith("decode_head")}
-    wanted = {(256, width) for width in (32, 64, 160, 256)} | {(256,), (3, 256), (3,)}
-    assert set(head.values()) == wanted and len(head) == 7, head
+    expected = {(256, width) for width in (32, 64, 160, 256)} | {(256,), (3, 256), (3,)}
+    assert set(head.values()) == expected and len(head) == 7, head
     assert not [name for name in shapes if "moving" in name or "linear_fuse" in name]
 
 
 def test_sizes_and_batches_that_no_verification_tried(exported):
-    """Against transformers' own arithmetic there is rung 2; here the files against each other."""
+    """Compares two files with each other; rung 2 compares the networks with transformers."""
     onnx, mindir = exported("torch", "ONNX", **DYNAMIC), exported("mindspore", "MINDIR")
     from backend_mindspore.exported import open_file as open_mindir
     from backend_torch.exported import open_file as open_onnx
@@ -163,7 +153,7 @@ def test_an_existing_file_is_kept_unless_forced(exported, folder, weights, capsy
     assert load_config([*arguments, "--force"]).export.export_force and not load_config(arguments).export.export_force
 
 
-def test_a_file_in_a_checkpoints_place_must_fit(exported, folder, tmp_path, capsys, monkeypatch):
+def test_a_file_in_place_of_a_checkpoint_must_fit(exported, folder, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     dynamic, static = exported("torch", "ONNX", **DYNAMIC), exported("torch", "ONNX", **WHOLE, **HALF)
     copy = tmp_path / "copy.onnx"
@@ -179,7 +169,7 @@ def test_a_file_in_a_checkpoints_place_must_fit(exported, folder, tmp_path, caps
         dynamic, numerics="hf"
     )
     assert "set --img_norm_std [58.395,57.12,57.375]" in refused(dynamic, img_norm_std="[1,1,1]")
-    assert "takes images of 64×96 pixels, and one of 64×96 comes to it as 128×192" in refused(static, base_size="[128,192]")
+    assert "takes images of 64×96 pixels, and it would get an image of 64×96 as 128×192" in refused(static, base_size="[128,192]")
     assert "gives labels, which windows, scales and mirror images cannot be averaged of" in refused(static, eval_flip=True)
     assert "cannot read copy.onnx.json" in refused(Path("copy.onnx"))
     (tmp_path / "copy.onnx.json").write_bytes(static.with_name("net.onnx.json").read_bytes())
@@ -189,7 +179,7 @@ def test_a_file_in_a_checkpoints_place_must_fit(exported, folder, tmp_path, caps
 
 
 def test_windows_through_a_static_file(exported, miou, weights):
-    """What sees images of another size: the file's own size as a window. Two frameworks may differ in a near tie."""
+    """A static file takes images of another size through windows of its own size. Two frameworks may differ in a near tie."""
     slide = {"base_size": [96, 144], "eval_mode": "slide", "eval_crop_size": [64, 96], "eval_stride": [32, 48], "eval_flip": True}
     mindir = exported("mindspore", "MINDIR")
     assert miou("mindspore", mindir, **slide) == pytest.approx(miou("torch", weights, **slide), abs=1e-4)
@@ -197,7 +187,7 @@ def test_windows_through_a_static_file(exported, miou, weights):
 
 @pytest.mark.skipif(not FULL, reason="compiles MindSpore's graphs for one sentence; make test-all runs it")
 def test_air_is_proved_as_the_mindir_of_the_same_network(folder, weights, tmp_path, capsys):
-    """As on an Ascend, which alone can write AIR, and where MindSpore cannot run it either."""
+    """The test acts as an Ascend, because no other device can write AIR. MindSpore cannot run AIR on any device."""
     written = []
 
     def write(own, spec, arrays, form, path):

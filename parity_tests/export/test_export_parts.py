@@ -1,4 +1,4 @@
-"""What an export is made of: the folded head, the comparison, the lines for other tools."""
+"""The parts of an export: the folded head, the comparison, the command lines for other tools."""
 
 from pathlib import Path
 
@@ -23,10 +23,10 @@ def test_the_head_is_folded_exactly():
     zero = [features[0], *[np.zeros_like(feature) for feature in features[1:]]]  # upsampling a constant is that constant
     mixed = zero[0] @ head.mixes[0].T + head.bias
     logits = np.maximum(mixed, 0) @ head.classifier.T + head.classifier_bias
-    want = unfolded_logits(SPEC, ARRAYS, zero, (32, 48))
-    assert np.abs(logits[0].T.reshape(want.shape[1:]) - want[0]).max() < 1e-6
+    expected = unfolded_logits(SPEC, ARRAYS, zero, (32, 48))
+    assert np.abs(logits[0].T.reshape(expected.shape[1:]) - expected[0]).max() < 1e-6
     assert [mix.shape for mix in head.mixes] == [(256, width) for width in (32, 64, 160, 256)]
-    for level in range(1, 4):  # constant maps: each level's weight alone
+    for level in range(1, 4):  # constant maps check each level's weight alone
         ones = [np.zeros_like(feature) for feature in features]
         ones[level] = np.repeat(features[level][:, :1], features[level].shape[1], axis=1)
         mixed = ones[level][0, 0] @ head.mixes[level].T + head.bias
@@ -34,25 +34,25 @@ def test_the_head_is_folded_exactly():
         assert np.abs(logits - unfolded_logits(SPEC, ARRAYS, ones, (32, 48))[0, :, 0, 0]).max() < 1e-6, level
 
 
-def test_what_a_comparison_lets_pass():
+def test_which_differences_a_comparison_allows():
     rng = np.random.default_rng(0)
-    want, batch = [3.0 * rng.standard_normal((1, 3, 16, 24)).astype(np.float32)], [np.zeros((1, 64, 96, 3), np.uint8)]
+    logits, batch = [3.0 * rng.standard_normal((1, 3, 16, 24)).astype(np.float32)], [np.zeros((1, 64, 96, 3), np.uint8)]
     full, half = TOLERANCES["fp32", True], TOLERANCES["fp16", True]
 
     def judged(change: float, tolerance, share: float = 1.0, **form_keys) -> bool:
-        changed = want[0].copy()
+        changed = logits[0].copy()
         changed[:, 0][rng.random(changed[:, 0].shape) < share] += change
-        return compare([changed], want, batch, form(**form_keys)).within(tolerance)
+        return compare([changed], logits, batch, form(**form_keys)).within(tolerance)
 
     assert judged(1e-6, full) and not judged(3e-4, full) and not judged(float("nan"), full) and not judged(float("inf"), full)
     assert judged(3e-3, half) and not judged(1.0, half) and not judged(float("nan"), half)
     assert judged(9.0, half, share=0.003) and not judged(9.0, half, share=0.05)
-    spoilt = np.where(want[0] == want[0].max(1, keepdims=True), np.nan, want[0]).astype(np.float32)
-    assert not compare([spoilt], want, batch, form()).within(half), "though every label is right"
+    spoilt = np.where(logits[0] == logits[0].max(1, keepdims=True), np.nan, logits[0]).astype(np.float32)
+    assert not compare([spoilt], logits, batch, form()).within(half), "NaN is refused even if every label is right"
     with pytest.raises(Unproven, match=r"gives logits of shape \(1, 3, 16, 23\); expected \(1, 3, 16, 24\)"):
-        compare([want[0][..., 1:]], want, batch, form())
+        compare([logits[0][..., 1:]], logits, batch, form())
     with pytest.raises(Unproven, match=r"gives labels of shape \(1, 16, 24\); expected \(1, 64, 96\)"):
-        compare([want[0].argmax(1)], want, batch, form(labels=True))
+        compare([logits[0].argmax(1)], logits, batch, form(labels=True))
 
 
 def test_the_lines_for_other_tools():

@@ -1,1 +1,1 @@
-"""Files for other runtimes, each kept only when its answer has been compared with the network's."""
+"""Files for other runtimes. A file is kept only if its outputs agree with the network's."""

@@ -9,11 +9,11 @@ from segformer_core.protocol.form import CHANNELS, FORMATS, LABELS, OF_SUFFIX, F
 from segformer_core.spec.model import SMALLEST_INPUT, SegFormer
 
 SIDECAR = ".json"
-"""Appended to an exported file's whole name, it gives the name of the file's description."""
+"""The suffix of a description's file name: net.onnx.json describes net.onnx."""
 
 
 def choose_size(config: Config) -> tuple[int, int]:
-    """Height and width of the file's images; 0 stands for the recipe's. Raises ConfigError."""
+    """Height and width of the file's images in pixels; where the configuration has 0, the recipe's. Raises ConfigError."""
     export, base = config.export, config.data.base_size
     size = export.export_height or base[0], export.export_width or base[1]
     if min(size) < SMALLEST_INPUT:
@@ -25,10 +25,29 @@ def choose_size(config: Config) -> tuple[int, int]:
 
 
 def choose_form(config: Config, spec: SegFormer, backend: str, device: str) -> Form:
-    """Raises UserError for what the backend, its device or the installed packages cannot write."""
+    """What the file is to be. Raises UserError if the backend, its device or the installed packages cannot write it."""
     export = config.export
-    own = [name for name, known in FORMATS.items() if known.backend == backend]
-    name = own[0] if export.export_format == "auto" else export.export_format
+    name = choose_format(export.export_format, backend, device)
+    need_packages(name, FORMATS[name].writers + FORMATS[name].runtime)
+    form = Form(
+        format=name,
+        size=choose_size(config),
+        dynamic=export.export_dynamic,
+        precision=export.export_precision,
+        preprocess=export.export_preprocess,
+        labels=export.export_preprocess if export.export_output == "auto" else export.export_output == LABELS,
+        mean=config.data.img_norm_mean,
+        std=config.data.img_norm_std,
+        class_count=spec.class_count,
+    )
+    check_images(form, spec)
+    return form
+
+
+def choose_format(asked: str, backend: str, device: str) -> str:
+    """The format `asked` for; `auto` is the backend's first. Raises UserError if the backend or its device cannot write it."""
+    own = [name for name, entry in FORMATS.items() if entry.backend == backend]
+    name = own[0] if asked == "auto" else asked
     if name not in own:
         raise ConfigError(
             f"backend_{backend} writes {' and '.join(own)}; for export_format {name} use python -m "
@@ -40,28 +59,22 @@ def choose_form(config: Config, spec: SegFormer, backend: str, device: str) -> F
             "then on the host converter_lite --fmk=MINDIR --modelFile=FILE.mindir --outputFile=FILE --saveType=MINDIR "
             "--optimize=ascend_oriented, or export ONNX with backend_torch for atc --framework=5"
         )
-    need_packages(name, FORMATS[name].writers + FORMATS[name].runtime)
+    return name
+
+
+def check_images(form: Form, spec: SegFormer) -> None:
+    """Raises ConfigError unless a file of this form can take the network's images."""
     if spec.in_channels != CHANNELS:
         raise ConfigError(f"in_channels is {spec.in_channels}; expected {CHANNELS}: exported files take RGB images")
-    size, smallest = choose_size(config), FORMATS[name].smallest
-    if export.export_dynamic and min(size) < smallest:
-        raise ConfigError(f"a {name} file of any size takes images from {smallest}×{smallest} and these are {size[0]}×{size[1]}")
-    labels = export.export_preprocess if export.export_output == "auto" else export.export_output == LABELS
-    return Form(
-        format=name,
-        size=size,
-        dynamic=export.export_dynamic,
-        precision=export.export_precision,
-        preprocess=export.export_preprocess,
-        labels=labels,
-        mean=config.data.img_norm_mean,
-        std=config.data.img_norm_std,
-        class_count=spec.class_count,
-    )
+    if form.dynamic and min(form.size) < form.smallest:
+        raise ConfigError(
+            f"a {form.format} file of any size takes images of at least {form.smallest}×{form.smallest} pixels, and these are "
+            f"{form.size[0]}×{form.size[1]}"
+        )
 
 
 def need_packages(format_name: str, packages: tuple[str, ...]) -> None:
-    """Raises BackendError unless all can be imported."""
+    """Raises BackendError unless all packages can be imported."""
     for package in packages:
         try:
             importlib.import_module(package)
@@ -72,14 +85,14 @@ def need_packages(format_name: str, packages: tuple[str, ...]) -> None:
 
 
 def target(config: Config, form: Form, stem: str) -> Path:
-    """The file to write: `stem` and the format's ending in the folder that export_path names, or export_path itself.
+    """The file to write: export_path itself, or `stem` with the format's suffix if export_path is a folder.
 
-    Raises UserError if it is there already, or cannot be.
+    Raises UserError if the file or its description exists, or if the suffix is that of another format.
     """
     export = config.export
     path = Path(export.export_path or ".")
     if path.suffix in OF_SUFFIX and path.suffix != form.suffix:
-        raise ConfigError(f"export_path is {path}, which ends unlike a file of {form.format}; end it in {form.suffix}")
+        raise ConfigError(f"export_path is {path}; expected the suffix {form.suffix} for a file of {form.format}, or a folder")
     if path.suffix != form.suffix or path.is_dir():
         path = path / f"{stem}{form.suffix}"
     for existing in (path, sidecar_path(path)):

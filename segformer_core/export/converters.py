@@ -1,16 +1,16 @@
-"""The commands with which other tools take an exported file further, ready to paste."""
+"""Command lines, ready to paste, that convert an exported file with other tools."""
 
 from pathlib import Path
 
 from segformer_core.protocol.form import IMAGES, Form
 
 SOC_VERSION = "<soc_version>"
-"""Ascend and the name that `npu-smi info` gives on the host: Ascend310P3, Ascend910B4, …"""
+"""The user replaces it with `Ascend` and the name that `npu-smi info` shows on the host: Ascend310P3, Ascend910B4, …"""
 LARGEST_BATCH = 8
 
 
 def converter_lines(path: Path, form: Form) -> dict[str, str]:
-    """Tool -> command line, run in the file's folder."""
+    """Tool -> command line, to be run in the file's folder."""
     return {tool: line(path.name, path.name.removesuffix(path.suffix), form) for tool, line in LINES[form.format].items()}
 
 

@@ -1,9 +1,10 @@
-"""Write a file for another runtime, prove it, and only then put it in place."""
+"""Write a file for another runtime, compare its outputs with the network's, and only then put it in place."""
 
-import json
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from segformer_core.data.layout import find_classes, open_dataset
 from segformer_core.errors import DataError
 from segformer_core.export.choice import choose_form, sidecar_path, target
 from segformer_core.export.fresh import DoesNotRun, run_afresh
-from segformer_core.export.sidecar import describe_file
+from segformer_core.export.sidecar import ExportedFile, Origin, Proof, write_sidecar
 from segformer_core.export.verification import (
     IMAGES_COMPARED,
     TOLERANCES,
@@ -26,7 +27,7 @@ from segformer_core.export.verification import (
     made_images,
     normalised,
 )
-from segformer_core.files import atomic_write, sha256_of_files, writable_directory, write_text
+from segformer_core.files import atomic_write, sha256_of_files, writable_directory
 from segformer_core.protocol.form import FORMATS, Form
 from segformer_core.protocol.learner import Backend, Learner
 from segformer_core.spec.model import SegFormer
@@ -34,7 +35,7 @@ from segformer_core.spec.model import SegFormer
 
 @dataclass(frozen=True)
 class Subjects:
-    """(H, W, 3) uint8 RGB images to compare answers on, a word on where they are from, and the classes, if known."""
+    """(H, W, 3) uint8 RGB images to compare outputs on, where they are from, and the classes (None if they are unknown)."""
 
     images: Sequence[np.ndarray]
     source: str
@@ -49,29 +50,27 @@ def export(
     backend: Backend,
     log: Callable[[str], None],
 ) -> Path:
-    """The written file. Raises UserError: Unproven if its answer is not the network's; then nothing is left of it."""
+    """Write the file and its description. Returns the file's path.
+
+    Raises UserError, which is Unproven if the file's outputs are not the network's. After an error nothing is left of the file.
+    """
     form = choose_form(config, spec, backend.name, backend.device)
     path = target(config, form, config.export.export_name or f"segformer.{spec.variant}")
     writable_directory(path.parent)
     subjects = find_subjects(config, spec, form)
     learner = backend.learner(spec, config, log)
     learner.load_arrays(arrays)
+    write = partial(backend.exports.write, spec, arrays)
 
     def produce(temporary: Path) -> None:
         log(f"writing {form.format}, {form.precision}, {described_size(form)} …")
-        backend.exports.write(spec, arrays, form, temporary)
-        with tempfile.TemporaryDirectory(dir=path.parent, prefix=".export-") as folder:
-            proved, tried = temporary, replace(form, format=FORMATS[form.format].proved_as or form.format)
-            if tried != form:
-                proved = Path(folder) / f"{path.stem}{tried.suffix}"
-                backend.exports.write(spec, arrays, tried, proved)
+        write(form, temporary)
+        with runnable(temporary, form, write) as (file, tried):
             log(f"running the {tried.format} file in a process of its own on {subjects.source} …")
-            proof = prove(proved, tried, learner, subjects.images, backend)
-        log(f"proved: {proof}")
-        content = describe_file(
-            path, sha256_of_files(temporary), form, spec, config, weights, subjects.classes, proof, subjects.source, backend.name
-        )
-        write_text(sidecar_path(path), json.dumps(content, indent=1, ensure_ascii=False))
+            comparison = prove(file, tried, learner, subjects.images, backend)
+        log(f"proved: {comparison}")
+        exported = ExportedFile(path, sha256_of_files(temporary), form, backend.name)
+        write_sidecar(exported, Origin(spec, config, weights, subjects.classes), Proof(comparison, subjects.source))
 
     try:
         atomic_write(path, produce)
@@ -82,24 +81,43 @@ def export(
     return path
 
 
+@contextmanager
+def runnable(file: Path, form: Form, write: Callable[[Form, Path], object]) -> Iterator[tuple[Path, Form]]:
+    """The file to run and its form: `file` itself or, if no backend can run its format, a temporary file of the same network."""
+    tried = replace(form, format=FORMATS[form.format].proved_as or form.format)
+    if tried == form:
+        yield file, form
+        return
+    with tempfile.TemporaryDirectory(dir=file.parent, prefix=".export-") as folder:
+        stand_in = Path(folder) / f"{file.stem}{tried.suffix}"
+        write(tried, stand_in)
+        yield stand_in, tried
+
+
 def prove(path: Path, form: Form, learner: Learner, images: Sequence[np.ndarray], backend: Backend) -> Comparison:
-    """Compare the file's answers with the network's. Raises Unproven."""
+    """Compare the file's outputs with the network's. Raises Unproven."""
     batches = image_batches(images, form)
     network_inputs = [normalised(batch, form) for batch in batches]
     try:
-        got = run_afresh(backend, path, batches if form.preprocess else network_inputs)
-        proof = compare(got, [learner.forward(batch) for batch in network_inputs], batches, form)
+        outputs = run_afresh(backend, path, batches if form.preprocess else network_inputs)
+        comparison = compare(outputs, [learner.forward(batch) for batch in network_inputs], batches, form)
     except (DoesNotRun, Unproven) as error:
         raise Unproven(f"the {form.format} file is not kept: {error}") from error
     allowed = TOLERANCES[form.precision, backend.device.lower() == "cpu"]
-    if not proof.within(allowed):
-        logits = "" if allowed.difference is None else f"{allowed.difference * proof.scale:.2g} and "
-        raise Unproven(f"the {form.format} file is not kept: {proof}; allowed are {logits}{allowed.agreement:.1%} of the labels")
-    return proof
+    if not comparison.within(allowed):
+        most = allowed.difference
+        logits = "" if most is None else f"a difference of at most {most * comparison.scale:.2g} and "
+        raise Unproven(
+            f"the {form.format} file is not kept: {comparison}; expected {logits}at least {allowed.agreement:.1%} equal labels"
+        )
+    return comparison
 
 
 def find_subjects(config: Config, spec: SegFormer, form: Form) -> Subjects:
-    """The first images of the dataset that data_path names, else made ones. Raises UserError for an unreadable one."""
+    """The first validation images of the dataset in data_path, or made images without a dataset.
+
+    Raises UserError for an unreadable image.
+    """
     data = config.data
     try:
         dataset = open_dataset(data.data_path, "val", data.dataset_file, with_labels=False)

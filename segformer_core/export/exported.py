@@ -1,4 +1,4 @@
-"""An exported file in a network's place: `evaluate` and `infer` see images through it."""
+"""An exported file in place of a network, for `evaluate` and `infer`."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -21,7 +21,7 @@ from segformer_core.spec.model import SegFormer
 
 @dataclass(frozen=True)
 class ExportedPredictor:
-    """`predict_logits` carries out a plan with what `logits` computes; both are unused where the file gives labels."""
+    """`predict_logits` carries out a plan with the file's logits. It is not used if the file gives labels."""
 
     form: Form
     session: Session
@@ -33,31 +33,32 @@ class ExportedPredictor:
         if not self.form.labels:
             return self.predict_logits(images, plan)
         labels = run(self.session, self.form, images[0])
-        return np.stack([cv2.resize(found, plan.size[::-1], interpolation=cv2.INTER_NEAREST) for found in labels])
+        return np.stack([cv2.resize(image, plan.size[::-1], interpolation=cv2.INTER_NEAREST) for image in labels])
 
     def _check(self, plan: Plan) -> None:
         for view in plan.views:
             if self.form.dynamic and min(view.crop) < self.form.smallest:
                 raise DataError(
-                    f"the file takes images of at least {self.form.smallest} pixels each way, and one of "
-                    f"{plan.size[0]}×{plan.size[1]} comes to it as {view.crop[0]}×{view.crop[1]}; set a larger base_size"
+                    f"the file takes images of at least {self.form.smallest}×{self.form.smallest} pixels, and it would get an "
+                    f"image of {plan.size[0]}×{plan.size[1]} as {view.crop[0]}×{view.crop[1]}; set a larger base_size"
                 )
             if not self.form.dynamic and view.crop != self.form.size:
                 (height, width), (rows, columns) = self.form.size, view.crop
                 raise DataError(
-                    f"the file takes images of {height}×{width} pixels, and one of {plan.size[0]}×{plan.size[1]} comes to it as "
-                    f"{rows}×{columns}; export with --export_dynamic True or that --export_height and --export_width, or see "
-                    f"images through windows: --eval_mode slide --eval_crop_size [{height},{width}]"
+                    f"the file takes images of {height}×{width} pixels, and it would get an image of "
+                    f"{plan.size[0]}×{plan.size[1]} as {rows}×{columns}; export with --export_dynamic True or with that size as "
+                    "--export_height and --export_width, or cut images into windows: "
+                    f"--eval_mode slide --eval_crop_size [{height},{width}]"
                 )
             if self.form.preprocess and view.canvas != view.size:
                 raise DataError(
-                    f"a sliding window of {view.crop[0]}×{view.crop[1]} is larger than an image, whose rest a file that "
-                    "normalises cannot leave empty; export without export_preprocess"
+                    f"a sliding window of {view.crop[0]}×{view.crop[1]} is larger than the image, and a file that normalises "
+                    "images cannot pad the rest with zeros; export without export_preprocess"
                 )
 
 
 def run(session: Session, form: Form, images: np.ndarray) -> np.ndarray:
-    """(B, 3, H, W) float32 -> what the file gives for them; a static file takes them one by one."""
+    """(B, 3, H, W) float32 images -> the file's outputs for them. A static file gets the images one by one."""
     if form.preprocess:
         images = np.ascontiguousarray(images.transpose(0, 2, 3, 1).astype(np.uint8))
     if form.dynamic:
@@ -66,22 +67,25 @@ def run(session: Session, form: Form, images: np.ndarray) -> np.ndarray:
 
 
 def open_exported(path: Path, spec: SegFormer, config: Config, connect: Connect) -> tuple[Segmenter, Backend, dict[str, str]]:
-    """The file, ready to label images, and what a result says of it. Raises UserError if it is of another recipe."""
+    """A segmenter that runs the file, its backend, and a description of its weights for results.
+
+    Raises UserError if the file does not fit the configuration.
+    """
     form, content = read_sidecar(path)
     check_recipe(path, form, content["network"], spec, config)
     backend = connect(config.runtime)
-    known = FORMATS[form.format]
-    if known.backend != backend.name or known.proved_as:
-        where = "atc compiles it and no backend runs it" if known.proved_as else f"backend_{known.backend} runs it"
+    entry = FORMATS[form.format]
+    if entry.backend != backend.name or entry.proved_as:
+        where = "atc compiles it and no backend runs it" if entry.proved_as else f"backend_{entry.backend} runs it"
         raise BackendError(f"{path} is a file of {form.format}: {where}")
-    need_packages(form.format, known.runtime)
+    need_packages(form.format, entry.runtime)
     session = backend.exports.open(path)
 
     def logits(images: np.ndarray) -> np.ndarray:
         return run(session, form, np.ascontiguousarray(images))
 
     data = config.data
-    if form.preprocess:  # the file's own doing; until then values stay 0..255
+    if form.preprocess:  # the file normalises images itself, so it gets values in 0..255
         data = replace(data, img_norm_mean=(0.0, 0.0, 0.0), img_norm_std=(1.0, 1.0, 1.0))
     predictor = ExportedPredictor(form, session, backend.exports.predict(logits))
     source = f"running {path}: {form.format} in {form.precision}, written from {content['weights']['path']}"
@@ -105,5 +109,5 @@ def check_recipe(path: Path, form: Form, keys: dict[str, str], spec: SegFormer, 
 
 
 def shown(values: Sequence[float]) -> str:
-    """As a flag has it."""
+    """The list as a command line flag writes it: [1.0,2.0]."""
     return f"[{','.join(map(str, values))}]"

@@ -1,4 +1,4 @@
-"""The decode head as constants: what does not depend on the image is multiplied out before a file is written."""
+"""Fold the decode head: products of weights that do not depend on the image are computed before a file is written."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from segformer_core.spec.model import SegFormer
 
 @dataclass(frozen=True)
 class FoldedHead:
-    """logits = P relu(Σ_i up(W_i c_i) + b) + p, of the four levels' features c_i.
+    """logits = P relu(Σ_i up(W_i c_i) + b) + p, where c_i are the features of the four levels.
 
     mixes: W_1..W_4, each (E, C_i); bias: b (E,); classifier: P (K, E); classifier_bias: p (K,). All float32.
     """

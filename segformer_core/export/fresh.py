@@ -1,4 +1,4 @@
-"""A file run where nothing of its making is in memory: in a process of its own, which is told inputs and answers with outputs."""
+"""Run an exported file in a new process, where nothing is in memory that was made while the file was written."""
 
 import subprocess
 import sys
@@ -13,27 +13,28 @@ from segformer_core.protocol.learner import Backend, Connect
 
 
 class DoesNotRun(Exception):
-    """The file cannot be loaded, or fails on an input. Its message is the last line of what the process said."""
+    """The file cannot be loaded, or fails on an input. The message is the last line that the process wrote to stderr."""
 
 
 def run_afresh(backend: Backend, path: Path, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
-    """What the file gives for each input. Raises DoesNotRun."""
+    """The file's output for each input. Raises DoesNotRun."""
     with tempfile.TemporaryDirectory() as folder:
-        asked, answered = Path(folder) / "inputs.npz", Path(folder) / "outputs.npz"
-        np.savez(asked, *inputs)
+        input_path, output_path = Path(folder) / "inputs.npz", Path(folder) / "outputs.npz"
+        np.savez(input_path, *inputs)
         target = "CPU" if backend.device.lower() == "cpu" else "auto"
-        command = [sys.executable, "-m", f"backend_{backend.name}.run_exported", target, str(path), str(asked), str(answered)]
-        done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
-        if done.returncode:
-            said = done.stderr.strip().splitlines()
-            raise DoesNotRun(said[-1] if said else f"its process ended with {done.returncode}")
-        with np.load(answered) as outputs:
+        arguments = [target, str(path), str(input_path), str(output_path)]
+        command = [sys.executable, "-m", f"backend_{backend.name}.run_exported", *arguments]
+        process = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
+        if process.returncode:
+            lines = process.stderr.strip().splitlines()
+            raise DoesNotRun(lines[-1] if lines else f"its process ended with exit code {process.returncode}")
+        with np.load(output_path) as outputs:
             return [outputs[name] for name in outputs.files]
 
 
 def answer(connect: Connect, arguments: Sequence[str]) -> None:
-    """The other end: device, file, inputs.npz and outputs.npz are the arguments."""
-    target, path, asked, answered = arguments
+    """What the new process does. The arguments are the device target, the file, inputs.npz and outputs.npz."""
+    target, path, input_path, output_path = arguments
     run = connect(RuntimeConfig(device_target=target)).exports.open(Path(path))
-    with np.load(asked) as inputs:
-        np.savez(answered, *(run(inputs[name]) for name in inputs.files))
+    with np.load(input_path) as inputs:
+        np.savez(output_path, *(run(inputs[name]) for name in inputs.files))

@@ -1,9 +1,9 @@
-"""NAME.json beside an exported file: what goes in and comes out, what it is made of, and how it was proved."""
+"""The sidecar of an exported file: net.onnx.json says what goes into net.onnx and comes out, its origin and its proof."""
 
 import json
 import platform
 from collections.abc import Mapping
-from dataclasses import asdict, fields
+from dataclasses import asdict, dataclass, fields
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -15,98 +15,135 @@ from segformer_core.errors import WeightsError
 from segformer_core.export.choice import sidecar_path
 from segformer_core.export.converters import converter_lines
 from segformer_core.export.verification import Comparison
-from segformer_core.files import sha256_of_files
+from segformer_core.files import sha256_of_files, write_text
 from segformer_core.protocol.form import CHANNELS, FORMATS, IMAGES, Form
 from segformer_core.spec.model import SegFormer
 
-FORMAT = 1
-"""Counts up when a reader of older files would misread a newer one."""
+SIDECAR_VERSION = 1
+"""Increased when code that reads older descriptions would misread a newer one."""
 
 
-def describe_file(
-    path: Path,
-    hashed: str,
-    form: Form,
-    spec: SegFormer,
-    config: Config,
-    weights: Mapping[str, str],
-    classes: Classes | None,
-    proof: Comparison,
-    images: str,
-    backend: str,
-) -> dict[str, Any]:
-    """The description of `path`, whose content has the SHA-256 `hashed`; `images` says which images it was proved on."""
-    height, width = ("height", "width") if form.dynamic else form.size
-    batch = "batch" if form.dynamic else 1
-    quarter = ["height / 4, rounded up", "width / 4, rounded up"] if form.dynamic else [-(-side // 4) for side in form.size]
-    layout = [batch, height, width, CHANNELS] if form.preprocess else [batch, CHANNELS, height, width]
-    normalisation = "inside the file" if form.preprocess else "before the file: (value - mean) / std, value and both in 0..255"
-    packages = FORMATS[form.format].writers + FORMATS[form.format].runtime
+@dataclass(frozen=True)
+class ExportedFile:
+    """The path the file will have, the SHA-256 of its bytes, what goes in and comes out, and the backend that wrote it."""
+
+    path: Path
+    sha256: str
+    form: Form
+    backend: str
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What a file is made from. `weights` describes the weight file; `classes` is None if the dataset is unknown."""
+
+    spec: SegFormer
+    config: Config
+    weights: Mapping[str, str]
+    classes: Classes | None
+
+
+@dataclass(frozen=True)
+class Proof:
+    """How far the file's answers are from the network's, and which images both answered for."""
+
+    comparison: Comparison
+    images_from: str
+
+
+def describe_file(file: ExportedFile, origin: Origin, proof: Proof) -> dict[str, Any]:
+    """The content of the file's sidecar."""
+    form, comparison = file.form, proof.comparison
     return {
-        "format": FORMAT,
-        "file": {"name": path.name, "sha256": hashed},
+        "format": SIDECAR_VERSION,
+        "file": {"name": file.path.name, "sha256": file.sha256},
         "form": asdict(form),
-        "network": network_keys(spec),
-        "input": {
-            "name": IMAGES,
-            "shape": layout,
-            "dtype": "uint8" if form.preprocess else "float32",
-            "layout": "NHWC" if form.preprocess else "NCHW",
-            "colour_order": "RGB",
-            "normalisation": normalisation,
-            "mean": list(form.mean),
-            "std": list(form.std),
-        },
-        "output": {
-            "name": form.output_name,
-            "shape": [batch, height, width] if form.labels else [batch, form.class_count, *quarter],
-            "dtype": "uint8" if form.labels else "float32",
-            "meaning": "class index of each pixel" if form.labels else "scores of the classes; upsample bilinearly, then arg-max",
-        },
-        "classes": described_classes(classes, form.class_count),
-        "weights": dict(weights),
-        "verification": asdict(proof) | {"agreement": proof.agreement, "images_from": images},
-        "convert": converter_lines(path, form),
-        "versions": {
-            "segformer": segformer_core.__version__,
-            "python": platform.python_version(),
-            backend: version(backend),
-            **{package: version(package) for package in packages},
-        },
-        "settings": flat(config),
+        "network": network_keys(origin.spec),
+        "input": described_input(form),
+        "output": described_output(form),
+        "classes": described_classes(origin.classes, form.class_count),
+        "weights": dict(origin.weights),
+        "verification": asdict(comparison) | {"agreement": comparison.agreement, "images_from": proof.images_from},
+        "convert": converter_lines(file.path, form),
+        "versions": package_versions(file),
+        "settings": flat(origin.config),
     }
 
 
+def described_input(form: Form) -> dict[str, Any]:
+    batch, height, width = axes(form)
+    normalisation = "inside the file" if form.preprocess else "before the file: (value - mean) / std, value and both in 0..255"
+    return {
+        "name": IMAGES,
+        "shape": [batch, height, width, CHANNELS] if form.preprocess else [batch, CHANNELS, height, width],
+        "dtype": "uint8" if form.preprocess else "float32",
+        "layout": "NHWC" if form.preprocess else "NCHW",
+        "colour_order": "RGB",
+        "normalisation": normalisation,
+        "mean": list(form.mean),
+        "std": list(form.std),
+    }
+
+
+def described_output(form: Form) -> dict[str, Any]:
+    batch, height, width = axes(form)
+    quarter = ["height / 4, rounded up", "width / 4, rounded up"] if form.dynamic else [-(-side // 4) for side in form.size]
+    return {
+        "name": form.output_name,
+        "shape": [batch, height, width] if form.labels else [batch, form.class_count, *quarter],
+        "dtype": "uint8" if form.labels else "float32",
+        "meaning": "class index of each pixel" if form.labels else "scores of the classes; upsample bilinearly, then arg-max",
+    }
+
+
+def axes(form: Form) -> tuple[int | str, int | str, int | str]:
+    """Length of the axes batch, height and width; its name where it may have any length."""
+    return ("batch", "height", "width") if form.dynamic else (1, *form.size)
+
+
+def package_versions(file: ExportedFile) -> dict[str, str]:
+    """Package -> version, of the packages that write and run the file."""
+    packages = (file.backend, *FORMATS[file.form.format].writers, *FORMATS[file.form.format].runtime)
+    own = {"segformer": segformer_core.__version__, "python": platform.python_version()}
+    return own | {package: version(package) for package in packages}
+
+
 def network_keys(spec: SegFormer) -> dict[str, str]:
-    """The configuration's keys that decide what network it is."""
+    """The configuration keys that determine the network, with their values."""
     identity = spec.identity()
     return {"backbone": f"mit_{identity.pop('variant')}", **identity}
 
 
 def described_classes(classes: Classes | None, count: int) -> list[dict[str, Any]]:
-    """Name and RGB colour by class index; of an unknown dataset only the index."""
+    """Index, name and RGB colour of each class; only the index if the dataset is unknown."""
     if classes is None:
         return [{"index": index} for index in range(count)]
     pairs = zip(classes.names, classes.colours, strict=True)
     return [{"index": index, "name": name, "colour": list(colour)} for index, (name, colour) in enumerate(pairs)]
 
 
+def write_sidecar(file: ExportedFile, origin: Origin, proof: Proof) -> None:
+    """Write the description beside the file's path. Raises UserError."""
+    content = describe_file(file, origin, proof)
+    write_text(sidecar_path(file.path), json.dumps(content, indent=1, ensure_ascii=False))
+
+
 def read_sidecar(path: Path) -> tuple[Form, dict[str, Any]]:
-    """The form of an exported file, and all that its description says. Raises WeightsError if it is not that file's."""
+    """The form of an exported file and its whole description. Raises WeightsError if the description is of another file."""
     described = sidecar_path(path)
     if not path.is_file():
         raise WeightsError(f"no such weight file: {path}")
     try:
         content = json.loads(described.read_text(encoding="utf-8"))
         form: dict[str, Any] = {item.name: content["form"][item.name] for item in fields(Form)}
-        hashed, _ = content["file"]["sha256"], content["network"]
+        expected_hash, _ = content["file"]["sha256"], content["network"]
     except (OSError, ValueError, LookupError, TypeError) as error:
         raise WeightsError(
-            f"cannot read {described}, which says what {path.name} takes and gives ({error}); keep both together, or export again"
+            f"cannot read {described}, the description of {path.name} ({error}); keep both in one folder, or export again"
         ) from error
-    if content["format"] != FORMAT:
-        raise WeightsError(f"{described} has format {content['format']}; expected {FORMAT}: export the file again")
-    if sha256_of_files(path) != hashed:
+    if content["format"] != SIDECAR_VERSION:
+        raise WeightsError(f"{described} has format {content['format']}; expected {SIDECAR_VERSION}: export the file again")
+    if sha256_of_files(path) != expected_hash:
         raise WeightsError(f"{path} is not the file that {described.name} describes; export it again")
     form |= {name: tuple(value) for name, value in form.items() if isinstance(value, list)}
     return Form(**form), content

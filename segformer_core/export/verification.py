@@ -1,4 +1,4 @@
-"""How far an exported file's answer is from the network's, and what is allowed."""
+"""How far an exported file's outputs are from the network's, and how far they may be."""
 
 import itertools
 from collections.abc import Sequence
@@ -17,7 +17,10 @@ IMAGES_COMPARED = 3
 
 @dataclass(frozen=True)
 class Tolerance:
-    """`difference`: of the logits at most, on the network's scale; None: any. `agreement`: the least share of equal labels."""
+    """`difference`: the largest allowed difference of logits, as a multiple of `Comparison.scale`; None allows any.
+
+    `agreement`: the smallest allowed share of equal labels, 0..1.
+    """
 
     difference: float | None
     agreement: float
@@ -29,18 +32,19 @@ TOLERANCES = {
     ("fp16", True): Tolerance(None, 0.995),
     ("fp16", False): Tolerance(None, 0.995),
 }
-"""By precision and whether the device is a CPU; an accelerator's is a first guess, nobody has measured it yet."""
+"""By precision and whether the device is a CPU. Those of an accelerator are a first guess; nobody has measured them yet."""
 
 
 class Unproven(UserError):
-    """The file does not compute what the network computes, or does not run at all."""
+    """The file does not compute what the network computes, or does not run."""
 
 
 @dataclass(frozen=True)
 class Comparison:
     """`scale` is the largest absolute logit, at least 1; the largest difference is None where the file gives labels alone.
 
-    `pixels` are those of all images, `near_ties` those whose label is open, `unequal` those of the others with another label.
+    `pixels` is the number of all pixels, `near_ties` that of pixels whose two best scores nearly tie, and `unequal` that of the
+    other pixels whose label differs from the network's.
     """
 
     images: int
@@ -55,32 +59,34 @@ class Comparison:
         return 1.0 - self.unequal / max(self.pixels - self.near_ties, 1)
 
     def within(self, tolerance: Tolerance) -> bool:
-        found, allowed = self.largest_difference, tolerance.difference
-        sound = found is None or bool(np.isfinite(found))
-        near = found is None or allowed is None or found <= allowed * self.scale
-        return sound and near and self.agreement >= tolerance.agreement
+        largest, allowed = self.largest_difference, tolerance.difference
+        finite = largest is None or bool(np.isfinite(largest))
+        near = largest is None or allowed is None or largest <= allowed * self.scale
+        return finite and near and self.agreement >= tolerance.agreement
 
     def __str__(self) -> str:
-        found = self.largest_difference
-        logits = "" if found is None else f"logits differ by at most {found:.2g} (the largest is {self.scale:.3g}), "
-        return f"{logits}{self.agreement:.4%} of the labels agree, {self.near_ties} near ties apart, on {self.images} images"
+        largest = self.largest_difference
+        logits = "" if largest is None else f"logits differ by at most {largest:.2g} (the largest is {self.scale:.3g}), "
+        return f"{logits}{self.agreement:.4%} of the labels agree on {self.images} images, without {self.near_ties} near ties"
 
 
 def image_batches(images: Sequence[np.ndarray], form: Form) -> list[np.ndarray]:
-    """(H, W, 3) uint8 RGB images -> (N, H, W, 3) batches as the file is to be tried with: of its own size or, if it is dynamic,
-    also two together, of the smallest size, and a size that 32 does not divide.
+    """(H, W, 3) uint8 RGB images -> the (N, H, W, 3) batches that the file is run on.
+
+    All are of the file's own size. A dynamic file also gets a batch of two images of the smallest size, and an image of a size
+    that is no multiple of 32.
     """
     height, width = form.size
-    wanted = [(1, form.size)] * len(images)
+    shapes = [(1, form.size)] * len(images)
     if form.dynamic:
         odd = max(height * 3 // 4 // 32 * 32 + 13, form.smallest), max(width * 3 // 4 // 32 * 32 + 21, form.smallest)
-        wanted = [(1, form.size), (2, (form.smallest, form.smallest)), (1, odd)]
+        shapes = [(1, form.size), (2, (form.smallest, form.smallest)), (1, odd)]
     turns = itertools.cycle(images)
-    return [np.stack([resize_image(next(turns), size) for _ in range(count)]) for count, size in wanted]
+    return [np.stack([resize_image(next(turns), size) for _ in range(count)]) for count, size in shapes]
 
 
 def made_images(count: int, size: tuple[int, int]) -> list[np.ndarray]:
-    """(*size, 3) uint8 RGB images of soft patches of colour under noise, for want of a dataset."""
+    """(*size, 3) uint8 RGB images of soft patches of colour with noise, for use without a dataset."""
     rng = np.random.default_rng(0)
     images = []
     for _ in range(count):
@@ -94,22 +100,22 @@ def normalised(batch: np.ndarray, form: Form) -> np.ndarray:
     return np.stack([normalise(image, form.mean, form.std).transpose(2, 0, 1) for image in batch])
 
 
-def compare(got: Sequence[np.ndarray], logits: Sequence[np.ndarray], batches: Sequence[np.ndarray], form: Form) -> Comparison:
-    """What the file gave for each batch against the network's (N, K, h, w) logits. Raises Unproven for a wrong shape."""
-    scale = max(1.0, *(float(np.abs(want).max()) for want in logits))
+def compare(outputs: Sequence[np.ndarray], logits: Sequence[np.ndarray], batches: Sequence[np.ndarray], form: Form) -> Comparison:
+    """The file's output for each batch against the network's (N, K, h, w) logits. Raises Unproven for a wrong shape."""
+    scale = max(1.0, *(float(np.abs(scores).max()) for scores in logits))
     largest, pixels, ties, unequal = 0.0, 0, 0, 0
-    for found, want, batch in zip(got, logits, batches, strict=True):
+    for output, scores, batch in zip(outputs, logits, batches, strict=True):
         if form.labels:
-            want = np.stack([_upsampled(scores, batch.shape[1:3]) for scores in want])
-        expected = (want.shape[0], *want.shape[2:]) if form.labels else want.shape
-        if found.shape != expected:
-            raise Unproven(f"it gives {form.output_name} of shape {found.shape}; expected {expected}")
+            scores = np.stack([_upsampled(image_scores, batch.shape[1:3]) for image_scores in scores])
+        expected = (scores.shape[0], *scores.shape[2:]) if form.labels else scores.shape
+        if output.shape != expected:
+            raise Unproven(f"it gives {form.output_name} of shape {output.shape}; expected {expected}")
         if not form.labels:
-            largest = float(np.maximum(largest, np.abs(found - want).max()))  # max() would pass over NaN
-        tie = near_ties(want, scale)
-        labels = found if form.labels else found.argmax(1)
+            largest = float(np.maximum(largest, np.abs(output - scores).max()))  # max() would ignore NaN
+        tie = near_ties(scores, scale)
+        labels = output if form.labels else output.argmax(1)
         pixels, ties = pixels + tie.size, ties + int(tie.sum())
-        unequal += int(((labels != want.argmax(1)) & ~tie).sum())
+        unequal += int(((labels != scores.argmax(1)) & ~tie).sum())
     return Comparison(sum(map(len, batches)), pixels, scale, None if form.labels else largest, ties, unequal)
 
 
