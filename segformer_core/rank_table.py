@@ -127,7 +127,8 @@ def check_table(table: Any, count: int, name: str) -> list[int]:
     """The device id of each rank. Raises ConfigError unless the table is complete, of one server and of `count` devices."""
     try:
         servers = [server["device"] for server in table["server_list"]]
-        entries = sorted((int(entry["rank_id"]), int(entry["device_id"]), str(entry["device_ip"])) for entry in sum(servers, []))
+        listed = [entry for server in servers for entry in server]
+        entries = sorted((int(entry["rank_id"]), int(entry["device_id"]), str(entry["device_ip"])) for entry in listed)
         status = table["status"]
     except KeyError as error:
         raise ConfigError(f"{name} is not a rank table: it has no {error}; make one with tools/make_rank_table.py") from error

@@ -100,8 +100,8 @@ class Bench:
             "text": True,
         }
 
-    def run(self, *arguments: object, **options) -> subprocess.CompletedProcess:
-        return subprocess.run(**self.command(*arguments, **options), check=False, timeout=60)
+    def run(self, script: str, *arguments: object, **options) -> subprocess.CompletedProcess:
+        return subprocess.run(**self.command(script, *arguments, **options), check=False, timeout=60)
 
     def noted(self, rank: int = 0) -> dict:
         """What the rank's process wrote about itself: argv, cwd, pid and the environment variables NOTED."""

@@ -147,9 +147,10 @@ TABLE_MISTAKES = {
     "not a range": (["--device_num", "abc"], "--device_num is 'abc'" + EXPECTED_RANGE),
     "beyond the host": (
         ["--device_num", "[7,9)"],
-        "hccn_tool gave no address of device 8: {tool} -i 8 -ip -g ended with exit code 1 and printed: hccn tool: device id 8 is "
-        "out of range; "
-        "expected a line such as ipaddr:192.168.100.101",
+        (
+            "hccn_tool gave no address of device 8: {tool} -i 8 -ip -g ended with exit code 1 and printed: hccn tool: device id "
+            "8 is out of range; expected a line such as ipaddr:192.168.100.101"
+        ),
     ),
     "beyond the visible": (
         ["--device_num", "[4,8)", "--visible_devices", "4,5,6,7"],
