@@ -1,1 +1,1 @@
-"""The graphs that an Ascend would compile, held against MindSpore's documentation."""
+"""The graphs that an Ascend would compile, compared with MindSpore's documentation."""
