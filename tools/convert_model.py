@@ -1,9 +1,11 @@
 """`python tools/convert_model.py …`: the command of `segformer_core/commands/convert_model.py`, from a checkout."""
 
 import sys
+import sysconfig
 from pathlib import Path
 
-sys.path.append(str(Path(__file__).resolve().parent.parent))  # last: nothing of the checkout may hide a library
+behind_the_standard_library = sys.path.index(sysconfig.get_path("stdlib")) + 1
+sys.path.insert(behind_the_standard_library, str(Path(__file__).resolve().parent.parent))
 
 from segformer_core.cli import segformer
 

@@ -1,9 +1,11 @@
 """`python tools/make_rank_table.py …`: the command of `segformer_core/commands/make_rank_table.py`, from a checkout."""
 
 import sys
+import sysconfig
 from pathlib import Path
 
-sys.path.append(str(Path(__file__).resolve().parent.parent))  # last: nothing of the checkout may hide a library
+behind_the_standard_library = sys.path.index(sysconfig.get_path("stdlib")) + 1
+sys.path.insert(behind_the_standard_library, str(Path(__file__).resolve().parent.parent))
 
 from segformer_core.cli import segformer
 
