@@ -52,7 +52,7 @@ class PickledDtype:
 
     def __setstate__(self, state: tuple) -> None:
         if state[1] in ("<", ">"):
-            self.dtype = self.dtype.newbyteorder(state[1])
+            self.dtype = np.dtype(state[1] + self.dtype.str[1:])  # native where it can be, unlike newbyteorder's
 
 
 class PickledArray:

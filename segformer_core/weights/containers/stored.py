@@ -1,5 +1,6 @@
 """Arrays as they lie in a file: name, shape and type are known before the numbers are read."""
 
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,7 +49,8 @@ class Content:
 
 def from_bytes(buffer: Any, type_name: str, shape: tuple[int, ...]) -> np.ndarray:
     """Little-endian bytes -> array; a view, except that bfloat16 is widened to float32, which keeps its values."""
-    raw = np.frombuffer(buffer, STORED_TYPES[type_name].newbyteorder("<")).reshape(shape)
+    raw = np.frombuffer(buffer, STORED_TYPES[type_name]).reshape(shape)
+    raw = raw if sys.byteorder == "little" else raw.byteswap()  # of the native type: MindSpore 2.7 takes no type named "<f4"
     return raw.astype(np.float32) if type_name == BFLOAT16 else raw
 
 
