@@ -14,7 +14,7 @@ import segformer_core
 from backend_mindspore.distributed import world_size
 from segformer_core.config.keys import Config
 from segformer_core.files import writable_directory
-from segformer_core.protocol.learner import Log
+from segformer_core.protocol.learner import LogLine
 from segformer_core.spec import model as spec
 
 SWITCH, FOLDER = "MS_COMPILER_CACHE_ENABLE", "MS_COMPILER_CACHE_PATH"
@@ -27,7 +27,7 @@ class Compiling:
     state of the sources has its own folder below `compile_cache`. Only the training graph is cached: its shapes never change.
     """
 
-    def __init__(self, spec: spec.SegFormer, config: Config, built_in: object, log: Log):
+    def __init__(self, spec: spec.SegFormer, config: Config, built_in: object, log: LogLine):
         graph_mode = config.runtime.execution_mode == "graph"
         self.variant, self.log = spec.variant, log if graph_mode else lambda _: None
         self.cache = config.runtime.compile_cache if graph_mode else ""

@@ -19,7 +19,7 @@ from backend_mindspore.prediction import Prediction
 from segformer_core.config.keys import Config
 from segformer_core.protocol import loss_scale
 from segformer_core.protocol.groups import CLIP_EPS, SMALLEST_WEIGHT
-from segformer_core.protocol.learner import Batch, Log, Precision, Step, Training
+from segformer_core.protocol.learner import Batch, LogLine, Precision, Step, Training
 from segformer_core.protocol.masks import KeepMasks
 from segformer_core.protocol.plan import Plan
 from segformer_core.spec import model as spec
@@ -33,7 +33,7 @@ class Learner:
         config: Config,
         training: Training | None,
         precision: Precision,
-        log: Log,
+        log: LogLine,
     ):
         self.spec, self.config, self.training, self.precision = spec, config, training, precision
         self.compiling = Compiling(spec, config, (training, precision), log)

@@ -2,7 +2,7 @@
 
 import sys
 
-from segformer_core.cli import segformer
+from segformer_core.cli import program
 
 if __name__ == "__main__":
-    sys.exit(segformer())
+    sys.exit(program())

@@ -1,6 +1,6 @@
 """From a command line to a command, and from its outcome to an exit code.
 
-`python -m backend_torch.train` and its siblings call `main`; the program `segformer` and the scripts in `tools` call `segformer`.
+`python -m backend_torch.train` and its siblings call `main`; the program `segformer` and the scripts in `tools` call `program`.
 """
 
 import signal
@@ -22,7 +22,10 @@ from segformer_core.protocol.learner import Connect
 from segformer_core.training.interrupt import Stopped
 
 DONE, INCOMPLETE, USERS_MISTAKE, SIGNALLED = 0, 1, 2, 128
-"""Exit codes. INCOMPLETE: infer could not read some files and did the rest. SIGNALLED is added to the signal's number."""
+"""Exit codes. INCOMPLETE: infer could not read some files and did the rest, or export did not keep its file.
+
+SIGNALLED is added to the signal's number.
+"""
 
 COMMANDS: dict[str, Callable[[Config, Connect], None]] = {
     "train": train_command,
@@ -57,15 +60,21 @@ def main(command: str, connect: Connect, arguments: Sequence[str]) -> int:
     return exit_code(run)
 
 
-def segformer(arguments: Sequence[str] | None = None) -> int:
+def program(arguments: Sequence[str] | None = None) -> int:
     """Run one of PROGRAMS; returns the exit code."""
     words = sys.argv[1:] if arguments is None else arguments
     name, *rest = words or [""]
     if name in PROGRAMS:
         return exit_code(lambda: import_module(f"segformer_core.commands.{name}").main(rest))
-    help_asked = name in ("-h", "--help")
-    print(USAGE, file=sys.stdout if help_asked else sys.stderr)
-    return DONE if help_asked else USERS_MISTAKE
+    if name in ("-h", "--help"):
+        print(USAGE)
+        return DONE
+    if name in COMMANDS:
+        mistake = f"{name} belongs to a backend; run python -m backend_mindspore.{name} …, or backend_torch"
+    else:
+        mistake = f"unknown command {name!r}" if name else "no command"
+    print(f"error: {mistake}\n\n{USAGE}", file=sys.stderr)
+    return USERS_MISTAKE
 
 
 USAGE = "\n".join(

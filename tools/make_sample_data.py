@@ -7,7 +7,7 @@ from pathlib import Path
 behind_the_standard_library = sys.path.index(sysconfig.get_path("stdlib")) + 1
 sys.path.insert(behind_the_standard_library, str(Path(__file__).resolve().parent.parent))
 
-from segformer_core.cli import segformer
+from segformer_core.cli import program
 
 if __name__ == "__main__":
-    sys.exit(segformer(["make_sample_data", *sys.argv[1:]]))
+    sys.exit(program(["make_sample_data", *sys.argv[1:]]))

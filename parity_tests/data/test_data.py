@@ -60,7 +60,7 @@ def test_folder_layout(folder):
 
 
 def test_cityscapes_layout_after_conversion(city):
-    with pytest.raises(DataError, match="2 of 2 images of train have no .*run python tools/convert_dataset.py"):
+    with pytest.raises(DataError, match="2 of 2 images of train have no .*run python -m segformer_core convert_dataset"):
         open_dataset(str(city), "train")
     results = list(convert_all(find_polygons(city), processes=1))
     assert [result.converted for result in results] == [True, True]

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from segformer_core.evaluation.metrics import confusion_matrix, scores
+from segformer_core.evaluation.metrics import confusion_matrix, near_ties, scores
 
 
 def counted_by_loop(truth: np.ndarray, prediction: np.ndarray, class_count: int) -> np.ndarray:
@@ -95,3 +95,15 @@ def test_predictions_under_ignored_pixels_may_be_anything() -> None:
 def test_labels_that_cannot_be_scored_are_refused(truth: list, prediction: list, complaint: str) -> None:
     with pytest.raises(ValueError, match=complaint):
         confusion_matrix(np.array(truth, np.uint8), np.array(prediction, np.uint8), 2)
+
+
+def test_a_near_tie_is_between_the_two_best():
+    """Four pixels, whose best scores are 0.5e-4, 2e-4, 0.5e-4 and 5 apart; the third's two worst are equal."""
+    scores = np.array([[1.0, 1.0, 1.0, 5.0], [1.00005, 1.0002, 1.00005, 0.0], [0.0, 0.0, 1.0, -5.0]])[None, :, None]
+    assert near_ties(scores).tolist() == [[[True, False, True, False]]]
+    assert near_ties(scores, 10.0).tolist() == [[[True, True, True, False]]]
+    assert near_ties(scores[:, ::-1]).tolist() == [[[True, False, True, False]]], "the order of the classes does not matter"
+
+
+def test_one_class_alone_is_never_a_tie():
+    assert not near_ties(np.zeros((2, 1, 3, 4))).any() and near_ties(np.zeros((2, 1, 3, 4))).shape == (2, 3, 4)

@@ -289,7 +289,7 @@ def test_the_command(tmp_path: Path) -> None:
 
     first, second, third = run(), run(), run("--seed", "9")
     assert (first.returncode, second.returncode, third.returncode) == (0, 0, 2)
-    assert "wrote 2 images in city" in first.stdout and "python tools/convert_dataset.py city" in first.stdout
+    assert "wrote 2 images in city" in first.stdout and "python -m segformer_core convert_dataset city" in first.stdout
     assert "city is up to date" in second.stdout
     assert third.stdout == "" and third.stderr.startswith("error: city is a sample city made with")
     assert third.stderr.count("\n") == 1

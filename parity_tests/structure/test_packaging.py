@@ -66,8 +66,9 @@ def test_the_wheel_holds_our_packages_and_nothing_else(wheel):
     names = zipfile.ZipFile(wheel).namelist()
     assert {name.partition("/")[0] for name in names if ".dist-info/" not in name} == set(PACKAGES)
     for package in PACKAGES:
-        modules = {str(path.relative_to(ROOT)) for path in (ROOT / package).rglob("*.py")}
-        assert modules | {f"{package}/py.typed"} <= set(names)
+        files = {path for path in (ROOT / package).rglob("*") if path.is_file() and path.suffix != ".pyc"}
+        assert {str(path.relative_to(ROOT)) for path in files} <= set(names)
+        assert f"{package}/py.typed" in names
     recipes = {f"segformer_core/{path.relative_to(ROOT)}" for path in (ROOT / "configs").rglob("*.yaml")}
     assert len(recipes) > 10 and recipes <= set(names)
 
@@ -104,7 +105,10 @@ def test_the_commands_run_from_an_installed_copy(installed, folder, need_torch):
     best = "run/segformer_mit_b0_best.safetensors"
     recipe = ["--load_ckpt", False, "--batch_size", 2, "--epoch_size", 1, "--checkpoint_path", "run"]
     assert "best so far" in run(folder, python, "-m", "backend_torch.train", *keys, *recipe)
-    assert "===> mIoU:" in run(folder, python, "-m", "backend_torch.evaluate", *keys, "--eval_ckpt_path", best)
+    assert "===> mIoU:" in run(
+        folder, python, "-m", "backend_torch.evaluate", *keys, "--eval_ckpt_path", best, "--report", "page"
+    )
+    assert (folder / "page/report.html").is_file()
     run(folder, python, "-m", "backend_torch.infer", *keys, "--infer_ckpt_path", best)
     sheet = ["--infer_output_path", "infer_result", "--output", "sheet.png"]
     run(folder, segformer, "make_contact_sheet", "--data_path", "city", *sheet)

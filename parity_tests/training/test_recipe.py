@@ -23,6 +23,7 @@ from parity_tests.training_runs import FULL
 from segformer_core.config.keys import LossConfig, OptimizerConfig, TrainingConfig
 from segformer_core.data.layout import open_dataset
 from segformer_core.errors import ConfigError
+from segformer_core.protocol import loss_scale
 from segformer_core.protocol.groups import parameter_groups
 from segformer_core.spec.arrays import init_arrays
 from segformer_core.spec.model import segformer
@@ -172,3 +173,20 @@ def test_mistakes_in_class_weights(text, message, tmp_path):
     dataset = open_dataset(str(write_folder_dataset(tmp_path)), "train")
     with pytest.raises(ConfigError, match=message):
         class_weights(text, dataset, 0)
+
+
+@pytest.mark.parametrize(
+    ("saved", "precision", "resumed"),
+    [
+        (2.0**10, "fp16", 2.0**10),
+        (1.0, "fp32", 1.0),
+        (1.0, "bf16", 1.0),
+        (1.0, "fp16", loss_scale.START),
+        (2.0**14, "fp32", 1.0),
+        (2.0**14, "bf16", 1.0),
+    ],
+)
+def test_another_precision_starts_its_own_loss_scale(saved, precision, resumed):
+    arrays = {"loss_scale": np.array(saved, np.float32), "steps": np.array(7, np.float32)}
+    got = loss_scale.resumed(arrays, precision)
+    assert got["loss_scale"] == resumed and got["steps"] == 7 and got.keys() == arrays.keys()

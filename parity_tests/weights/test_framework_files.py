@@ -174,7 +174,7 @@ def test_b5_converts_quickly_in_little_memory(tmp_path, need_torch):
     size = (tmp_path / "b5.pth").stat().st_size
     del arrays
     program = (
-        "import sys; from segformer_core.cli import segformer; segformer(['convert_model', *sys.argv[1:]]); "
+        "import sys; from segformer_core.cli import program; program(['convert_model', *sys.argv[1:]]); "
         "print([line for line in open('/proc/self/status') if line.startswith('VmHWM')][0].split()[1])"
     )
     for target in ("b5.ckpt", "b5.safetensors", "folder"):

@@ -1,11 +1,11 @@
 """Label a dataset with both frameworks and count where they differ: `python tools/compare_backends.py --config_path …`.
 
-Takes the keys of the evaluate command. A difference is explained where the two best scores are nearer to each other than a near
-tie: rounding decides there. Exits with 1 if any other pixel differs, or the mIoUs by more than 1e-4.
+Takes the keys of the evaluate command. A difference is explained where the two best scores differ by less than
+1e-4: rounding decides there. Exits with 1 if any other pixel differs, or the mIoUs by more than 1e-4.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -25,13 +25,16 @@ LARGEST_MIOU_DIFFERENCE = 1e-4
 
 @dataclass
 class Tally:
-    """Pixels by whether the two labels differ, and a (K, K) confusion matrix of each backend."""
+    """Pixels by whether the two labels differ, and a (K, K) confusion matrix of each backend, which gives its mIoU."""
 
     counts: dict[str, np.ndarray]
     pixels: int = 0
     differing: int = 0
     unexplained: int = 0
-    mious: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def mious(self) -> dict[str, float]:
+        return {name: scores(counts).miou for name, counts in self.counts.items()}
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -79,5 +82,4 @@ def compare(learners: dict[str, Learner], segmenter: Segmenter, dataset: Dataset
         tally.pixels += differs.size
         tally.differing += int(differs.sum())
         tally.unexplained += int((differs & ~near_ties(torch_scores)[0]).sum())
-    tally.mious = {name: scores(counts).miou for name, counts in tally.counts.items()}
     return tally

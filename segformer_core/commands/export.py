@@ -14,7 +14,8 @@ from segformer_core.weights.loading import load_weights
 def export_command(config: Config, connect: Connect) -> None:
     """Write the file and prove it. Raises UserError: Unproven if the file does not compute what the network computes."""
     path = required(config.export.export_ckpt_path, "export_ckpt_path")
-    spec, _ = network(config), choose_size(config)
+    spec = network(config)
+    choose_size(config)  # so that a wrong size is told before anything is loaded
     arrays, source = load_weights(path, spec)
     backend = connect(replace(config.runtime, precision="fp32"))  # the precision of the network that the file is compared with
     log = Log(quiet=not backend.processes.first)

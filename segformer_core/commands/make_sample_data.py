@@ -22,4 +22,4 @@ def main(arguments: Sequence[str]) -> None:
     drawn = make_sample_city(options.folder, recipe, options.force)
     size = f"{recipe.train} training and {recipe.val} validation images of {recipe.height}x{recipe.width}"
     print(f"wrote {drawn} images in {options.folder}: {size}" if drawn else f"{options.folder} is up to date: {size}")
-    print(f"next: python tools/convert_dataset.py {options.folder}")
+    print(f"next: python -m segformer_core convert_dataset {options.folder}")

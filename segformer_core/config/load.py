@@ -9,9 +9,11 @@ from typing import Any
 
 from segformer_core.config.files import find_config, read_config
 from segformer_core.config.keys import GROUPS, Config
-from segformer_core.config.values import COMMAND_LINE, check_value, parse_flag
+from segformer_core.config.values import COMMAND_LINE, check_value, known_key, parse_flag
 from segformer_core.errors import ConfigError
 
+CONFIG_PATH = "config_path"
+"""The one flag that is no key."""
 SWITCHES = {"--force": "--export_force=True"}
 """Flags without a value -> the flag that each stands for."""
 
@@ -19,7 +21,7 @@ SWITCHES = {"--force": "--export_force=True"}
 def load_config(arguments: Sequence[str]) -> Config:
     """The configuration of a command's arguments: `--config_path FILE` and `--key value` or `--key=value`. Raises ConfigError."""
     flags = _flags(arguments)
-    path = flags.pop("config_path", None)
+    path = flags.pop(CONFIG_PATH, None)
     values: dict[str, tuple[Any, str]] = {}
     if path is not None:
         file = find_config(path)
@@ -63,5 +65,7 @@ def _flags(arguments: Sequence[str]) -> dict[str, str]:
             text = remaining.pop(0)
         if name in flags:
             raise ConfigError(f"--{name} is given twice")
+        if name != CONFIG_PATH:
+            known_key(name, COMMAND_LINE)  # before the words that follow a misspelt key are complained of
         flags[name] = text
     return flags

@@ -38,7 +38,7 @@ def find_items(root: Path, split: str, with_labels: bool = True) -> tuple[Item, 
         if _label(root, split, image, POLYGONS_SUFFIX).is_file():
             raise DataError(
                 f"{len(missing)} of {len(images)} images of {split} have no {TRAIN_IDS_SUFFIX} file, the first is {missing[0]}; "
-                f"run python tools/convert_dataset.py {root}"
+                f"run python -m segformer_core convert_dataset {root}"
             )
         raise DataError(
             f"{len(missing)} of {len(images)} images of {split} have no label; the first is {image}, expected {missing[0]}"

@@ -19,7 +19,7 @@ from segformer_core.spec.model import SegFormer
 Batch = tuple[np.ndarray, np.ndarray]
 """(B, 3, H, W) float32 normalised RGB and (B, H, W) int32 labels, 255 ignored."""
 
-Log = Callable[[str], object]
+LogLine = Callable[[str], object]
 """Takes one line for the user."""
 
 COLLECTIVE_TIMEOUT_SECONDS = 600
@@ -122,7 +122,7 @@ class Learner(Predictor, Protocol):
 class MakeLearner(Protocol):
     """A backend's learner, made; `log` is called with what takes long, such as a compilation."""
 
-    def __call__(self, spec: SegFormer, config: Config, log: Log, training: Training | None = None) -> Learner: ...
+    def __call__(self, spec: SegFormer, config: Config, log: LogLine, training: Training | None = None) -> Learner: ...
 
 
 Session = Callable[[np.ndarray], np.ndarray]

@@ -25,7 +25,10 @@ def first_scale(precision: str) -> float:
 
 
 def resumed(arrays: Mapping[str, np.ndarray], precision: str) -> dict[str, np.ndarray]:
-    """The optimizer's arrays, as a run in `precision` takes them over: a run in another precision starts its own scale."""
+    """The optimizer's arrays, as a run in `precision` takes them over: a run in another precision starts its own scale.
+
+    A scale of SMALLEST tells nothing of the precision: an fp16 run that has fallen to it starts anew, too.
+    """
     of_fp16 = float(arrays["loss_scale"]) > SMALLEST
     if of_fp16 == (precision == "fp16"):
         return dict(arrays)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from segformer_core.data.dataset import IGNORED, Dataset, read_label
+from segformer_core.data.dataset import IGNORED, Dataset, Item, read_label
 from segformer_core.data.pipeline import prefetch
 from segformer_core.errors import ConfigError
 
@@ -45,7 +45,8 @@ def class_weights(text: str, dataset: Dataset, workers: int) -> tuple[float, ...
 def pixel_counts(dataset: Dataset, workers: int) -> np.ndarray:
     """(K,) int64: how many pixels of the dataset's labels each class has."""
 
-    def count(item):  # type: ignore[no-untyped-def]
+    def count(item: Item) -> np.ndarray:
+        assert item.label is not None
         return np.bincount(read_label(item.label, dataset.classes).ravel(), minlength=IGNORED + 1)
 
     total = sum(prefetch(count, dataset.items, workers), np.zeros(IGNORED + 1, np.int64))
