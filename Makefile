@@ -38,7 +38,7 @@ check: $(VENV)/dev.stamp
 	$(BIN)/mypy
 
 clean:
-	rm -rf $(VENV) build *.egg-info data/sample $(RUN) .pytest_cache .mypy_cache .ruff_cache rank_0 kernel_meta
+	rm -rf $(VENV) build *.egg-info data/sample $(RUN) eval_result .pytest_cache .mypy_cache .ruff_cache rank_0 kernel_meta
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(BIN)/python:

@@ -1,4 +1,7 @@
-"""The mistakes a user can make. A command prints the one sentence and exits with 2; anything else is ours and exits with 1."""
+"""The mistakes a user can make. A command prints the sentence and exits with 2 (`cli.py` names the two that exit with 1).
+
+Any other exception is a mistake of ours: it leaves as a traceback, with exit code 1.
+"""
 
 
 class UserError(Exception):

@@ -1,4 +1,4 @@
-"""Time whole networks beside each other: `python tools/benchmark.py --variant b0 --size 512 1024`.
+"""Time whole networks beside each other: `segformer benchmark --variant b0 --size 512 1024`.
 
 Each contestant has a process of its own (they would share oneDNN's settings otherwise); the runs are interleaved, so that a
 noisy machine disturbs all alike. Inference is image to label map at the image's size, forward image to logits, a training step

@@ -1,4 +1,4 @@
-"""Time what is around the network: `python tools/benchmark_pipeline.py --backend torch`.
+"""Time what is around the network: `segformer benchmark_pipeline --backend torch`.
 
 Times, in turns, the network alone (image to labels at a quarter of its size), evaluate (image and truth read, labelled at full
 size, counted) and infer (image read, labelled, gray, colour and overlay written) on made images as noisy as photographs. Prints

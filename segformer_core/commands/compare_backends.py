@@ -1,4 +1,4 @@
-"""Label a dataset with both frameworks and count where they differ: `python tools/compare_backends.py --config_path …`.
+"""Label a dataset with both frameworks and count where they differ: `segformer compare_backends --config_path …`.
 
 Takes the keys of the evaluate command. A difference is explained where the two best scores differ by less than
 1e-4: rounding decides there. Exits with 1 if any other pixel differs, or the mIoUs by more than 1e-4.

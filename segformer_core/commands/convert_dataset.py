@@ -1,4 +1,4 @@
-"""Make Cityscapes' label images: `python tools/convert_dataset.py data/cityscapes --nproc 8`."""
+"""Make Cityscapes' label images: `segformer convert_dataset data/cityscapes --nproc 8`."""
 
 import os
 import time

@@ -1,4 +1,4 @@
-"""Convert weights between every SegFormer code base: `python tools/convert_model.py INPUT OUTPUT [--to FORMAT]`.
+"""Convert weights between every SegFormer code base: `segformer convert_model INPUT OUTPUT [--to FORMAT]`.
 
 Without --to the suffix of OUTPUT decides: .safetensors canonical, .ckpt mindspore, .pth .pt .bin nvlabs, .pdparams paddle,
 .h5 keras, no suffix a transformers folder. The original repository's spelling works too:
@@ -41,7 +41,7 @@ def main(arguments: Sequence[str]) -> None:
 
 def _report(source: str, weights: Weights) -> None:
     print(f"read {source}: {weights.dialect.title} ({weights.container}), {weights.architecture}, {len(weights.atoms)} arrays")
-    origin = "stated" if weights.numerics_stated else f"as {weights.dialect.title} computes; --profile names another"
+    origin = "stated" if weights.numerics_stated else f"as {weights.dialect.name} computes; --profile names another"
     print(f"  numerics: {weights.numerics} ({origin})")
     for why, names in reasons(weights.dropped).items():
         print(f"  left out: {len(names)} arrays, {why}: {', '.join(names[:3])}{', …' if len(names) > 3 else ''}")

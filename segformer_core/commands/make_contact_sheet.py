@@ -1,6 +1,6 @@
 """Put image, truth and prediction side by side, for a few images of a dataset.
 
-python tools/make_contact_sheet.py --data_path data/camvid --infer_output_path infer_result --output sheet.png
+segformer make_contact_sheet --data_path data/camvid --infer_output_path infer_result --output sheet.png
 """
 
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Write HCCL's rank table of this Ascend host: `python tools/make_rank_table.py --device_num "[0,8)"`.
+"""Write HCCL's rank table of this Ascend host: `segformer make_rank_table --device_num "[0,8)"`.
 
 `--check FILE --device_num 8` writes nothing: it checks that a table has that many devices, and prints the device id of each rank.
 """

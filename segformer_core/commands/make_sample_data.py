@@ -1,4 +1,4 @@
-"""Write a small made-up city in Cityscapes' layout: `python tools/make_sample_data.py data/sample`."""
+"""Write a small made-up city in Cityscapes' layout: `segformer make_sample_data data/sample`."""
 
 from collections.abc import Sequence
 from pathlib import Path
