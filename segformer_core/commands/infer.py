@@ -17,7 +17,7 @@ def infer_command(config: Config, connect: Connect) -> None:
     spec, inference = network(config), config.inference
     sources, classes = find_sources(config.data.data_path, config.data.dataset_file, Path(inference.infer_output_path))
     check_classes(classes, spec)
-    path = required(inference.infer_ckpt_path, "infer_ckpt_path")
     results = Results(sources, classes, inference)
+    path = required(inference.infer_ckpt_path, "infer_ckpt_path")
     segmenter, _, log, _ = opened_segmenter(path, spec, config, connect)
     infer(segmenter, results, inference.infer_log_interval, log)
