@@ -107,7 +107,9 @@ def worker(path: Path, launcher: int, backend: str) -> bool:
     """Whether a process, by its folder in /proc, is one that the launcher started to train."""
     try:
         parent = int((path / "stat").read_text().rpartition(")")[2].split()[1])
-        return parent == launcher and f"backend_{backend}.train" in (path / "cmdline").read_text().split("\0")
+        trains = f"backend_{backend}.train" in (path / "cmdline").read_text().split("\0")
+        schedules = "MS_ROLE=MS_SCHED" in (path / "environ").read_text().split("\0")  # msrun's third process
+        return parent == launcher and trains and not schedules
     except OSError:  # it has ended
         return False
 
