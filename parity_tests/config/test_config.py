@@ -202,3 +202,9 @@ def test_flat_is_what_a_file_would_say():
     ]
     assert values.keys() == KEYS.keys()
     assert load_config([word or "" for word in arguments]) == Config()
+
+
+@pytest.mark.parametrize("rest", [["my", "data"], ["x", "--data_pth", "y"], ["x", "--config_path", "none.yaml"]])
+def test_a_misspelt_key_is_told_before_what_follows_it(rest):
+    with pytest.raises(ConfigError, match="unknown key 'data_pth' in the command line; did you mean data_path"):
+        load_config(["--data_pth", *rest])
