@@ -3,6 +3,28 @@
 Any other exception is a mistake of ours: it leaves as a traceback, with exit code 1.
 """
 
+import reprlib
+
+BRIEF = reprlib.Repr()
+BRIEF.maxlevel, BRIEF.maxlist, BRIEF.maxtuple, BRIEF.maxdict = 2, 4, 4, 4
+BRIEF_LENGTH = 120
+LONG_INTEGER_BITS = 1000
+"""Python refuses to print an integer of thousands of digits."""
+
+
+def brief(value: object) -> str:
+    """`repr` for a message: at most 120 characters, and quick however large or nested the value is."""
+    if isinstance(value, str):
+        text = repr(value[:BRIEF_LENGTH])
+    elif isinstance(value, int) and value.bit_length() > LONG_INTEGER_BITS:
+        text = f"an integer of {value.bit_length()} bits"
+    else:
+        try:
+            text = BRIEF.repr(value)
+        except ValueError:  # an integer of thousands of digits inside
+            text = f"a {type(value).__name__}"
+    return text if len(text) <= BRIEF_LENGTH else f"{text[: BRIEF_LENGTH - 1]}…"
+
 
 class UserError(Exception):
     """Base of every error a user can cause. Its message is one sentence: what, where, what was expected, what to do."""

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import stat
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -40,6 +41,23 @@ def write_text(path: Path, text: str) -> Path:
 def temporary_name(path: Path, writer: int | str) -> Path:
     """The temporary file that the process of number `writer` fills before it becomes `path`."""
     return path.with_name(f".{path.stem}.{writer}{path.suffix}")
+
+
+SPECIAL_FILES = {
+    stat.S_IFIFO: "a named pipe",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}
+"""What is no regular file, by the type in its mode: to read it may take for ever."""
+
+
+def special_file(path: Path) -> str:
+    """What `path` is, such as "a named pipe", if it is neither a regular file nor a folder; empty if it is, or is not there."""
+    try:
+        return SPECIAL_FILES.get(stat.S_IFMT(path.stat().st_mode), "")
+    except (OSError, ValueError):
+        return ""
 
 
 def sha256_of_files(*paths: Path) -> str:
