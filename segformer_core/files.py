@@ -61,9 +61,11 @@ def special_file(path: Path) -> str:
 
 
 def sha256_of_files(*paths: Path) -> str:
-    """SHA-256 over the bytes of the files, one after the other, in hexadecimal."""
+    """SHA-256 over the bytes of the files, one after the other, in hexadecimal. Raises UserError for a pipe or a device."""
     digest = hashlib.sha256()
     for path in paths:
+        if kind := special_file(path):
+            raise UserError(f"{path} is {kind}; expected a regular file")
         with path.open("rb") as file:
             while block := file.read(BLOCK_BYTES):
                 digest.update(block)

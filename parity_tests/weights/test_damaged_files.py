@@ -143,7 +143,7 @@ def test_a_checkpoint_that_lies_about_sizes(tmp_path):
 def test_files_of_no_known_kind(tmp_path):
     sentences = {
         "model.tlt": (np.random.default_rng(0).bytes(100), "is an encrypted TAO file"),
-        "model.onnx": (b"\x08\x07\x12\x07pytorch", "a weight file of no known kind"),
+        "model.onnx": (b"\x08\x07\x12\x07pytorch", "is an ONNX network, an export of weights"),
         "model.ckpt": (b"\x08\x07\x12\x07pytorch", "holds no arrays|damaged, encrypted, or of no known kind"),
         "notes.txt": (b"hello", "a weight file of no known kind"),
     }

@@ -24,6 +24,7 @@ WRAPPERS = (
 """Keys under which training runs store the weights; the first in this order is taken."""
 
 FLOATS = ("float16", BFLOAT16, "float32", "float64")
+INERT = "of a class that no weights need; nothing of it was run"
 FUSE_CONV_BIAS = "decode_head.linear_fuse.conv.bias"
 FUSE_MEAN = "decode_head.linear_fuse.bn.running_mean"
 
@@ -81,7 +82,7 @@ def read(path: str | Path, family: str = "auto", drop_head: bool = False, numeri
             content.container,
             str(path),
             content.files,
-            {**dropped, **match.dropped},
+            {**dropped, **match.dropped, **dict.fromkeys(content.inert, INERT)},
             warnings,
         )
 

@@ -1,25 +1,29 @@
 """Files that hold arrays under any names: recognised by their first bytes, read lazily, written from numpy."""
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import numpy as np
 
 from segformer_core.errors import WeightsError
+from segformer_core.files import special_file
 from segformer_core.weights.containers import (
     directory,
     hdf5_file,
+    keras_archive,
     mindspore_file,
     paddle_file,
     safetensors_file,
     torch_file,
 )
+from segformer_core.weights.containers.foreign import FIRST_BYTES, refuse_archive, refuse_foreign
 from segformer_core.weights.containers.stored import Content
+from segformer_core.weights.containers.zip_archive import opened_archive
 
 HDF5_MAGIC = b"\x89HDF"
 PICKLE_MAGIC = b"\x80"
-FIRST_BYTES = 16
+ZIP_MAGIC = b"PK\x03\x04"
 
 TORCH_SUFFIXES = (".pth", ".pt", ".bin")
 WRITTEN_SUFFIXES = (*TORCH_SUFFIXES, ".safetensors", ".ckpt", ".pdparams", ".h5")
@@ -27,11 +31,16 @@ WRITTEN_SUFFIXES = (*TORCH_SUFFIXES, ".safetensors", ".ckpt", ".pdparams", ".h5"
 
 @contextmanager
 def opened(path: Path) -> Iterator[Content]:
-    """The arrays of a file or directory, readable while it is open. Raises WeightsError if it is missing, damaged or unknown."""
-    if not path.exists():
-        raise WeightsError(f"no such weight file: {path}")
+    """The arrays of a file or directory, readable while it is open. Raises WeightsError if it is missing, damaged or unknown.
+
+    Only regular files are opened, also behind a symbolic link: from a pipe or a device, reading might never end.
+    """
     try:
-        with _reader(path) as content:
+        if not path.exists():
+            raise WeightsError(f"no such weight file: {path}")
+        if kind := special_file(path):
+            raise WeightsError(f"{path} is {kind}; expected a file or a folder of weights")
+        with _form(path) as content:
             yield content
     except OSError as error:
         raise WeightsError(f"{path} cannot be read: {error.strerror or error}") from error
@@ -53,17 +62,19 @@ def write(path: Path, arrays: Mapping[str, np.ndarray], type_name: str, metadata
         raise WeightsError(f"cannot tell what form {path} should have; end it in one of {', '.join(WRITTEN_SUFFIXES)}")
 
 
-def _reader(path: Path):  # type: ignore[no-untyped-def]
+def _form(path: Path) -> AbstractContextManager[Content]:
+    """The reader for what the first bytes, or else the suffix, say. Raises WeightsError for a file of no known kind."""
     if path.is_dir():
         return directory.opened(path, opened)
-    if path.name.endswith(directory.INDEX_SUFFIX):
-        return directory.opened_index(path, opened)
     with path.open("rb") as file:
         first = file.read(FIRST_BYTES)
     if not first:
         raise WeightsError(f"{path} is empty; fetch or write it again")
-    if first.startswith(torch_file.ZIP_MAGIC):
-        return torch_file.opened_zip(path)
+    refuse_foreign(path, first)
+    if path.name.endswith(directory.INDEX_SUFFIX):
+        return directory.opened_index(path, opened)
+    if first.startswith(ZIP_MAGIC):
+        return _in_zip(path)
     if first.startswith(torch_file.LEGACY_MAGIC):
         return torch_file.opened_legacy(path)
     if first.startswith(HDF5_MAGIC):
@@ -77,3 +88,17 @@ def _reader(path: Path):  # type: ignore[no-untyped-def]
     if path.suffix in (".ckpt", ""):
         return mindspore_file.opened(path)
     raise WeightsError(f"{path} is damaged, or a weight file of no known kind; expected one of {', '.join(WRITTEN_SUFFIXES)}")
+
+
+@contextmanager
+def _in_zip(path: Path) -> Iterator[Content]:
+    with opened_archive(path) as archive:
+        pickles = [name for name in archive.names if name.endswith(torch_file.PICKLE)]
+        if keras_archive.is_one(archive.names):
+            reader = keras_archive.opened
+        elif len(pickles) == 1:
+            reader = torch_file.opened_zip
+        else:
+            raise refuse_archive(path, archive.names, (*WRITTEN_SUFFIXES, ".npz", ".keras"))
+        with reader(archive) as content:
+            yield content

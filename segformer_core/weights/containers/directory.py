@@ -1,12 +1,16 @@
 """Folders of weights: a transformers model, sharded or not, and a keras-hub preset."""
 
-import json
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
-from segformer_core.errors import WeightsError
+from segformer_core.errors import WeightsError, brief
+from segformer_core.files import special_file
+from segformer_core.weights.containers.foreign import json_object
+from segformer_core.weights.containers.limits import LONGEST_TEXT, brief_size
 from segformer_core.weights.containers.stored import Content
+from segformer_core.weights.containers.tree import name_of, printable
 from segformer_core.weights.dialects.keras import TASK
 
 INDEX_SUFFIX = ".index.json"
@@ -16,43 +20,81 @@ MODEL_FILES = (
 )
 """Files that a folder may hold; the first in this order is read."""
 PRESET_MODEL, PRESET_TASK = "model.weights.h5", "task.weights.h5"
+MOST_SHARDS = 500
+"""All are open at once."""
 
 Open = Callable[[Path], AbstractContextManager[Content]]
 
 
 @contextmanager
 def opened(path: Path, open_file: Open) -> Iterator[Content]:
-    """The model in a folder."""
-    file = next((path / name for name in MODEL_FILES if (path / name).is_file()), None)
+    """The model in a folder. Files may be symbolic links to files elsewhere: the hub's own cache is made of them."""
+    file = next((path / name for name in MODEL_FILES if _is_file(path / name)), None)
     if file is None:
         raise WeightsError(f"folder {path} holds none of {', '.join(MODEL_FILES)}; name the weight file itself")
     with ExitStack() as stack:
         content = stack.enter_context(open_file(file))
         tree, files = dict(content.tree), content.files
-        if file.name == PRESET_MODEL and (path / PRESET_TASK).is_file():
+        if file.name == PRESET_MODEL and _is_file(path / PRESET_TASK):
             task = stack.enter_context(open_file(path / PRESET_TASK))
             tree |= {TASK + name: array for name, array in task.tree.items()}
             files += task.files
-        yield Content(f"{content.container} in a folder", tree, content.metadata, files)
+        yield Content(f"{content.container} in a folder", tree, content.metadata, files, content.inert)
 
 
 @contextmanager
 def opened_index(path: Path, open_file: Open) -> Iterator[Content]:
-    """The shards that an index lists. Raises WeightsError if the index and the shards disagree."""
-    try:
-        shard_of = json.loads(path.read_text())["weight_map"]
-        names = set(shard_of.values())
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise WeightsError(f"{path} is not an index of shards ({error}); expected a JSON object with weight_map") from error
-    outside = [name for name in names if not isinstance(name, str) or Path(name).name != name]
-    if outside:
-        raise WeightsError(f"{path} names the shard {outside[0]!r}; expected files beside the index")
+    """The shards that an index lists, each a file beside it. Raises WeightsError if the index and the shards disagree.
+
+    An index can name no file of another folder. A shard may be a symbolic link to one, which only the folder's owner can make:
+    the hub's own cache is made of such links.
+    """
+    shard_of = _weight_map(path)
+    names = sorted(set(shard_of.values()))
+    if not names:
+        raise WeightsError(f"{path} names no shards: its weight_map is empty; fetch it again")
+    if len(names) > MOST_SHARDS:
+        raise WeightsError(f"{path} names {len(names)} shards; expected {MOST_SHARDS} at most")
+    for name in names:
+        if name in ("", ".", "..") or Path(name).name != name or "\\" in name or not name.isprintable():
+            raise WeightsError(f"{path} names the shard {brief(name)}; expected files beside the index")
+        if name.endswith(INDEX_SUFFIX):
+            raise WeightsError(f"{path} names the shard {brief(name)}, an index too; expected files of weights beside it")
+        if not _is_file(path.parent / name):
+            what = "a folder" if (path.parent / name).is_dir() else "missing"
+            raise WeightsError(f"{path} names the shard {brief(name)}, which is {what}; fetch all files of the model again")
     with ExitStack() as stack:
-        shards = {name: stack.enter_context(open_file(path.parent / name)) for name in sorted(names)}
+        shards = {name: stack.enter_context(open_file(path.parent / name)) for name in names}
         lost = [name for name, shard in shard_of.items() if name not in shards[shard].tree]
         if lost:
             raise WeightsError(f"{path} says that {lost[0]} lies in {shard_of[lost[0]]}, which does not hold it")
         tree = {name: shards[shard].tree[name] for name, shard in shard_of.items()}
         first = next(iter(shards.values()))
         files = tuple(file for shard in shards.values() for file in shard.files)
-        yield Content(f"{first.container}, {len(shards)} shards", tree, first.metadata, files)
+        inert = tuple(dict.fromkeys(name for shard in shards.values() for name in shard.inert))
+        yield Content(f"{first.container}, {len(shards)} shards", tree, first.metadata, files, inert)
+
+
+def _weight_map(path: Path) -> dict[str, str]:
+    """The shard of each array."""
+    byte_count = path.stat().st_size
+    if byte_count > LONGEST_TEXT:
+        raise WeightsError(
+            f"{path} has {brief_size(byte_count)}; expected an index of shards, of {brief_size(LONGEST_TEXT)} at most"
+        )
+    try:
+        shard_of: Any = json_object(path, path.read_bytes())["weight_map"]
+        if not isinstance(shard_of, dict):
+            raise ValueError(f"weight_map is {brief(shard_of)}")
+        other = next((shard for shard in shard_of.values() if not isinstance(shard, str)), None)
+        if other is not None:
+            raise ValueError(f"weight_map names the shard {brief(other)}")
+    except (ValueError, KeyError) as error:
+        why = printable(str(error))
+        raise WeightsError(f"{path} is not an index of shards ({why}); expected a JSON object with weight_map") from error
+    return {name_of(name): shard for name, shard in shard_of.items()}
+
+
+def _is_file(path: Path) -> bool:
+    """Whether there is something to open: a special file is, so that it is refused by its name."""
+    return path.is_file() or bool(special_file(path))

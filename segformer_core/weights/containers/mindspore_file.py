@@ -12,8 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
-from segformer_core.errors import WeightsError
+from segformer_core.errors import WeightsError, brief
 from segformer_core.weights.containers.stored import STORED_TYPES, Content, Stored, encoded, from_bytes, raw_bytes
+from segformer_core.weights.containers.tree import printable
 
 VARINT, LENGTH_DELIMITED = 0, 2
 CHECKSUM_MARK, CHECKSUM_LENGTH = b"crc_num", 17
@@ -23,17 +24,37 @@ TYPES = {"BFloat16": "bfloat16", "UInt8": "uint8", "UInt16": "uint16", "UInt32":
 TYPE_OF = {type_name: name for name, type_name in TYPES.items()}
 
 
+UNREAD_TYPES = {
+    "Complex64": "complex64",
+    "Complex128": "complex128",
+    "Float8E4M3FN": "float8_e4m3fn",
+    "Float8E5M2": "float8_e5m2",
+    "HiFloat8": "hifloat8",
+    "Int4": "int4",
+    "QInt4x2": "int4",
+}
+MOST_FIELDS = 2_000_000
+"""In one file; a training run's of MiT-B5 has 30,000."""
+MOST_AXES, LARGEST_AXIS = 64, 2**62
+
+Piece = tuple[tuple[int, ...], str, memoryview]
+
+
 @contextmanager
 def opened(path: Path) -> Iterator[Content]:
     raw = raw_bytes(np.memmap(path, np.uint8, "r"))
     if bytes(raw[-CHECKSUM_LENGTH:][: len(CHECKSUM_MARK)]) == CHECKSUM_MARK:
         raw = raw[:-CHECKSUM_LENGTH]
     try:
-        slices: dict[str, list[tuple[tuple[int, ...], str, memoryview]]] = {}
-        for value in _fields(raw, 1):
-            tag, tensor = bytes(_only(value, 1)).decode(), _only(value, 2)
-            dims = tuple(_dims(tensor))
-            slices.setdefault(tag, []).append((dims, bytes(_only(tensor, 2)).decode(), _only(tensor, 3)))
+        slices: dict[str, list[Piece]] = {}
+        checkpoint, left = _fields(raw, MOST_FIELDS)
+        for value in checkpoint.get(1, []):
+            if isinstance(value, memoryview):
+                message, left = _fields(value, left)
+                tensor, left = _fields(_only(message, 2), left)
+                tag = printable(bytes(_only(message, 1)).decode())
+                piece = tuple(_dims(tensor.get(1, []))), bytes(_only(tensor, 2)).decode(), _only(tensor, 3)
+                slices.setdefault(tag, []).append(piece)
         tree = {tag: _stored(tag, pieces) for tag, pieces in slices.items()}
     except (ValueError, IndexError, UnicodeDecodeError) as error:
         raise WeightsError(
@@ -57,14 +78,16 @@ def write(path: Path, arrays: Mapping[str, np.ndarray], type_name: str) -> None:
             file.write(raw_bytes(values))
 
 
-def _stored(tag: str, pieces: list[tuple[tuple[int, ...], str, memoryview]]) -> object:
+def _stored(tag: str, pieces: list[Piece]) -> object:
     dims, kind, _ = pieces[0]
+    if kind in UNREAD_TYPES:
+        return Stored.unread(dims, UNREAD_TYPES[kind])
     if kind not in TYPES:
-        return kind  # a text that a training run stored
+        return printable(kind)  # a text that a training run stored
     type_name, byte_count = TYPES[kind], sum(len(content) for _, _, content in pieces)
     shape = () if dims == (0,) and byte_count else dims  # MindSpore writes (0,) for some scalars
     if byte_count != math.prod(shape) * STORED_TYPES[type_name].itemsize:
-        raise ValueError(f"{tag} of shape {shape} and type {kind} holds {byte_count} bytes")
+        raise ValueError(f"{tag} of shape {brief(shape)} and type {kind} holds {byte_count} bytes")
 
     def load() -> np.ndarray:
         content = pieces[0][2] if len(pieces) == 1 else b"".join(content for _, _, content in pieces)
@@ -73,29 +96,39 @@ def _stored(tag: str, pieces: list[tuple[tuple[int, ...], str, memoryview]]) -> 
     return Stored(shape, type_name, load)
 
 
-def _fields(message: memoryview, number: int) -> Iterator[memoryview]:
-    """The length-delimited fields of this number. Raises ValueError for what is not a protobuf message."""
-    for field, value in _walk(message):
-        if field == number and isinstance(value, memoryview):
-            yield value
+Fields = dict[int, list[int | memoryview]]
 
 
-def _only(message: memoryview, number: int) -> memoryview:
-    values = list(_fields(message, number))
+def _fields(message: memoryview, left: int) -> tuple[Fields, int]:
+    """The fields of a message by number, and how many more may come. Raises ValueError for what is not a protobuf message."""
+    fields: Fields = {}
+    for number, value in _walk(message):
+        fields.setdefault(number, []).append(value)
+        left -= 1
+        if left < 0:
+            raise ValueError(f"more than {MOST_FIELDS} fields")
+    return fields, left
+
+
+def _only(fields: Fields, number: int) -> memoryview:
+    values = [value for value in fields.get(number, []) if isinstance(value, memoryview)]
     if len(values) != 1:
         raise ValueError(f"field {number} occurs {len(values)} times; expected once")
     return values[0]
 
 
-def _dims(tensor: memoryview) -> Iterator[int]:
-    for number, value in _walk(tensor):
-        if number == 1 and isinstance(value, int):
-            yield value
-        elif number == 1 and isinstance(value, memoryview):  # packed
-            at = 0
-            while at < len(value):
-                dim, at = _read_varint(value, at)
-                yield dim
+def _dims(values: list[int | memoryview]) -> list[int]:
+    dims: list[int] = []
+    for value in values:
+        at = 0
+        if isinstance(value, int):
+            dims.append(value)
+        while isinstance(value, memoryview) and at < len(value) and len(dims) <= MOST_AXES:  # packed
+            dim, at = _read_varint(value, at)
+            dims.append(dim)
+    if len(dims) > MOST_AXES or any(dim > LARGEST_AXIS for dim in dims):
+        raise ValueError(f"an array of shape {brief(dims)}")
+    return dims
 
 
 def _walk(message: memoryview) -> Iterator[tuple[int, int | memoryview]]:

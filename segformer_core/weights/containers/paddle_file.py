@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from segformer_core.errors import WeightsError
-from segformer_core.weights.containers.pickles import PickledArray, SafeUnpickler, unpickle
-from segformer_core.weights.containers.stored import BFLOAT16, Content, Stored
+from segformer_core.weights.containers.pickled_tree import plain_tree
+from segformer_core.weights.containers.pickles import SafeUnpickler, unpickle
+from segformer_core.weights.containers.stored import BFLOAT16, Content
 
 STRUCTURED_NAMES = "StructuredToParameterName@@"
 """Paddle's table from the names of the weights to the names of its variables; not a weight itself."""
@@ -17,12 +18,12 @@ STRUCTURED_NAMES = "StructuredToParameterName@@"
 
 @contextmanager
 def opened(path: Path) -> Iterator[Content]:
+    inert: dict[str, None] = {}
     with path.open("rb") as file:
-        tree = unpickle(SafeUnpickler(file, str(path), {}))
-    if not isinstance(tree, Mapping):
-        raise WeightsError(f"{path} is a pickled {type(tree).__name__}, not a dictionary of arrays")
-    arrays = {name: _stored(value) for name, value in tree.items() if name != STRUCTURED_NAMES}
-    yield Content("PaddlePaddle", arrays, {}, (path,))
+        tree = unpickle(SafeUnpickler(file, str(path), {}, inert=inert))
+    arrays = plain_tree(tree, str(path))
+    arrays.pop(STRUCTURED_NAMES, None)
+    yield Content("PaddlePaddle", arrays, {}, (path,), tuple(inert))
 
 
 def write(path: Path, arrays: Mapping[str, np.ndarray], type_name: str) -> None:
@@ -32,7 +33,3 @@ def write(path: Path, arrays: Mapping[str, np.ndarray], type_name: str) -> None:
     plain = {name: value.astype(type_name, copy=False) if value.dtype.kind == "f" else value for name, value in arrays.items()}
     with path.open("wb") as file:
         pickle.dump({**plain, STRUCTURED_NAMES: {name: name for name in arrays}}, file, protocol=4)
-
-
-def _stored(value: object) -> object:
-    return Stored.of(value.array) if isinstance(value, PickledArray) else value

@@ -2,114 +2,60 @@
 
 import io
 import math
+import os
 import pickle
 import struct
 import zipfile
-import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from segformer_core.errors import WeightsError
-from segformer_core.weights.containers.pickles import Replacements, SafeUnpickler, unpickle
-from segformer_core.weights.containers.stored import BFLOAT16, STORED_TYPES, Content, Stored, encoded, from_bytes, raw_bytes
+from segformer_core.errors import WeightsError, brief
+from segformer_core.weights.containers.pickled_tree import plain_tree
+from segformer_core.weights.containers.pickles import SafeUnpickler, unpickle
+from segformer_core.weights.containers.stored import Content, encoded, raw_bytes
+from segformer_core.weights.containers.torch_tensors import REPLACEMENTS, STORAGE_OF, Storage, is_module, storage_id
+from segformer_core.weights.containers.zip_archive import ZipArchive
 
-ZIP_MAGIC = b"PK\x03\x04"
 LEGACY_MAGIC = pickle.PROTO + b"\x02" + pickle.LONG1 + b"\x0a" + 0x1950A86A20F9469CFC6C.to_bytes(10, "little")
 """The number at the start of the older form, pickled with protocol 2."""
-
-STORAGES = {
-    "FloatStorage": "float32",
-    "HalfStorage": "float16",
-    "BFloat16Storage": BFLOAT16,
-    "DoubleStorage": "float64",
-    "LongStorage": "int64",
-    "IntStorage": "int32",
-    "ShortStorage": "int16",
-    "CharStorage": "int8",
-    "ByteStorage": "uint8",
-    "BoolStorage": "bool",
-}
-STORAGE_OF = {type_name: storage for storage, type_name in STORAGES.items()}
-
-
-@dataclass(frozen=True)
-class StorageType:
-    type_name: str
-
-
-@dataclass(frozen=True)
-class Storage:
-    """`count` numbers; `read` gives their bytes."""
-
-    type_name: str
-    count: int
-    read: Callable[[], Any]
-
-
-def _tensor(storage: Storage, offset: int, size: tuple[int, ...], stride: tuple[int, ...], *_: Any) -> Stored:
-    """torch._utils._rebuild_tensor: a strided view of a storage."""
-    if not isinstance(storage, Storage):
-        raise ValueError("a tensor without a storage")
-    size, stride = tuple(size), tuple(stride)
-    if offset < 0 or any(length < 0 for length in size) or any(step < 0 for step in stride) or len(size) != len(stride):
-        raise ValueError(f"a tensor of offset {offset}, size {size}, stride {stride}")
-    reach = offset + 1 + sum((length - 1) * step for length, step in zip(size, stride, strict=True))
-    if math.prod(size) and reach > storage.count:
-        raise ValueError(f"a tensor of size {size} reaches beyond its storage of {storage.count} numbers")
-
-    def load() -> np.ndarray:
-        numbers = from_bytes(storage.read(), storage.type_name, (storage.count,))[offset:]
-        return np.lib.stride_tricks.as_strided(numbers, size, [step * numbers.itemsize for step in stride], writeable=False)
-
-    return Stored(size, storage.type_name, load)
-
-
-REPLACEMENTS: Replacements = {
-    **{("torch", name): StorageType(type_name) for name, type_name in STORAGES.items()},
-    **{("torch.storage", name): StorageType(type_name) for name, type_name in STORAGES.items()},
-    ("torch._utils", "_rebuild_tensor"): _tensor,
-    ("torch._utils", "_rebuild_tensor_v2"): _tensor,
-    ("torch._utils", "_rebuild_parameter"): lambda data, *_: data,
-    ("torch", "Size"): tuple,
-}
+PICKLE = "/data.pkl"
 
 
 @contextmanager
-def opened_zip(path: Path) -> Iterator[Content]:
-    """The tree of a zip that torch.save wrote."""
-    source = str(path)
-    try:
-        archive = zipfile.ZipFile(path)
-    except (zipfile.BadZipFile, OSError, NotImplementedError, UnicodeDecodeError) as error:
-        raise WeightsError(f"{path} is truncated or damaged ({error}); fetch or write it again") from error
-    with archive:
-        pickles = [name for name in archive.namelist() if name.endswith("/data.pkl")]
-        if len(pickles) != 1:
-            raise WeightsError(f"{path} is a zip archive but not one that torch.save wrote; unpack it and name the weight file")
-        root = pickles[0].removesuffix("data.pkl")
-        if f"{root}byteorder" in archive.namelist() and _read(archive, f"{root}byteorder", source) != b"little":
-            raise WeightsError(f"{path} was written on a big-endian machine; save it on a little-endian one")
+def opened_zip(archive: ZipArchive) -> Iterator[Content]:
+    """The tree of a zip that torch.save wrote: one of its members is data.pkl."""
+    source = str(archive.path)
+    pickled = next(name for name in archive.names if name.endswith(PICKLE))
+    root = pickled.removesuffix("data.pkl")
+    if f"{root}constants.pkl" in archive.names:
+        raise WeightsError(
+            f"{source} is a TorchScript program, not a dictionary of arrays; load it with torch.jit.load where it was made and "
+            "store its state_dict() with torch.save"
+        )
+    if f"{root}byteorder" in archive.names and archive.read(f"{root}byteorder") != b"little":
+        raise WeightsError(f"{source} was written on a big-endian machine; save it on a little-endian one")
 
-        @lru_cache(maxsize=1)  # tensors that share a storage follow each other
-        def read(name: str) -> bytes:
-            return _read(archive, name, source)
+    @lru_cache(maxsize=1)  # tensors that share a storage follow each other
+    def read(name: str) -> bytes:
+        return archive.read(name)
 
-        def storage(pid: tuple) -> Storage:
-            kind, key, count = _storage_id(pid)
-            name = f"{root}data/{key}"
-            byte_count = archive.getinfo(name).file_size
-            if byte_count != count * STORED_TYPES[kind.type_name].itemsize:
-                raise ValueError(f"storage {key} says {count} numbers of {kind.type_name} and holds {byte_count} bytes")
-            return Storage(kind.type_name, count, lambda: read(name))
+    def storage(pid: Any) -> Storage:
+        kind, key, count = storage_id(pid)
+        name = f"{root}data/{key}"
+        found = Storage(kind.type_name, count, lambda: read(name))
+        byte_count = archive.size(name)
+        if byte_count != found.byte_count:
+            raise ValueError(f"storage {brief(key)} says {count} numbers of {kind.type_name} and holds {byte_count} bytes")
+        return found
 
-        tree = unpickle(SafeUnpickler(io.BytesIO(_read(archive, pickles[0], source)), source, REPLACEMENTS, storage))
-        yield Content("PyTorch", _dictionary(tree, source), {}, (path,))
+    inert: dict[str, None] = {}
+    tree = unpickle(SafeUnpickler(io.BytesIO(archive.read(pickled)), source, REPLACEMENTS, storage, inert))
+    yield Content("PyTorch", plain_tree(tree, source), {}, (archive.path,), tuple(inert))
 
 
 @contextmanager
@@ -119,23 +65,39 @@ def opened_legacy(path: Path) -> Iterator[Content]:
     with path.open("rb") as file:
         for _ in ("magic number", "protocol version", "machine"):
             unpickle(SafeUnpickler(file, source, {}))
-        contents: dict[str, bytes] = {}
+        starts: dict[str, int] = {}
         storages: dict[str, Storage] = {}
 
-        def storage(pid: tuple) -> Storage:
-            kind, key, count = _storage_id(pid[:5])
-            return storages.setdefault(key, Storage(kind.type_name, count, lambda: contents[key]))
+        def read(key: str, byte_count: int) -> bytes:
+            file.seek(starts[key])
+            return file.read(byte_count)
 
-        tree = unpickle(SafeUnpickler(file, source, REPLACEMENTS, storage))
-        for key in unpickle(SafeUnpickler(file, source, {})):
-            entry = storages.get(key)
+        def storage(pid: Any) -> Any:
+            if is_module(pid):
+                return pid[1]
+            kind, key, count = storage_id(pid)
+            made = Storage(kind.type_name, count, lambda: read(key, made.byte_count))
+            return storages.setdefault(key, made)
+
+        inert: dict[str, None] = {}
+        tree = unpickle(SafeUnpickler(file, source, REPLACEMENTS, storage, inert))
+        keys = unpickle(SafeUnpickler(file, source, {}))
+        end = os.fstat(file.fileno()).st_size
+        for key in keys if isinstance(keys, list) else []:
+            entry = storages.get(key) if isinstance(key, str) else None
             length = file.read(8)
             if entry is None or len(length) < 8 or struct.unpack("<q", length)[0] != entry.count:
-                raise WeightsError(f"{path} is damaged: storage {key!r} has another length than its tensors say; fetch it again")
-            contents[key] = file.read(entry.count * STORED_TYPES[entry.type_name].itemsize)
-            if len(contents[key]) < entry.count * STORED_TYPES[entry.type_name].itemsize:
-                raise WeightsError(f"{path} is truncated: storage {key!r} ends too early; fetch it again")
-        yield Content("PyTorch, before the zip form", _dictionary(tree, source), {}, (path,))
+                raise WeightsError(
+                    f"{path} is damaged: storage {brief(key)} has another length than its tensors say; fetch it again"
+                )
+            starts[key] = file.tell()
+            if starts[key] + entry.byte_count > end:
+                raise WeightsError(f"{path} is truncated: storage {brief(key)} ends too early; fetch it again")
+            file.seek(entry.byte_count, os.SEEK_CUR)
+        lost = next((key for key in storages if key not in starts), None)
+        if lost is not None:
+            raise WeightsError(f"{path} is damaged: storage {brief(lost)} is not in it; fetch it again")
+        yield Content("PyTorch, before the zip form", plain_tree(tree, source), {}, (path,), tuple(inert))
 
 
 def write(path: Path, arrays: Mapping[str, np.ndarray], type_name: str) -> None:
@@ -188,26 +150,3 @@ def _integer(number: int) -> bytes:
 
 def _integers(numbers: tuple[int, ...]) -> bytes:
     return pickle.MARK + b"".join(map(_integer, numbers)) + pickle.TUPLE
-
-
-def _storage_id(pid: tuple) -> tuple[StorageType, str, int]:
-    """(type, key, count) of ("storage", type, key, location, count)."""
-    label, kind, key, _, count = pid
-    if label != "storage" or not isinstance(kind, StorageType):
-        raise ValueError(f"a storage of unknown type: {pid!r}")
-    return kind, str(key), int(count)
-
-
-def _dictionary(tree: Any, source: str) -> Mapping[str, Any]:
-    if isinstance(tree, Mapping):
-        return tree
-    raise WeightsError(
-        f"{source} holds a {type(tree).__name__}, not a dictionary of arrays; load it where it was made and save its state_dict()"
-    )
-
-
-def _read(archive: zipfile.ZipFile, name: str, source: str) -> bytes:
-    try:
-        return archive.read(name)
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError) as error:
-        raise WeightsError(f"{source} is damaged in {name} ({error}); fetch or write it again") from error
