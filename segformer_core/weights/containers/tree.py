@@ -15,7 +15,7 @@ def printable(text: str) -> str:
     return short if short.isprintable() else repr(short)[1:-1]
 
 
-MOST_LEVELS, MOST_ENTRIES = 16, 2_000_000
+MOST_LEVELS, MOST_ENTRIES = 16, 500_000
 """Of dictionaries in dictionaries: what weights need is far below."""
 
 
