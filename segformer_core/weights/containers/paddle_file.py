@@ -11,6 +11,7 @@ from segformer_core.errors import WeightsError
 from segformer_core.weights.containers.pickled_tree import plain_tree
 from segformer_core.weights.containers.pickles import SafeUnpickler, unpickle
 from segformer_core.weights.containers.stored import BFLOAT16, Content
+from segformer_core.weights.containers.torch_tensors import PICKLED_ALONE
 
 STRUCTURED_NAMES = "StructuredToParameterName@@"
 """Paddle's table from the names of the weights to the names of its variables; not a weight itself."""
@@ -20,7 +21,7 @@ STRUCTURED_NAMES = "StructuredToParameterName@@"
 def opened(path: Path) -> Iterator[Content]:
     inert: dict[str, None] = {}
     with path.open("rb") as file:
-        tree = unpickle(SafeUnpickler(file, str(path), {}, inert=inert))
+        tree = unpickle(SafeUnpickler(file, str(path), PICKLED_ALONE, inert=inert))
     arrays = plain_tree(tree, str(path))
     arrays.pop(STRUCTURED_NAMES, None)
     yield Content("PaddlePaddle", arrays, {}, (path,), tuple(inert))

@@ -35,6 +35,10 @@ class Restored:
     def restore(self, state: Any) -> None:
         raise NotImplementedError
 
+    def called(self, *arguments: Any) -> Any:
+        """What a call of the object itself gives."""
+        raise ValueError(f"a call of {brief(self)}")
+
 
 class PickleMachine:
     """The stack and the memo of one pickle.
@@ -88,6 +92,8 @@ class PickleMachine:
         self.stack.append(value)
 
     def call(self, constructor: Any, arguments: Any) -> None:
+        if isinstance(constructor, Restored):
+            constructor = Constructor("", constructor.called)
         if not isinstance(constructor, Constructor) or not isinstance(arguments, tuple | list):
             raise ValueError(f"a call of {brief(constructor)}")
         self.spend(len(arguments))

@@ -18,23 +18,27 @@ def plain_tree(tree: Any, source: str) -> dict[str, Any]:
         plain = tree_of(tree, _leaf)
     except ValueError as error:
         raise WeightsError(f"{source} holds no weights: {error}") from error
-    leaves = list(_leaves("", plain))
+    leaves = list(_leaves(plain))
     module = next((leaf for _, leaf in leaves if isinstance(leaf, Inert) and leaf.is_module), None)
-    if module is not None and not any(isinstance(leaf, Stored) and "." in name for name, leaf in leaves):
-        raise _not_a_dictionary(module, source)  # what lies beside it are moments of an optimizer
+    if module is not None and not any(isinstance(leaf, Stored) and not counted for counted, leaf in leaves):
+        raise _not_a_dictionary(module, source)
     return plain
 
 
 def _leaf(value: Any) -> Any:
+    """An array as Stored; so too Paddle's pair of a variable's name and its array."""
+    if isinstance(value, tuple) and len(value) == 2 and isinstance(value[0], str) and isinstance(value[1], PickledArray):
+        value = value[1]
     return value.stored or value if isinstance(value, PickledArray) else value
 
 
-def _leaves(name: str, value: Any) -> Iterator[tuple[str, Any]]:
-    if isinstance(value, dict):
-        for key, item in value.items():
-            yield from _leaves(key, item)
-    else:
-        yield name, value
+def _leaves(tree: dict[str, Any], counted: bool = False) -> Iterator[tuple[bool, Any]]:
+    """Every leaf, and whether it lies below a number, as an optimizer's moments do."""
+    for key, value in tree.items():
+        if isinstance(value, dict):
+            yield from _leaves(value, counted or key.isdigit())
+        else:
+            yield counted, value
 
 
 def _not_a_dictionary(value: Any, source: str) -> WeightsError:

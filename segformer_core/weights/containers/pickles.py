@@ -24,6 +24,9 @@ class Inert(Restored, Mapping[Any, Any]):
     def restore(self, state: Any) -> None:
         self.is_module |= isinstance(state, dict) and {"_parameters", "_modules"} <= state.keys()
 
+    def called(self, *arguments: Any) -> "Inert":
+        return Inert(self.name, arguments)
+
     def __getitem__(self, key: Any) -> Any:
         return self.held[key]
 
@@ -160,8 +163,11 @@ def _is_attack(module: str, name: str) -> bool:
 def _containers(machine: PickleMachine) -> Replacements:
     """Python's own collections: dictionaries become dicts, all others lists or tuples."""
 
-    def same(values: Any = (), *_: Any) -> Any:
-        return values if isinstance(values, list | tuple | bytes | bytearray | str) else []
+    def values_of(values: Any = (), *_: Any) -> Any:
+        if isinstance(values, list | bytes | bytearray | str):
+            return values
+        machine.spend(len(values) if isinstance(values, tuple) else 0)
+        return list(values) if isinstance(values, tuple) else []
 
     def default(_: Any = None, pairs: Any = ()) -> Any:
         return machine.dictionary(pairs)
@@ -177,13 +183,14 @@ def _containers(machine: PickleMachine) -> Replacements:
         ("collections", "OrderedDict"): machine.dictionary,
         ("collections", "Counter"): machine.dictionary,
         ("collections", "defaultdict"): default,
-        ("collections", "deque"): same,
+        ("collections", "deque"): values_of,
         **{
             (builtins, name): make
             for builtins in ("builtins", "__builtin__")
             for name, make in {
                 "dict": machine.dictionary,
-                **dict.fromkeys(("set", "frozenset", "list", "bytearray"), same),
+                "tuple": lambda values=(): values,
+                **dict.fromkeys(("set", "frozenset", "list", "bytearray"), values_of),
             }.items()
         },
         **{(copyreg, "_reconstructor"): reconstructed for copyreg in ("copyreg", "copy_reg")},

@@ -142,6 +142,8 @@ TENSORS: Replacements = {
 }
 TENSOR_CONSTRUCTORS = frozenset(".".join(names) for names in TENSORS)
 
+PICKLED_ALONE: Replacements = {("torch.storage", "_load_from_bytes"): _pickled_alone}
+
 REPLACEMENTS: Replacements = {
     **TENSORS,
     **{(module, name): NumberType(kind) for module in ("torch", "torch.storage") for name, kind in STORAGES.items()},
@@ -149,7 +151,7 @@ REPLACEMENTS: Replacements = {
     **{("torch", type_name): NumberType(type_name) for type_name in (*STORED_TYPES, *OTHER_TYPES)},
     **{("torch._utils", f"_rebuild_parameter{state}"): lambda data, *_: data for state in ("", "_with_state")},
     **{("torch._tensor", f"_rebuild_from_type{version}"): _of_subclass for version in ("", "_v2")},
-    ("torch.storage", "_load_from_bytes"): _pickled_alone,
+    **PICKLED_ALONE,
     ("torch", "Size"): lambda size=(): size,
 }
 """For what PyTorch's pickles of tensors import."""
