@@ -153,8 +153,8 @@ BROKEN = {
     "half a tiff": (encoded(NOISE, "TIFF")[:2000], "is damaged, or no image of a kind that can be decoded; replace it"),
     "half a bmp": (encoded(NOISE, "BMP")[:2000], "is damaged, or no image"),
     "text": (b"<html>404 Not Found</html>", "is damaged, or no image"),
-    "vast": (vast_png(), "is damaged, or no image|cannot be decoded"),
-    "floats": (encoded(Image.fromarray(np.ones((4, 5), np.float32)), "TIFF"), "is damaged, or no image"),
+    "vast": (vast_png(), "is too large; expected at most 1,073,741,824 pixels"),
+    "floats": (encoded(Image.fromarray(np.ones((4, 5), np.float32)), "TIFF"), "holds float32 values; expected 8 or 16 bits"),
 }
 
 

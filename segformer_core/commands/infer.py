@@ -4,7 +4,6 @@ from pathlib import Path
 
 from segformer_core.commands.opening import check_classes, network, opened_segmenter, required
 from segformer_core.config.keys import Config
-from segformer_core.data.image_file import quiet_decoders
 from segformer_core.inference.infer import infer
 from segformer_core.inference.results import Results
 from segformer_core.inference.sources import find_sources
@@ -13,7 +12,6 @@ from segformer_core.protocol.learner import Connect
 
 def infer_command(config: Config, connect: Connect) -> None:
     """Paint masks for every image and video that data_path names. Raises UserError: Incomplete if some could not be read."""
-    quiet_decoders()
     spec, inference = network(config), config.inference
     sources, classes = find_sources(config.data.data_path, config.data.dataset_file, Path(inference.infer_output_path))
     check_classes(classes, spec)

@@ -2,18 +2,17 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 import cv2
 import numpy as np
 
-from segformer_core.data.image_file import PNG, decode, read_bytes, read_image
+from segformer_core.data.image_bytes import JPEG, PNG, PNG_DEPTH, palette_bits, without_palette
+from segformer_core.data.image_file import decode, read_bytes, read_image
 from segformer_core.errors import DataError
 
 IGNORED = 255
 """The label, everywhere in the project, of a pixel that counts neither in the loss nor in a score."""
-
-PNG_DEPTH = slice(24, 25)
-"""The byte of a PNG's header that holds the bits per channel."""
 
 
 @dataclass(frozen=True)
@@ -43,23 +42,41 @@ class Item:
     name: str
 
 
+class Found(NamedTuple):
+    """The items of one split, and a sentence on the files that are none; empty if there are no such files."""
+
+    items: tuple[Item, ...]
+    note: str = ""
+
+
 @dataclass(frozen=True)
 class Dataset:
+    """`note` is a sentence on the files that were passed over, empty if there were none."""
+
     root: Path
     split: str
     classes: Classes
     items: tuple[Item, ...] = field(repr=False)
+    note: str = ""
 
     def __len__(self) -> int:
         return len(self.items)
 
 
 def read_label(path: Path, classes: Classes) -> np.ndarray:
-    """(H, W) uint8: class indices, 255 where ignored. Raises DataError for any other value, or if it is not 8-bit gray."""
+    """(H, W) uint8: class indices, 255 where ignored. Of a PNG with a palette the indices count, not the colours.
+
+    Raises DataError for any other value, or if it is not 8-bit gray.
+    """
     data = read_bytes(path)
-    if data.startswith(PNG) and data[PNG_DEPTH] in (b"\1", b"\2", b"\4"):  # cv2 scales these to 0..255
-        raise DataError(f"{path} has {data[PNG_DEPTH][0]} bits a pixel; a label image holds 8: save it as 8-bit gray")
-    label = decode(path, data, cv2.IMREAD_UNCHANGED)
+    if data.startswith(JPEG):
+        raise DataError(f"{path} is a JPEG, whose compression changes labels; save the labels anew, as PNG")
+    bits = palette_bits(data)
+    if not bits and data.startswith(PNG) and data[PNG_DEPTH] < 8:  # cv2 scales these to 0..255
+        raise DataError(f"{path} has {data[PNG_DEPTH]} bits a pixel; a label image holds 8: save it as 8-bit gray")
+    label = decode(path, without_palette(data) if bits else data, cv2.IMREAD_UNCHANGED)
+    if bits in (1, 2, 4):
+        label //= 255 // (2**bits - 1)
     if label.ndim != 2 or label.dtype != np.uint8:
         raise DataError(
             f"{path} is {label.dtype} with {1 if label.ndim == 2 else label.shape[2]} channels; a label image holds one class "

@@ -1,24 +1,24 @@
 """Reads image files as 8-bit RGB, the way a viewer shows them."""
 
-import os
-import re
 from pathlib import Path
 
 import cv2
 import numpy as np
 
+from segformer_core.data.image_bytes import is_complete, is_webp, tiff_form, webp_orientation
+from segformer_core.data.quiet import quiet_decoders
 from segformer_core.errors import DataError
+from segformer_core.files import special_file
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 """The endings that make a folder's files images. A file that the user names itself is recognised by its content."""
 
-PNG, PNG_END = b"\x89PNG\r\n\x1a\n", b"IEND\xaeB`\x82"
-JPEG, JPEG_SCAN, JPEG_END = b"\xff\xd8\xff", b"\xff\xda", b"\xff\xd9"
-RIFF, WEBP = b"RIFF", b"WEBP"
-WEBP_EXIF = re.compile(rb"EXIF.{4}(?:Exif\0\0)?(?=II\*\0|MM\0\*)", re.DOTALL)
-"""The head of a WebP's EXIF chunk: its name, its size and, in some files, JPEG's prefix. A TIFF header follows."""
+MOST_PIXELS = 2**30
+"""OpenCV's limit, which it checks before it takes memory: about 3 GB for three 8-bit channels."""
 
-ORIENTATION_TAG = 0x112
+CHANNELS = (1, 2, 3, 4)
+"""Gray, gray and alpha, RGB, RGB and alpha or CMYK."""
+
 TURNS: dict[int, tuple[bool, int | None]] = {
     2: (False, 1), 3: (False, -1), 4: (False, 0), 5: (True, None), 6: (True, 1), 7: (True, -1), 8: (True, 0)
 }  # fmt: skip
@@ -46,63 +46,50 @@ def read_image(path: Path, as_stored: bool = False) -> np.ndarray:
 
 
 def read_bytes(path: Path) -> bytes:
-    """The file's content. Raises DataError if it cannot be read, is empty or is truncated."""
+    """The file's content. Raises DataError if it cannot be read, is no regular file, is empty or is truncated."""
+    if special := special_file(path):
+        raise DataError(f"{path} is {special}; expected a file")
     try:
         data = path.read_bytes()
-    except OSError as error:
-        raise DataError(f"cannot read {path}: {error.strerror}") from error
+    except (OSError, ValueError) as error:  # a name with a NUL is a ValueError
+        raise DataError(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from error
     if not is_complete(data):
         raise DataError(f"{path} is empty or truncated ({len(data)} bytes); copy it again")
     return data
 
 
-def is_complete(data: bytes) -> bool:
-    """Whether the bytes of an image file reach its end; cv2 decodes a truncated PNG or JPEG without an error.
-
-    Data may follow the end mark of a JPEG (cameras append some), and a thumbnail before its scan has an end mark too.
-    """
-    if data.startswith(PNG):
-        return PNG_END in data[-64:]
-    if data.startswith(JPEG):
-        return data.rfind(JPEG_END) > data.rfind(JPEG_SCAN)
-    if is_webp(data):
-        return len(data) >= 8 + int.from_bytes(data[4:8], "little")
-    return bool(data)
-
-
-def is_webp(data: bytes) -> bool:
-    return data.startswith(RIFF) and data[8:12] == WEBP
-
-
 def decode(path: Path, data: bytes, flags: int) -> np.ndarray:
     """The image that cv2 decodes from `data`, in cv2's order of channels. Raises DataError."""
+    _check_tiff(path, data)
     try:
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
-    except cv2.error as error:  # for example more pixels than cv2 accepts
-        raise DataError(f"{path} cannot be decoded: {error.err}; replace it") from error
+        with quiet_decoders():
+            image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+    except cv2.error as error:
+        raise DataError(_why(path, error)) from error
     if image is None:
         raise DataError(f"{path} is damaged, or no image of a kind that can be decoded; replace it")
     return image
 
 
-def webp_orientation(data: bytes) -> int:
-    """The EXIF orientation in a WebP, 1..8; 1, as stored, if there is none or the EXIF data are damaged.
+def _check_tiff(path: Path, data: bytes) -> None:
+    """Raises DataError for a TIFF that is sound, but no picture: satellite bands, heights, distances."""
+    form = tiff_form(data)
+    if form is None:
+        return
+    if form.kind != "uint" or form.bits > 16:
+        raise DataError(f"{path} holds {form.kind}{form.bits} values; expected 8 or 16 bits a channel: convert it")
+    if form.channels not in CHANNELS:
+        raise DataError(f"{path} has {form.channels} channels; expected 1, 3 or 4: convert it")
+    if form.channels == 2 and form.separate:
+        raise DataError(f"{path} has 2 channels in planes of their own; expected 1, 3 or 4: convert it")
 
-    Pillow is no help here: it warns of damaged data, which cannot be silenced for one thread, and refuses large images.
-    """
-    chunk = WEBP_EXIF.search(data)
-    if not chunk:
-        return 1
-    exif = data[chunk.end() :]
 
-    def number(at: int, size: int) -> int:
-        return int.from_bytes(exif[at : at + size], "little" if exif.startswith(b"II") else "big")
-
-    first = number(4, 4)
-    for entry in range(first + 2, first + 2 + 12 * number(first, 2), 12):
-        if number(entry, 2) == ORIENTATION_TAG:
-            return number(entry + 8, 2)
-    return 1
+def _why(path: Path, error: cv2.error) -> str:
+    if "IO_MAX_IMAGE" in error.err:
+        return f"{path} is too large; expected at most {MOST_PIXELS:,} pixels, and {2**20:,} a side: cut it into parts"
+    if error.code == cv2.Error.StsNoMem:
+        return f"{path} needs more memory than there is; cut it into parts"
+    return f"{path} cannot be decoded: {error.err.splitlines()[0] if error.err else error}; replace it"
 
 
 def turned(image: np.ndarray, orientation: int) -> np.ndarray:
@@ -110,13 +97,3 @@ def turned(image: np.ndarray, orientation: int) -> np.ndarray:
     transpose, flip = TURNS.get(orientation, (False, None))
     image = cv2.transpose(image) if transpose else image
     return image if flip is None else cv2.flip(image, flip)
-
-
-def quiet_decoders() -> None:
-    """Silence OpenCV's and FFmpeg's own messages; this project reports the same errors itself.
-
-    FFmpeg reads the setting when the process opens its first video.
-    """
-    if hasattr(cv2, "setLogLevel"):  # not in OpenCV 5
-        cv2.setLogLevel(0)
-    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")

@@ -12,12 +12,15 @@ import cv2
 import numpy as np
 
 from segformer_core.data.pipeline import prefetch
+from segformer_core.data.quiet import quiet_decoders
 from segformer_core.errors import DataError, UserError
-from segformer_core.files import atomic_write, temporary_name
+from segformer_core.files import atomic_write, special_file, temporary_name
 
 VIDEO_SUFFIXES = (".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv")
 CODECS = {".mp4": "mp4v", ".mkv": "FFV1"}
 """Suffix of a written file -> codec: MPEG-4 for colours; FFV1, which is lossless, for label maps."""
+
+os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # OpenCV reads it when the process opens its first video
 
 ROOM = 2**24
 """Bytes that must be free on the disk before a frame is written: cv2 reports no error when a disk is full."""
@@ -43,7 +46,8 @@ class Video:
         """(H, W, 3) uint8 RGB in order, read a few ahead. Raises DataError if there is none, or if one has another size."""
 
         def read(_: int) -> np.ndarray | None:
-            success, frame = self.capture.read()
+            with quiet_decoders():
+                success, frame = self.capture.read()
             return cv2.cvtColor(frame, cv2.COLOR_BGR2RGB) if success else None
 
         number = 0
@@ -68,7 +72,10 @@ def video_writer(path: Path, rate: float, size: tuple[int, int]) -> Iterator[Cal
     temporary, colour = temporary_name(path, f"{os.getpid()}-frames"), path.suffix == ".mp4"
     down, right = size[0] % 2, size[1] % 2
     codec = cv2.VideoWriter.fourcc(*CODECS[path.suffix])
-    writer = cv2.VideoWriter(str(temporary.absolute()), cv2.CAP_FFMPEG, codec, rate, (size[1] + right, size[0] + down), colour)
+    with quiet_decoders():
+        writer = cv2.VideoWriter(
+            str(temporary.absolute()), cv2.CAP_FFMPEG, codec, rate, (size[1] + right, size[0] + down), colour
+        )
     written, busy = 0, Lock()
 
     def write(picture: np.ndarray) -> None:
@@ -95,5 +102,8 @@ def video_writer(path: Path, rate: float, size: tuple[int, int]) -> Iterator[Cal
 
 
 def _opened(path: Path) -> cv2.VideoCapture:
-    """Open a video by its absolute path: FFmpeg would take the a of "a:b.mp4" for a protocol."""
-    return cv2.VideoCapture(str(path.absolute()), cv2.CAP_FFMPEG)
+    """Open a video by its absolute path: FFmpeg would take the a of "a:b.mp4" for a protocol. Raises DataError for a pipe."""
+    if special := special_file(path):
+        raise DataError(f"{path} is {special}; expected a file")
+    with quiet_decoders():
+        return cv2.VideoCapture(str(path.absolute()), cv2.CAP_FFMPEG)

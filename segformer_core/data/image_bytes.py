@@ -1,0 +1,138 @@
+"""What the bytes of an image file say before they are decoded: whether they are whole, and how their pixels are stored."""
+
+import re
+import struct
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+PNG, PNG_END = b"\x89PNG\r\n\x1a\n", b"IEND"
+PNG_DEPTH, PNG_KIND = 24, 25
+"""The bytes of a PNG's header that hold the bits a channel, and whether it is gray, RGB, a palette, …"""
+
+PNG_GRAY, PNG_PALETTE = 0, 3
+JPEG, JPEG_SCAN, JPEG_END = b"\xff\xd8\xff", 0xDA, b"\xff\xd9"
+JPEG_MARKER = re.compile(rb"\xff+([\x01-\xfe])", re.DOTALL)
+JPEG_WITHOUT_LENGTH = frozenset([0x01, *range(0xD0, 0xD9)])
+RIFF, WEBP = b"RIFF", b"WEBP"
+WEBP_EXIF = re.compile(rb"EXIF.{4}(?:Exif\0\0)?(?=II\*\0|MM\0\*)", re.DOTALL)
+"""The head of a WebP's EXIF chunk: its name, its size and, in some files, JPEG's prefix. A TIFF header follows."""
+
+TIFF, BIG_TIFF = (b"II*\0", b"MM\0*"), (b"II+\0", b"MM\0+")
+ORIENTATION, BITS, CHANNELS, PLANES, FORMAT = 0x112, 0x102, 0x115, 0x11C, 0x153
+"""Tags of a TIFF header."""
+
+TIFF_KINDS = {1: "uint", 2: "int", 3: "float", 5: "complex int", 6: "complex"}
+MAX_ENTRIES = 1000
+"""A damaged header may announce any number of entries."""
+
+
+def is_complete(data: bytes) -> bool:
+    """Whether the bytes of an image file reach its end; cv2 decodes a truncated PNG or JPEG without an error.
+
+    Other data may follow the end: phones append films, chat programs append text.
+    """
+    if data.startswith(PNG):
+        return any(name == PNG_END for name, _, _ in png_chunks(data))
+    if data.startswith(JPEG):
+        scan = _jpeg_scan(data)
+        return scan > 0 and data.find(JPEG_END, scan) > 0
+    if is_webp(data):
+        return len(data) >= 8 + int.from_bytes(data[4:8], "little")
+    return bool(data)
+
+
+def is_webp(data: bytes) -> bool:
+    return data.startswith(RIFF) and data[8:12] == WEBP
+
+
+def png_chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
+    """Name, start and end of each whole chunk of a PNG, up to its end; start and end are those of the content."""
+    start = len(PNG) + 8
+    while (end := start + int.from_bytes(data[start - 8 : start - 4], "big")) + 4 <= len(data):
+        name = data[start - 4 : start]
+        yield name, start, end
+        if name == PNG_END:
+            return
+        start = end + 12
+
+
+def palette_bits(data: bytes) -> int:
+    """The bits a pixel of a PNG with a palette; 0 for any other image."""
+    return data[PNG_DEPTH] if data.startswith(PNG) and len(data) > PNG_KIND and data[PNG_KIND] == PNG_PALETTE else 0
+
+
+def without_palette(data: bytes) -> bytes:
+    """A PNG with a palette -> the gray PNG whose values are the indices."""
+    parts = [PNG]
+    for name, start, end in png_chunks(data):
+        content = data[start:end]
+        if name == b"IHDR":
+            content = content[: PNG_KIND - start] + bytes([PNG_GRAY]) + content[PNG_KIND - start + 1 :]
+        if name in (b"IHDR", b"IDAT", PNG_END):
+            parts += [struct.pack(">I", len(content)), name, content, struct.pack(">I", zlib.crc32(name + content))]
+    return b"".join(parts)
+
+
+@dataclass(frozen=True)
+class TiffForm:
+    """How a TIFF stores its first picture: `kind` is a word such as uint or float."""
+
+    channels: int
+    kind: str
+    bits: int
+    separate: bool
+
+
+def tiff_form(data: bytes) -> TiffForm | None:
+    """None if the data are no TIFF, or a damaged one."""
+    if not data.startswith(TIFF + BIG_TIFF):
+        return None
+    values = tiff_values(data, {BITS, CHANNELS, PLANES, FORMAT})
+    kind = TIFF_KINDS.get(values.get(FORMAT, 1), "uint")
+    return TiffForm(values.get(CHANNELS, 1), kind, values.get(BITS, 1), values.get(PLANES, 1) == 2)
+
+
+def tiff_values(data: bytes, tags: set[int]) -> dict[int, int]:
+    """Tag -> the first value that a TIFF header's first directory gives it; empty where it is damaged."""
+    order: Literal["little", "big"] = "little" if data.startswith(b"II") else "big"
+    big = data.startswith(BIG_TIFF)
+    width, count_width, entry_size, inside = (8, 8, 20, 8) if big else (4, 2, 12, 4)
+    sizes = {1: 1, 3: 2, 4: 4, 16: 8}
+
+    def number(at: int, size: int) -> int:
+        return int.from_bytes(data[at : at + size], order)
+
+    first = number(8 if big else 4, width)
+    values: dict[int, int] = {}
+    for index in range(min(number(first, count_width), MAX_ENTRIES)):
+        at = first + count_width + index * entry_size
+        size = sizes.get(number(at + 2, 2), 0)
+        if number(at, 2) in tags and size:
+            field = at + entry_size - inside
+            outside = number(at + 4, width) * size > inside
+            values.setdefault(number(at, 2), number(number(field, inside) if outside else field, size))
+    return values
+
+
+def webp_orientation(data: bytes) -> int:
+    """The EXIF orientation in a WebP, 1..8; 1, as stored, if there is none or the EXIF data are damaged.
+
+    Pillow is no help here: it warns of damaged data, which cannot be silenced for one thread, and refuses large images.
+    """
+    chunk = WEBP_EXIF.search(data)
+    return tiff_values(data[chunk.end() :], {ORIENTATION}).get(ORIENTATION, 1) if chunk else 1
+
+
+def _jpeg_scan(data: bytes) -> int:
+    """Where the first scan begins, after the headers and the thumbnails in them; 0 if it is not reached."""
+    at = 2
+    while marker := JPEG_MARKER.search(data, at):
+        code = marker[1][0]
+        if code == JPEG_SCAN:
+            return marker.end()
+        at = marker.end()
+        if code not in JPEG_WITHOUT_LENGTH:
+            at += int.from_bytes(data[at : at + 2], "big")
+    return 0
