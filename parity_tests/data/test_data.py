@@ -13,7 +13,7 @@ import pytest
 from parity_tests.folder_dataset import CLASSES, write_folder_dataset
 from segformer_core.config.keys import DataConfig
 from segformer_core.data import cityscapes
-from segformer_core.data.conversion import convert, convert_all, find_polygons
+from segformer_core.data.conversion import convert, convert_all, find_annotations
 from segformer_core.data.dataset import read_label, read_pair
 from segformer_core.data.folder import read_classes
 from segformer_core.data.image_file import read_image
@@ -62,7 +62,7 @@ def test_folder_layout(folder):
 def test_cityscapes_layout_after_conversion(city):
     with pytest.raises(DataError, match="2 of 2 images of train have no .*run python -m segformer_core convert_dataset"):
         open_dataset(str(city), "train")
-    results = list(convert_all(find_polygons(city), processes=1))
+    results = list(convert_all(find_annotations(city), processes=1))
     assert [result.converted for result in results] == [True, True]
     dataset = open_dataset(str(city), "train")
     assert dataset.classes is cityscapes.CLASSES and len(dataset.classes) == 19
@@ -72,7 +72,7 @@ def test_cityscapes_layout_after_conversion(city):
 
 
 def test_conversion_skips_finishes_and_redoes(city):
-    polygons = find_polygons(city)
+    polygons = find_annotations(city)
     first, second = (path.with_name(path.name.replace("polygons.json", "labelTrainIds.png")) for path in polygons)
     assert convert(polygons[0]).converted and first.exists()
     assert [result.converted for result in convert_all(polygons, 1)] == [False, True], "finishes what is left"
@@ -88,15 +88,15 @@ def test_conversion_skips_finishes_and_redoes(city):
 
 
 def test_conversion_names_a_broken_file_and_goes_on(city):
-    polygons = find_polygons(city)
+    polygons = find_annotations(city)
     polygons[0].write_text('{"imgHeight": 32')
-    results = {result.polygons: result for result in convert_all(polygons, 1)}
+    results = {result.annotation: result for result in convert_all(polygons, 1)}
     assert str(polygons[0]) in results[polygons[0]].error and results[polygons[1]].converted
     assert len(list(polygons[0].parent.glob("*.png"))) == 1
 
 
 def test_conversion_says_which_label_is_unknown(city, capsys):
-    polygons = find_polygons(city)[0]
+    polygons = find_annotations(city)[0]
     polygons.write_text(polygons.read_text().replace('"car"', '"dragon"'))
     assert "(ERROR: Label 'dragon' not known.)" in convert(polygons).error
     assert capsys.readouterr() == ("", ""), "cityscapesscripts prints its usage"

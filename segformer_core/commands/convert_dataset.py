@@ -8,7 +8,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from segformer_core.commands.arguments import new_parser
-from segformer_core.data.conversion import convert_all, find_polygons
+from segformer_core.data.conversion import convert_all, find_annotations
 from segformer_core.errors import DataError
 
 
@@ -21,8 +21,10 @@ def main(arguments: Sequence[str]) -> None:
     if options.nproc < 1:
         raise DataError(f"--nproc is {options.nproc}; expected at least 1")
     start = time.perf_counter()
-    polygons = find_polygons(options.data_path)
-    results = list(tqdm(convert_all(polygons, options.nproc, options.force), total=len(polygons), unit="file", disable=None))
+    annotations = find_annotations(options.data_path)
+    results = list(
+        tqdm(convert_all(annotations, options.nproc, options.force), total=len(annotations), unit="file", disable=None)
+    )
     converted, errors = sum(result.converted for result in results), [result.error for result in results if result.error]
     print(
         f"{converted} converted, {len(results) - converted - len(errors)} up to date, {len(errors)} failed, "

@@ -2,12 +2,14 @@
 
 from pathlib import Path
 
-from segformer_core.data.dataset import Classes, Item
+from segformer_core.data.dataset import Classes, Found, Item
+from segformer_core.data.listing import entries, folders, passed_over
 from segformer_core.errors import DataError
 
 IMAGES, LABELS = "leftImg8bit", "gtFine"
 IMAGE_SUFFIX = "_leftImg8bit.png"
 POLYGONS_SUFFIX = "_gtFine_polygons.json"
+LABEL_IDS_SUFFIX = "_gtFine_labelIds.png"
 TRAIN_IDS_SUFFIX = "_gtFine_labelTrainIds.png"
 
 CLASSES = Classes(
@@ -24,27 +26,46 @@ CLASSES = Classes(
 """The 19 train classes in the order of their train ids, with the benchmark's colours."""
 
 
-def find_items(root: Path, split: str, with_labels: bool = True) -> tuple[Item, ...]:
+def find_items(root: Path, split: str, with_labels: bool = True) -> Found:
     """The split's images, sorted by city and name. Raises DataError if there are none, or if one has no converted labels."""
-    images = sorted((root / IMAGES / split).glob(f"*/*{IMAGE_SUFFIX}"))
+    folder = find_folder(root, IMAGES, split) or root / IMAGES
+    files = [path for city in folders(folder / split) for path in entries(city)]
+    images = [path for path in files if path.name.endswith(IMAGE_SUFFIX)]
+    note = passed_over(set(files).difference(images), f"in {folder / split} whose names do not end in {IMAGE_SUFFIX}")
     if not images:
-        raise DataError(f"no images in {root / IMAGES / split}; expected {{city}}/*{IMAGE_SUFFIX}")
+        raise DataError("; ".join(filter(None, [f"no images in {folder / split}; expected {{city}}/*{IMAGE_SUFFIX}", note])))
     if not with_labels:
-        return tuple(Item(image, None, image.stem) for image in images)
-    labels = [_label(root, split, image, TRAIN_IDS_SUFFIX) for image in images]
-    missing = [label for label in labels if not label.is_file()]
+        return Found(tuple(Item(image, None, image.stem) for image in images), note)
+    beside = folder.parent / LABELS
+    truth = beside if beside.is_dir() else find_folder(root, LABELS, split) or beside
+    labels = [_label(truth / split, image, TRAIN_IDS_SUFFIX) for image in images]
+    missing = [(image, label) for image, label in zip(images, labels, strict=True) if not label.is_file()]
     if missing:
-        image = images[labels.index(missing[0])]
-        if _label(root, split, image, POLYGONS_SUFFIX).is_file():
+        image, label = missing[0]
+        if any(_label(truth / split, image, suffix).is_file() for suffix in (POLYGONS_SUFFIX, LABEL_IDS_SUFFIX)):
             raise DataError(
-                f"{len(missing)} of {len(images)} images of {split} have no {TRAIN_IDS_SUFFIX} file, the first is {missing[0]}; "
+                f"{len(missing)} of {len(images)} images of {split} have no {TRAIN_IDS_SUFFIX} file, the first is {label}; "
                 f"run python -m segformer_core convert_dataset {root}"
             )
         raise DataError(
-            f"{len(missing)} of {len(images)} images of {split} have no label; the first is {image}, expected {missing[0]}"
+            f"{len(missing)} of {len(images)} images of {split} have no label; the first is {image}, expected {label}"
         )
-    return tuple(Item(image, label, image.stem) for image, label in zip(images, labels, strict=True))
+    return Found(tuple(Item(image, label, image.stem) for image, label in zip(images, labels, strict=True)), note)
 
 
-def _label(root: Path, split: str, image: Path, suffix: str) -> Path:
-    return root / LABELS / split / image.parent.name / (image.name.removesuffix(IMAGE_SUFFIX) + suffix)
+def find_folder(root: Path, name: str, split: str = "") -> Path | None:
+    """The folder `name` in `root`, else the only one a level deeper that has the split: archives are often unpacked so.
+
+    None if there is none. Raises DataError if there are several.
+    """
+    nested = root / name / name / split
+    if (root / name).is_dir() and not nested.is_dir():
+        return root / name
+    deeper = [child / name for child in folders(root) if (child / name / split).is_dir()]
+    if len(deeper) > 1:
+        raise DataError(f"{root} holds {deeper[0]} and {deeper[1]}; give the folder of the one that you mean as data_path")
+    return deeper[0] if deeper else None
+
+
+def _label(folder: Path, image: Path, suffix: str) -> Path:
+    return folder / image.parent.name / (image.name.removesuffix(IMAGE_SUFFIX) + suffix)

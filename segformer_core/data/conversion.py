@@ -1,4 +1,7 @@
-"""Makes Cityscapes' label images with cityscapesscripts: *_gtFine_polygons.json -> *_gtFine_labelTrainIds.png."""
+"""Makes Cityscapes' label images, *_gtFine_labelTrainIds.png, from *_gtFine_polygons.json or *_gtFine_labelIds.png.
+
+cityscapesscripts draws the polygons; its table says which label id has which train id.
+"""
 
 import io
 import multiprocessing
@@ -8,62 +11,100 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from segformer_core.data.cityscapes import LABELS, POLYGONS_SUFFIX, TRAIN_IDS_SUFFIX
-from segformer_core.data.image_file import is_complete
+import cv2
+import numpy as np
+
+from segformer_core.data.cityscapes import LABEL_IDS_SUFFIX, LABELS, POLYGONS_SUFFIX, TRAIN_IDS_SUFFIX, find_folder
+from segformer_core.data.dataset import IGNORED, Classes, read_label
+from segformer_core.data.image_bytes import is_complete
+from segformer_core.data.listing import entries, folders
 from segformer_core.errors import DataError, UserError
-from segformer_core.files import atomic_write
+from segformer_core.files import atomic_write, special_file
 
 
 @dataclass(frozen=True)
 class Conversion:
-    """The result for one file of polygons: it was converted now, was up to date (neither field set), or has an `error`."""
+    """The result for one annotation: it was converted now, was up to date (neither field set), or has an `error`."""
 
-    polygons: Path
+    annotation: Path
     converted: bool = False
     error: str = ""
 
 
-def find_polygons(root: Path) -> list[Path]:
-    """Every file of polygons below the dataset's gtFine. Raises DataError if there are none."""
+def find_annotations(root: Path) -> list[Path]:
+    """Every file of polygons below the dataset's gtFine, and each label id image that has none. Raises DataError if there is
+    nothing."""
     if not root.is_dir():
         raise DataError(f"no such data path: {root}; give the folder that holds {LABELS}")
-    polygons = sorted((root / LABELS).glob(f"*/*/*{POLYGONS_SUFFIX}"))
-    if not polygons:
-        raise DataError(f"no polygons in {root / LABELS}; expected {{split}}/{{city}}/*{POLYGONS_SUFFIX}")
-    return polygons
+    folder = find_folder(root, LABELS) or root / LABELS
+    cities = [city for split in folders(folder) for city in folders(split)]
+    stems: dict[Path, Path] = {}
+    for suffix in (LABEL_IDS_SUFFIX, POLYGONS_SUFFIX):  # polygons take the place of an image
+        files = [path for city in cities for path in entries(city) if path.name.endswith(suffix)]
+        stems |= {path.with_name(path.name.removesuffix(suffix)): path for path in files}
+    if not stems:
+        raise DataError(f"no polygons in {folder}; expected {{split}}/{{city}}/*{POLYGONS_SUFFIX} or *{LABEL_IDS_SUFFIX}")
+    return [stems[stem] for stem in sorted(stems)]
 
 
-def convert_all(polygons: list[Path], processes: int, force: bool = False) -> Iterator[Conversion]:
+def convert_all(annotations: list[Path], processes: int, force: bool = False) -> Iterator[Conversion]:
     """Convert the files that are not up to date, in no particular order. The next run finishes an interrupted one."""
     work = partial(convert, force=force)
     if processes == 1:
-        yield from map(work, polygons)
+        yield from map(work, annotations)
         return
-    with multiprocessing.get_context("spawn").Pool(min(processes, len(polygons))) as pool:
-        yield from pool.imap_unordered(work, polygons, chunksize=4)
+    with multiprocessing.get_context("spawn").Pool(min(processes, len(annotations))) as pool:
+        yield from pool.imap_unordered(work, annotations, chunksize=4)
 
 
-def convert(polygons: Path, force: bool = False) -> Conversion:
-    """Write the label image beside its polygons, unless a newer and complete one is there."""
-    labels = polygons.with_name(polygons.name.removesuffix(POLYGONS_SUFFIX) + TRAIN_IDS_SUFFIX)
-    if not force and polygons.exists() and _up_to_date(labels, polygons):
-        return Conversion(polygons)
+def convert(annotation: Path, force: bool = False) -> Conversion:
+    """Write the label image beside its annotation, unless a newer and complete one is there."""
+    drawn = annotation.name.endswith(POLYGONS_SUFFIX)
+    suffix = POLYGONS_SUFFIX if drawn else LABEL_IDS_SUFFIX
+    labels = annotation.with_name(annotation.name.removesuffix(suffix) + TRAIN_IDS_SUFFIX)
+    try:
+        if special := special_file(annotation):
+            return Conversion(annotation, error=f"{annotation} is {special}; expected a file")
+        if not force and annotation.exists() and _up_to_date(labels, annotation):
+            return Conversion(annotation)
+        atomic_write(labels, partial(draw_polygons if drawn else map_label_ids, annotation))
+    except UserError as error:
+        return Conversion(annotation, error=str(error))
+    return Conversion(annotation, converted=True)
+
+
+def draw_polygons(polygons: Path, path: Path) -> None:
+    """Raises DataError if cityscapesscripts does not understand the polygons."""
     from cityscapesscripts.preparation.json2labelImg import json2labelImg  # slow to import
 
     output = io.StringIO()
     try:
+        polygons.open("rb").close()
+    except OSError as error:
+        raise DataError(f"cannot read {polygons}: {error.strerror}") from error
+    try:
         with redirect_stdout(output), redirect_stderr(output):
-            atomic_write(labels, lambda temporary: json2labelImg(str(polygons), str(temporary), "trainIds"))
-    except UserError as error:
-        return Conversion(polygons, error=str(error))
+            json2labelImg(str(polygons), str(path), "trainIds")
+    except OSError:  # the image cannot be written
+        raise
     except (Exception, SystemExit) as error:  # cityscapesscripts exits on a label that it does not know
         why = (output.getvalue().strip() or f"{type(error).__name__}: {error}").splitlines()[0]
-        return Conversion(polygons, error=f"{polygons} cannot be converted ({why}); download it again")
-    return Conversion(polygons, converted=True)
+        raise DataError(f"{polygons} cannot be converted ({why}); download it again") from error
 
 
-def _up_to_date(labels: Path, polygons: Path) -> bool:
+def map_label_ids(label_ids: Path, path: Path) -> None:
+    """Raises DataError for a label id that Cityscapes does not have."""
+    from cityscapesscripts.helpers.labels import id2label
+
+    ids = [number for number in id2label if number >= 0]
+    train_ids = np.full(256, IGNORED, np.uint8)
+    train_ids[ids] = [id2label[number].trainId for number in ids]
+    known = Classes(tuple(id2label[number].name for number in ids), ())
+    path.write_bytes(cv2.imencode(".png", cv2.LUT(read_label(label_ids, known), train_ids))[1].tobytes())
+
+
+def _up_to_date(labels: Path, annotation: Path) -> bool:
     """Whether the labels are newer and complete: cityscapesscripts' own tool leaves half an image when it is interrupted."""
-    if not labels.exists() or labels.stat().st_mtime < polygons.stat().st_mtime:
+    if not labels.exists() or labels.stat().st_mtime < annotation.stat().st_mtime:
         return False
     return is_complete(labels.read_bytes())

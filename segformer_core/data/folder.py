@@ -9,12 +9,14 @@ ignore_value: 255                            # optional
 from pathlib import Path
 
 from segformer_core.config.files import find_config, read_yaml
-from segformer_core.data.dataset import IGNORED, Classes, Item
+from segformer_core.data.dataset import IGNORED, Classes, Found, Item
 from segformer_core.data.image_file import IMAGE_SUFFIXES
+from segformer_core.data.listing import NO_IMAGES, entries, passed_over
 from segformer_core.errors import DataError
 
 IMAGES, LABELS = "images", "labels"
 DESCRIPTION = "dataset.yaml"
+LABEL_SUFFIX = ".png"
 
 
 def find_description(root: Path, dataset_file: str) -> Path | None:
@@ -53,25 +55,32 @@ def read_classes(path: Path) -> Classes:
     return Classes(tuple(names), tuple(colours), ignore)
 
 
-def find_items(root: Path, split: str, with_labels: bool = True) -> tuple[Item, ...]:
+def find_items(root: Path, split: str, with_labels: bool = True) -> Found:
     """The split's images, sorted by name. Raises DataError if there are none, or if one has no label."""
     folder = root / IMAGES / split
-    images = find_images(folder)
+    files = entries(folder)
+    images = [path for path in files if path.suffix.lower() in IMAGE_SUFFIXES and not path.is_dir()]
+    note = passed_over(set(files).difference(images), f"in {folder} {NO_IMAGES}")
     if not images:
-        raise DataError(f"no images in {folder}; expected files ending in {', '.join(IMAGE_SUFFIXES)}")
+        expected = f"no images in {folder}; expected files ending in {', '.join(IMAGE_SUFFIXES)}"
+        raise DataError("; ".join(filter(None, [expected, note])))
     if not with_labels:
-        return tuple(Item(image, None, image.stem) for image in images)
+        return Found(tuple(Item(image, None, image.stem) for image in images), note)
     twins = [path for before, path in zip(images, images[1:], strict=False) if before.stem == path.stem]
     if twins:
         raise DataError(f"{twins[0]} has the name of another image with another ending; both would have one label: rename one")
-    labels = [root / LABELS / split / f"{image.stem}.png" for image in images]
-    missing = [(image, label) for image, label in zip(images, labels, strict=True) if not label.is_file()]
+    return Found(_labelled(images, root / LABELS / split), note)
+
+
+def _labelled(images: list[Path], folder: Path) -> tuple[Item, ...]:
+    """The images with their labels: files of the same name that end in .png or .PNG."""
+    files = entries(folder)
+    labels = {path.stem: path for path in files if path.suffix.lower() == LABEL_SUFFIX and path.is_file()}
+    missing = [image for image in images if image.stem not in labels]
     if missing:
-        image, label = missing[0]
-        raise DataError(f"{len(missing)} of {len(images)} images of {split} have no label; first: {image}, expected {label}")
-    return tuple(Item(image, label, image.stem) for image, label in zip(images, labels, strict=True))
-
-
-def find_images(folder: Path) -> list[Path]:
-    """The image files of one folder, sorted by name; an empty list if the folder does not exist."""
-    return sorted(path for path in folder.glob("*") if path.suffix.lower() in IMAGE_SUFFIXES)
+        first = missing[0]
+        sentence = f"{len(missing)} of {len(images)} images of {folder.name} have no label; first: {first}"
+        other = next((path for path in files if path.stem == first.stem), None)
+        hint = f"; {other} is none: save it as an 8-bit gray {LABEL_SUFFIX}" if other else ""
+        raise DataError(f"{sentence}, expected {folder / f'{first.stem}{LABEL_SUFFIX}'}{hint}")
+    return tuple(Item(image, labels[image.stem], image.stem) for image in images)

@@ -4,10 +4,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from segformer_core.data import cityscapes, folder
-from segformer_core.data.dataset import Classes, Dataset, Item
+from segformer_core.data.dataset import Classes, Dataset, Found
+from segformer_core.data.listing import is_junk
 from segformer_core.errors import DataError
 
-ItemFinder = Callable[[Path, str, bool], tuple[Item, ...]]
+ItemFinder = Callable[[Path, str, bool], Found]
 """(root, split, with labels) -> the items of one split. Raises DataError."""
 
 
@@ -17,20 +18,35 @@ def open_dataset(data_path: str, split: str, dataset_file: str = "", with_labels
     if not root.is_dir():
         raise DataError(f"no such data path: {root}; give the dataset's folder as --data_path")
     described = folder.find_description(root, dataset_file) is not None
-    find_items = folder.find_items if described else find_layout(root, split)
+    find_items = folder.find_items if described else find_layout(root, split) or _deeper_layout(root, split)
     if find_items is None or (find_items is folder.find_items and not described):
         raise DataError(
             f"{root} is no dataset: expected Cityscapes' folders {cityscapes.IMAGES} and {cityscapes.LABELS}, or "
-            f"{folder.IMAGES}/{split}, {folder.LABELS}/{split} and a {folder.DESCRIPTION} (or --dataset_file)"
+            f"{folder.IMAGES}/{split}, {folder.LABELS}/{split} and a {folder.DESCRIPTION} (or --dataset_file){_elsewhere(root)}"
         )
-    return Dataset(root, split, find_classes(root, dataset_file), find_items(root, split, with_labels))
+    return Dataset(root, split, find_classes(root, dataset_file), *find_items(root, split, with_labels))
 
 
 def find_layout(root: Path, split: str) -> ItemFinder | None:
-    """The item finder of the layout whose image folder exists; None if neither does."""
-    if (root / cityscapes.IMAGES).is_dir():
+    """The item finder of the layout whose image folder exists; None if neither does. Raises DataError."""
+    archive = cityscapes.find_folder(root, cityscapes.IMAGES, split)
+    if archive and (archive.parent == root or archive.parent.name.startswith(cityscapes.IMAGES)):
         return cityscapes.find_items
     return folder.find_items if (root / folder.IMAGES / split).is_dir() else None
+
+
+def _deeper_layout(root: Path, split: str) -> ItemFinder | None:
+    """The finder of a Cityscapes that lies in the only folder of `root` that holds one."""
+    return cityscapes.find_items if cityscapes.find_folder(root, cityscapes.IMAGES, split) else None
+
+
+def _elsewhere(root: Path) -> str:
+    """Where a dataset lies that was unpacked deeper, as the end of a sentence."""
+    for pattern in (f"*/{folder.DESCRIPTION}", f"*/*/{folder.DESCRIPTION}", f"*/*/{cityscapes.IMAGES}"):
+        found = sorted(path.parent for path in root.glob(pattern) if not is_junk(path.relative_to(root)))
+        if found:
+            return f"; there is one in {found[0]}: give that as data_path"
+    return ""
 
 
 def find_classes(root: Path, dataset_file: str) -> Classes:
