@@ -20,6 +20,7 @@ from segformer_core.spec.arrays import init_arrays
 from segformer_core.spec.model import SegFormer
 from segformer_core.training.checkpoint import Checkpoint, Checkpoints
 from segformer_core.training.class_weights import class_weights
+from segformer_core.training.data_check import check_data
 from segformer_core.training.interrupt import stop_request
 from segformer_core.training.log import Log
 from segformer_core.training.loop import Evaluate, Run, train
@@ -45,8 +46,12 @@ def train_command(config: Config, connect: Connect) -> None:
     learner = backend.learner(spec, config, log, training)
     start.load(learner)
     check_same_step(start.step, processes, config.training)
+    if config.training.check_data and not start.step:  # the run that is resumed has checked them
+        splits = [dataset] if validation is None else [dataset, validation]
+        check_data(splits, config.data.dataset_num_parallel_workers, processes, log)
     earlier = log.record(checkpoints.folder, start.step, config.training.tensorboard)
-    for line in (describe(spec, backend), *start.sentences, describe_stream(stream, config, processes)):
+    notes = [split.note for split in (dataset, validation) if split and split.note]
+    for line in (describe(spec, backend), *start.sentences, describe_stream(stream, config, processes), *notes):
         log(line)
     log(f"{len(dataset)} images, {stream.epochs} epochs of {stream.steps_per_epoch} steps, results in {checkpoints.folder}")
 

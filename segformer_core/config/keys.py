@@ -101,6 +101,7 @@ class TrainingConfig:
         "auto", "auto: go on from the newest checkpoint in checkpoint_path, if any; none: start a new run; or a checkpoint file"
     )
     checkpoint_path: str = key("./checkpoint/", "folder for checkpoints, metrics and curves")
+    check_data: bool = key(True, "read every image and label once before the first step of a new run")
     train_log_interval: int = key(100, "steps between log lines", low=1)
     tensorboard: bool = key(False, "also write the metrics for TensorBoard, into checkpoint_path/tensorboard")
 

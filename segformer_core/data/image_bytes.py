@@ -58,6 +58,23 @@ def png_chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
         start = end + 12
 
 
+def sound_png_size(data: bytes) -> tuple[int, int] | None:
+    """Height and width of a PNG whose check sums are right, at a tenth of what decoding takes.
+
+    None for any other image, and for one with EXIF data, which may turn it.
+    """
+    if not data.startswith(PNG):
+        return None
+    names = set()
+    for name, start, end in png_chunks(data):
+        if zlib.crc32(memoryview(data)[start - 4 : end]) != int.from_bytes(data[end : end + 4], "big"):
+            return None
+        names.add(name)
+    if not names >= {b"IHDR", b"IDAT", PNG_END} or b"eXIf" in names or data[12:16] != b"IHDR":
+        return None
+    return int.from_bytes(data[20:24], "big"), int.from_bytes(data[16:20], "big")
+
+
 def palette_bits(data: bytes) -> int:
     """The bits a pixel of a PNG with a palette; 0 for any other image."""
     return data[PNG_DEPTH] if data.startswith(PNG) and len(data) > PNG_KIND and data[PNG_KIND] == PNG_PALETTE else 0
