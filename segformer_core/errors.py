@@ -3,6 +3,7 @@
 Any other exception is a mistake of ours: it leaves as a traceback, with exit code 1.
 """
 
+import re
 import reprlib
 
 BRIEF = reprlib.Repr()
@@ -26,6 +27,15 @@ def brief(value: object) -> str:
     return text if len(text) <= BRIEF_LENGTH else f"{text[: BRIEF_LENGTH - 1]}…"
 
 
+UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+"""Control characters, line ends, and the bytes of a file's name that are no UTF-8: what a terminal or a log cannot show."""
+
+
+def one_line(text: object) -> str:
+    """The text with escapes for what cannot be shown, such as \\n: a file may have any name."""
+    return UNPRINTABLE.sub(lambda match: ascii(match[0])[1:-1], str(text))
+
+
 class UserError(Exception):
     """Base of every error a user can cause. Its message is one sentence: what, where, what was expected, what to do."""
 
@@ -39,7 +49,10 @@ class WeightsError(UserError):
 
 
 class DataError(UserError):
-    """A data folder, image or label is missing, unreadable or inconsistent."""
+    """A data folder, image or label is missing, unreadable or inconsistent. The names of files in its message are escaped."""
+
+    def __str__(self) -> str:
+        return one_line(super().__str__())
 
 
 class BackendError(UserError):

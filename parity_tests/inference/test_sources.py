@@ -69,7 +69,7 @@ def test_files_that_differ_in_their_ending_alone_keep_it(shots: Path) -> None:
 
 
 def test_copies_keep_their_names_and_videos_are_known(shots: Path) -> None:
-    sources, _ = find_sources("shots/*", "", Path("out"))
+    sources, _, _ = find_sources("shots/*", "", Path("out"))
     assert [(str(source.place), source.is_video) for source in sources] == [
         ("clip.mov", True),
         ("x.png", False),
@@ -84,14 +84,14 @@ def test_links_to_folders_are_not_followed(shots: Path) -> None:
 
 def test_a_datasets_results_lie_flat(tmp_path: Path) -> None:
     root = write_folder_dataset(tmp_path / "shapes")
-    sources, classes = find_sources(str(root), "", tmp_path / "out")
+    sources, classes, _ = find_sources(str(root), "", tmp_path / "out")
     assert [source.name for source in sources] == ["val0", "val1"] and classes.names == NAMES
 
     for city in ("ulm", "bonn"):
         folder = tmp_path / "city" / "leftImg8bit" / "val" / city
         folder.mkdir(parents=True)
         (folder / f"{city}_000000_000019_leftImg8bit.png").touch()
-    sources, classes = find_sources(str(tmp_path / "city"), "", tmp_path / "out")
+    sources, classes, _ = find_sources(str(tmp_path / "city"), "", tmp_path / "out")
     assert [source.name for source in sources] == [f"{city}_000000_000019_leftImg8bit" for city in ("bonn", "ulm")]
     assert classes is CITYSCAPES
 
@@ -113,7 +113,7 @@ def test_nothing_found_is_said_in_a_sentence(shots: Path, data_path: str) -> Non
     assert str(raised.value).startswith(
         f"no images or videos at {data_path}; expected a dataset, a file, a folder or a quoted pattern"
     )
-    assert ".webp, .mp4" in str(raised.value) and str(raised.value).endswith(" outside out")
+    assert ".webp, .mp4" in str(raised.value) and " outside out" in str(raised.value)
 
 
 def test_what_is_no_pattern_is_said_in_a_sentence(shots: Path) -> None:

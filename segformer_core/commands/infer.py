@@ -13,9 +13,11 @@ from segformer_core.protocol.learner import Connect
 def infer_command(config: Config, connect: Connect) -> None:
     """Paint masks for every image and video that data_path names. Raises UserError: Incomplete if some could not be read."""
     spec, inference = network(config), config.inference
-    sources, classes = find_sources(config.data.data_path, config.data.dataset_file, Path(inference.infer_output_path))
+    sources, classes, note = find_sources(config.data.data_path, config.data.dataset_file, Path(inference.infer_output_path))
     check_classes(classes, spec)
     results = Results(sources, classes, inference)
     path = required(inference.infer_ckpt_path, "infer_ckpt_path")
     segmenter, _, log, _ = opened_segmenter(path, spec, config, connect)
+    if note:
+        log(note)
     infer(segmenter, results, inference.infer_log_interval, log)

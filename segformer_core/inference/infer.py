@@ -8,7 +8,7 @@ import numpy as np
 
 from segformer_core.data.image_file import read_image
 from segformer_core.data.pipeline import prefetch
-from segformer_core.errors import DataError, UserError
+from segformer_core.errors import DataError, UserError, one_line
 from segformer_core.inference.results import Results
 from segformer_core.inference.segmenter import Segmenter
 from segformer_core.inference.sources import Source
@@ -17,7 +17,11 @@ from segformer_core.pace import Pace
 
 
 class Incomplete(UserError):
-    """Some files could not be read; the results of all others are there. The command exits with 1."""
+    """Some files have not all their results; those of all others are there. The command exits with 1."""
+
+
+NAMED = 10
+"""How many files the last sentence names; the log names all."""
 
 
 def infer(segmenter: Segmenter, results: Results, log_interval: int, log: Callable[[str], None]) -> None:
@@ -26,18 +30,20 @@ def infer(segmenter: Segmenter, results: Results, log_interval: int, log: Callab
     Raises UserError if a result cannot be written. An unreadable source is logged and skipped; if there was one, Incomplete
     is raised at the end.
     """
-    images = [source for source in results.sources if not source.is_video]
-    videos = [source for source in results.sources if source.is_video]
+    images = [source for source in results.sources if not source.is_video and source not in results.refused]
+    videos = [source for source in results.sources if source.is_video and source not in results.refused]
     sizes = f"get image size:{len(images)}" + (f", videos:{len(videos)}" if videos else "")
     log(f"{sizes}, infer result will save to {results.folder.resolve()}")
     start = time.perf_counter()
     results.write_legend(log)
-    unread: list[Path] = []
+    unread: set[Path] = set()
 
     def pass_over(source: Source, error: DataError) -> None:
         log(str(error))
-        unread.append(source.path)
+        unread.add(source.path)
 
+    for source, error in results.refused.items():
+        pass_over(source, error)
     infer_images(segmenter, images, results, log_interval, log, pass_over)
     for video in videos:
         try:
@@ -46,7 +52,8 @@ def infer(segmenter: Segmenter, results: Results, log_interval: int, log: Callab
             pass_over(video, error)
     log(f"all infer process done, cost:{time.perf_counter() - start:.0f}s")
     if unread:
-        names = ", ".join(map(str, sorted(unread)))
+        names = ", ".join(one_line(path) for path in sorted(unread)[:NAMED])
+        names += f" and {len(unread) - NAMED} more" if len(unread) > NAMED else ""
         raise Incomplete(f"{len(unread)} of {len(results.sources)} files could not be read: {names}; everything else is done")
 
 
@@ -68,9 +75,15 @@ def infer_images(
             return None
         return image, image
 
+    def write(labelled: tuple[Source, np.ndarray, np.ndarray]) -> None:
+        try:
+            results.write(*labelled)
+        except DataError as error:
+            pass_over(labelled[0], error)
+
     pace = Pace(log_interval, len(images))
     labelled = segmenter.run(images, read)
-    written = prefetch(lambda item: results.write(*item), labelled, segmenter.data.dataset_num_parallel_workers)
+    written = prefetch(write, labelled, segmenter.data.dataset_num_parallel_workers)
     for count, _ in enumerate(written, start=1):
         if (milliseconds := pace(count)) is not None:
             log(f"infer {count}/{len(images)} done, step cost:{milliseconds:.0f}ms")
@@ -80,15 +93,15 @@ def infer_video(segmenter: Segmenter, source: Source, results: Results, log_inte
     """Write a video's results, at its size and frame rate. Raises UserError; DataError if the video cannot be read."""
     video = Video(source.path)
     height, width = video.size
-    log(f"{source.path}: {height}×{width} pixels, {video.rate:g} frames a second; its results are without sound")
+    log(f"{source.shown}: {height}×{width} pixels, {video.rate:g} frames a second; its results are without sound")
     if height % 2 or width % 2:
-        log(f"{source.path}: its height or width is odd; the results repeat the last row or column, as videos need even sizes")
+        log(f"{source.shown}: its height or width is odd; the results repeat the last row or column, as videos need even sizes")
     pace, count = Pace(log_interval, video.length), 0
     with results.write_video(source, video) as write:
         labelled = segmenter.run(video.frames(), lambda frame: (frame, None))
         written = prefetch(lambda item: write(item[0], item[2]), labelled, workers=1)  # two threads would change the order
         for count, _ in enumerate(written, start=1):
             if (milliseconds := pace(count)) is not None:
-                log(f"infer {source.path.name} frame {count}/{video.length} done, step cost:{milliseconds:.0f}ms")
+                log(f"infer {one_line(source.path.name)} frame {count}/{video.length} done, step cost:{milliseconds:.0f}ms")
     if count < video.length:
-        log(f"{source.path}: only {count} of the {video.length} frames that it announces could be read")
+        log(f"{source.shown}: only {count} of the {video.length} frames that it announces could be read")

@@ -1,6 +1,6 @@
 """The files that inference writes for an image or a video, under the original repository's names."""
 
-import shutil
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -9,8 +9,8 @@ import numpy as np
 
 from segformer_core.config.keys import InferenceConfig
 from segformer_core.data.dataset import Classes
-from segformer_core.errors import DataError
-from segformer_core.files import atomic_write, writable_directory
+from segformer_core.errors import DataError, UserError
+from segformer_core.files import atomic_write, temporary_name, writable_directory
 from segformer_core.inference.sources import Source
 from segformer_core.inference.video import Video, video_writer
 from segformer_core.pictures import colourise, legend, overlay, write_png
@@ -23,30 +23,47 @@ VIDEO_ENDINGS = {GRAY: "_gray.mkv", COLOUR: "_color.mp4", OVERLAP: "_overlap.mp4
 
 LEGEND, LEGEND_WIDTH = "legend.png", 640
 
+LONGEST_NAME = 255
+"""Bytes of a file's name that all file systems take."""
+
 
 class Results:
     """The results of `sources`, in `infer_output_path`; an image there already is replaced.
 
     The constructor makes the folders. It raises UserError if one cannot be written, and DataError if a result would overwrite
-    another source or another source's result.
+    another source or another source's result. `refused` holds the sources whose results' names would be too long, each with
+    its error.
     """
 
     def __init__(self, sources: Sequence[Source], classes: Classes, inference: InferenceConfig):
         self.sources, self.classes = sources, classes
+        self.refused: dict[Source, DataError] = {}
         self.copies_images = inference.infer_copy_original_img
         self.endings = _endings(inference)
         self.folder = writable_directory(Path(inference.infer_output_path))
         self.taken = self._check_names()
+        for source in sources:
+            if too_long := self._too_long(source):
+                self.refused[source] = DataError(too_long)
         for folder in sorted({(self.folder / source.place).parent for source in sources}):
             writable_directory(folder)
 
     def write(self, source: Source, image: np.ndarray, labels: np.ndarray) -> None:
-        """Write all results of an image, (H, W, 3) uint8 RGB, and its labels, (H, W) uint8. No image is copied onto itself."""
-        for ending, picture in self._pictures(image, labels).items():
-            write_png(self.folder / f"{source.name}{ending}", picture)
-        copy = self.folder / source.place
-        if self.copies_images and copy.resolve() != source.path.resolve():
-            atomic_write(copy, lambda temporary: shutil.copyfile(source.path, temporary))
+        """Write all results of an image, (H, W, 3) uint8 RGB, and its labels, (H, W) uint8. No image is copied onto itself.
+
+        Raises DataError if the image cannot be copied because it is gone; UserError if a file cannot be written.
+        """
+        try:
+            for ending, picture in self._pictures(image, labels).items():
+                write_png(self.folder / f"{source.name}{ending}", picture)
+            copy = self.folder / source.place
+            if self.copies_images and copy.resolve() != source.path.resolve():
+                original = _content(source.path)
+                atomic_write(copy, lambda temporary: temporary.write_bytes(original))
+        except UserError as error:
+            if not self.folder.is_dir():
+                raise UserError(f"folder {self.folder} was removed while its results were written; start again") from error
+            raise
 
     @contextmanager
     def write_video(self, source: Source, video: Video) -> Iterator[Callable[[np.ndarray, np.ndarray], None]]:
@@ -95,6 +112,13 @@ class Results:
                 raise DataError(f"{owner} and {source.path} would both be written to {path}; rename one")
         return set(owners)
 
+    def _too_long(self, source: Source) -> str:
+        """The sentence on a source whose results, or the temporary files that become them, have too long a name; else empty."""
+        names = [temporary_name(self.folder / name, f"{os.getpid()}-frames").name for name in self._names(source)]
+        excess = max((len(os.fsencode(name)) - LONGEST_NAME for name in names), default=0)
+        own = len(os.fsencode(source.path.name))
+        return f"{source.path} has a name of {own} bytes; expected at most {own - excess}: rename it" if excess > 0 else ""
+
     def _names(self, source: Source) -> list[Path]:
         """The results of one source, relative to the output folder."""
         endings = [VIDEO_ENDINGS[ending] if source.is_video else ending for ending in self.endings]
@@ -110,3 +134,11 @@ def _endings(inference: InferenceConfig) -> list[str]:
         OVERLAP: inference.infer_save_overlap_img,
     }
     return [ending for ending, switch in switches.items() if switch]
+
+
+def _content(path: Path) -> bytes:
+    """An image's bytes. Raises DataError if it cannot be read any more."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise DataError(f"cannot copy {path}: {error.strerror}; its other results are written") from error

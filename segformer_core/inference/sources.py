@@ -1,6 +1,7 @@
 """Finds the images and videos that infer's data_path names, names their results, and finds the classes to paint."""
 
 import glob
+import os
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -11,7 +12,9 @@ from pathlib import Path
 from segformer_core.data.dataset import Classes
 from segformer_core.data.image_file import IMAGE_SUFFIXES
 from segformer_core.data.layout import find_classes, find_layout, open_dataset
-from segformer_core.errors import DataError
+from segformer_core.data.listing import NO_IMAGES, is_junk, passed_over
+from segformer_core.errors import DataError, one_line
+from segformer_core.files import special_file
 from segformer_core.inference.video import VIDEO_SUFFIXES
 
 SPLIT = "val"
@@ -26,31 +29,40 @@ class Source:
     name: str
 
     @property
+    def shown(self) -> str:
+        """The path, as a line of a log can show it."""
+        return one_line(self.path)
+
+    @property
     def is_video(self) -> bool:
         return is_video(self.path)
 
 
-def find_sources(data_path: str, dataset_file: str, output: Path) -> tuple[list[Source], Classes]:
+def find_sources(data_path: str, dataset_file: str, output: Path) -> tuple[list[Source], Classes, str]:
     """The images of a dataset's val split; else one file, or the images and videos in a folder or of a pattern.
 
     A dataset's results lie in one folder; those of a folder or pattern keep its sub-folders. Files in the output folder are
     skipped if it lies in the searched folder, because an earlier run wrote them. Hidden files are skipped, too, and links to
-    folders are not followed. Without a description the classes are Cityscapes'. Raises DataError if there is no file.
+    folders are not followed. Without a description the classes are Cityscapes'. The last value is a sentence on what else was
+    found and is passed over, or empty. Raises DataError if there is no file, or a folder that cannot be read.
     """
     path = Path(data_path)
     if find_layout(path, SPLIT):
         dataset = open_dataset(data_path, SPLIT, dataset_file, with_labels=False)
-        return named((item.image, Path(item.image.name)) for item in dataset.items), dataset.classes
+        return named((item.image, Path(item.image.name)) for item in dataset.items), dataset.classes, dataset.note
+    if special := special_file(path):
+        raise DataError(f"{path} is {special}; expected a dataset, a file, a folder or a quoted pattern")
+    note = ""
     if path.is_file():
         root, files = path.parent, [path]
     else:
-        root, files = _matches(path, output)
+        root, files, note = _matches(path, output)
     if not files:
         raise DataError(
             f"no images or videos at {path}; expected a dataset, a file, a folder or a quoted pattern such as 'shots/**/*.jpg'; "
-            f"looked for {', '.join(IMAGE_SUFFIXES + VIDEO_SUFFIXES)} outside {output}"
+            f"looked for {', '.join(IMAGE_SUFFIXES + VIDEO_SUFFIXES)} outside {output}{note and f'; {note}'}"
         )
-    return named((file, file.relative_to(root)) for file in files), find_classes(root, dataset_file)
+    return named((file, file.relative_to(root)) for file in files), find_classes(root, dataset_file), note
 
 
 def named(files: Iterable[tuple[Path, Path]]) -> list[Source]:
@@ -67,8 +79,9 @@ def is_video(path: Path) -> bool:
     return path.suffix.lower() in VIDEO_SUFFIXES
 
 
-def _matches(path: Path, output: Path) -> tuple[Path, list[Path]]:
-    """The folder, or the part of a pattern before its first wildcard; and the images and videos in it, sorted by path."""
+def _matches(path: Path, output: Path) -> tuple[Path, list[Path], str]:
+    """The folder, or the part of a pattern before its first wildcard; the images and videos in it, sorted by path; and a
+    sentence on its other files."""
     root = path if path.is_dir() else Path(*takewhile(lambda part: not glob.has_magic(part), path.parts))
     pattern = [*path.parts[len(root.parts) :]]
     if path.is_dir() or pattern[-1:] == ["**"]:  # which on its own matches only folders
@@ -80,9 +93,15 @@ def _matches(path: Path, output: Path) -> tuple[Path, list[Path]]:
     resolved, results = cache(Path.resolve), output.resolve()
     skipped = results if root.resolve() in results.parents else None
 
-    def is_source(file: Path) -> bool:
-        hidden = any(part.startswith(".") for part in file.relative_to(root).parts)
+    def is_asked_for(file: Path) -> bool:
         parent = resolved(file.parent)
-        return file.suffix.lower() in IMAGE_SUFFIXES + VIDEO_SUFFIXES and not hidden and skipped not in (parent, *parent.parents)
+        return not is_junk(file.relative_to(root)) and skipped not in (parent, *parent.parents)
 
-    return root, [file for file in paths if is_source(file) and not file.is_dir()]
+    found = [file for file in paths if is_asked_for(file)]
+    folders = [file for file in found if file.is_dir()]
+    for folder in folders:
+        if not os.access(folder, os.R_OK | os.X_OK):
+            raise DataError(f"cannot read folder {folder}: Permission denied; change its permissions or name the others")
+    files = sorted(set(found).difference(folders))
+    known = [file for file in files if file.suffix.lower() in IMAGE_SUFFIXES + VIDEO_SUFFIXES]
+    return root, known, passed_over(set(files).difference(known), NO_IMAGES)

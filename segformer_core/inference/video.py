@@ -80,7 +80,11 @@ def video_writer(path: Path, rate: float, size: tuple[int, int]) -> Iterator[Cal
 
     def write(picture: np.ndarray) -> None:
         nonlocal written
-        if shutil.disk_usage(path.parent).free < ROOM:
+        try:
+            free = shutil.disk_usage(path.parent).free
+        except OSError as error:
+            raise UserError(f"cannot write {path}: {error.strerror}; its folder was removed or moved: start again") from error
+        if free < ROOM:
             raise UserError(f"cannot write {path}: the disk is full; free some space or choose another folder")
         pixels = cv2.cvtColor(picture, cv2.COLOR_RGB2BGR) if colour else picture
         with busy:
