@@ -177,6 +177,29 @@ def test_more_than_two_to_the_thirty_pixels_are_refused(tmp_path: Path, side: in
         read_image(tmp_path / "bomb.png")
 
 
+@pytest.mark.parametrize(
+    ("code", "text", "message"),
+    [
+        (cv2.Error.StsNoMem, "Failed to allocate 3221225472 bytes", "needs more memory than there is; cut it into parts"),
+        (cv2.Error.StsError, "first line\n> second line", "cannot be decoded: first line; replace it"),
+        (cv2.Error.StsError, "", "cannot be decoded: the whole; replace it"),
+    ],
+)
+def test_what_opencv_throws_becomes_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int, text: str, message: str
+) -> None:
+    def throw(*_: object) -> None:
+        error = cv2.error("the whole")
+        error.code, error.err = code, text
+        raise error
+
+    (tmp_path / "image.png").write_bytes(encoded(PIXELS, "PNG"))
+    monkeypatch.setattr(cv2, "imdecode", throw)
+    with pytest.raises(DataError) as raised:
+        read_image(tmp_path / "image.png")
+    assert str(raised.value) == f"{tmp_path}/image.png {message}"
+
+
 @pytest.mark.parametrize("read", [read_image, lambda path: read_label(path, CLASSES)])
 def test_a_pipe_is_never_opened(tmp_path: Path, read) -> None:
     os.mkfifo(tmp_path / "pipe.png")

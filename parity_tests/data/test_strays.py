@@ -88,8 +88,7 @@ def test_files_that_are_no_images_are_counted(folder: Path) -> None:
         (images / name).touch()
     (images / "more").mkdir()
     assert open_dataset(str(folder), "train").note == (
-        f"passed over 6 files in {images} that are no images of a kind that can be read: "
-        "2 .heic, 1 .cr2, 1 .gif, 1 folder(s), 1 without an ending"
+        f"passed over 6 files in {images} of kinds that cannot be read: 2 .heic, 1 .cr2, 1 .gif, 1 folder(s), 1 without an ending"
     )
     assert len(open_dataset(str(folder), "train")) == 4 and open_dataset(str(folder), "val").note == ""
 
@@ -105,7 +104,7 @@ def test_cityscapes_files_of_other_names_are_counted(tmp_path: Path) -> None:
     root = write_city(tmp_path)
     (root / "leftImg8bit/train/aachen/aachen_000007_000019_leftImg8bit.jpg").touch()
     note = open_dataset(str(root), "train").note
-    assert note.endswith("leftImg8bit/train whose names do not end in _leftImg8bit.png: 1 .jpg") and note.startswith(
+    assert note.endswith("leftImg8bit/train without the ending _leftImg8bit.png: 1 .jpg") and note.startswith(
         "passed over 1 file "
     )
 
@@ -114,6 +113,14 @@ def test_upper_case_endings_are_read(folder: Path) -> None:
     for kind in ("images", "labels"):
         (folder / kind / "train/train1.png").rename(folder / kind / "train/train1.PNG")
     assert [item.label.name for item in open_dataset(str(folder), "train").items][1] == "train1.PNG"
+
+
+def test_a_name_that_is_no_utf8_is_refused(folder: Path) -> None:
+    for kind in ("images", "labels"):
+        os.rename(folder / kind / "train/train1.png", os.fsencode(folder / kind / "train") + b"/latin\xe9.png")
+    with pytest.raises(DataError, match=r"latin\\udce9\.png has a name that is no UTF-8; rename it") as raised:
+        open_dataset(str(folder), "train")
+    assert str(raised.value).encode()
 
 
 @pytest.mark.parametrize("suffix", [".tif", ".jpg", ".npy"])

@@ -95,6 +95,11 @@ def test_an_image_replaced_by_a_pipe_costs_itself_alone(tmp_path: Path) -> None:
     assert "b_gray.png" in names(tmp_path / "out")
 
 
+def test_a_pipe_with_a_videos_ending_is_never_opened(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "x.mp4")
+    assert f"{tmp_path}/x.mp4 is a named pipe; expected a file" in run([tmp_path / "x.mp4"], tmp_path / "out")
+
+
 def test_an_output_folder_that_is_removed_ends_the_run_in_a_sentence(tmp_path: Path) -> None:
     images = write_images(tmp_path / "in", *(f"{index}.png" for index in range(9)))
 
@@ -167,9 +172,7 @@ def test_files_of_other_kinds_are_counted(tmp_path: Path) -> None:
     for pattern in (str(tmp_path), f"{tmp_path}/**"):
         found, _, note = find_sources(pattern, "", tmp_path / "out")
         assert [source.name for source in found] == ["x"]
-        assert note == (
-            "passed over 13 files that are no images of a kind that can be read: 10 .heic, 2 .gif, 1 without an ending"
-        )
+        assert note == ("passed over 13 files of kinds that cannot be read: 10 .heic, 2 .gif, 1 without an ending")
     assert find_sources(f"{tmp_path}/*.png", "", tmp_path / "out")[2] == "", "a pattern asks for its own files alone"
 
 

@@ -31,7 +31,7 @@ def find_items(root: Path, split: str, with_labels: bool = True) -> Found:
     folder = find_folder(root, IMAGES, split) or root / IMAGES
     files = [path for city in folders(folder / split) for path in entries(city)]
     images = [path for path in files if path.name.endswith(IMAGE_SUFFIX)]
-    note = passed_over(set(files).difference(images), f"in {folder / split} whose names do not end in {IMAGE_SUFFIX}")
+    note = passed_over(set(files).difference(images), f"in {folder / split} without the ending {IMAGE_SUFFIX}")
     if not images:
         raise DataError("; ".join(filter(None, [f"no images in {folder / split}; expected {{city}}/*{IMAGE_SUFFIX}", note])))
     if not with_labels:

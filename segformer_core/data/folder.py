@@ -11,7 +11,7 @@ from pathlib import Path
 from segformer_core.config.files import find_config, read_yaml
 from segformer_core.data.dataset import IGNORED, Classes, Found, Item
 from segformer_core.data.image_file import IMAGE_SUFFIXES
-from segformer_core.data.listing import NO_IMAGES, entries, passed_over
+from segformer_core.data.listing import UNREADABLE_KINDS, entries, passed_over
 from segformer_core.errors import DataError
 
 IMAGES, LABELS = "images", "labels"
@@ -60,7 +60,7 @@ def find_items(root: Path, split: str, with_labels: bool = True) -> Found:
     folder = root / IMAGES / split
     files = entries(folder)
     images = [path for path in files if path.suffix.lower() in IMAGE_SUFFIXES and not path.is_dir()]
-    note = passed_over(set(files).difference(images), f"in {folder} {NO_IMAGES}")
+    note = passed_over(set(files).difference(images), f"in {folder} {UNREADABLE_KINDS}")
     if not images:
         expected = f"no images in {folder}; expected files ending in {', '.join(IMAGE_SUFFIXES)}"
         raise DataError("; ".join(filter(None, [expected, note])))

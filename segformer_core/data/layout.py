@@ -24,7 +24,11 @@ def open_dataset(data_path: str, split: str, dataset_file: str = "", with_labels
             f"{root} is no dataset: expected Cityscapes' folders {cityscapes.IMAGES} and {cityscapes.LABELS}, or "
             f"{folder.IMAGES}/{split}, {folder.LABELS}/{split} and a {folder.DESCRIPTION} (or --dataset_file){_elsewhere(root)}"
         )
-    return Dataset(root, split, find_classes(root, dataset_file), *find_items(root, split, with_labels))
+    found = find_items(root, split, with_labels)
+    for item in found.items:
+        if not _is_utf8(item.name):  # results and reports are UTF-8
+            raise DataError(f"{item.image} has a name that is no UTF-8; rename it")
+    return Dataset(root, split, find_classes(root, dataset_file), *found)
 
 
 def find_layout(root: Path, split: str) -> ItemFinder | None:
@@ -33,6 +37,11 @@ def find_layout(root: Path, split: str) -> ItemFinder | None:
     if archive and (archive.parent == root or archive.parent.name.startswith(cityscapes.IMAGES)):
         return cityscapes.find_items
     return folder.find_items if (root / folder.IMAGES / split).is_dir() else None
+
+
+def _is_utf8(name: str) -> bool:
+    """Python holds the other bytes of a file's name as surrogates."""
+    return not any("\ud800" <= letter <= "\udfff" for letter in name)
 
 
 def _deeper_layout(root: Path, split: str) -> ItemFinder | None:

@@ -44,4 +44,4 @@ def passed_over(paths: Iterable[Path], why: str) -> str:
     return f"passed over {total} {'file' if total == 1 else 'files'} {why}: {kinds}" if total else ""
 
 
-NO_IMAGES = "that are no images of a kind that can be read"
+UNREADABLE_KINDS = "of kinds that cannot be read"

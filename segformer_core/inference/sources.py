@@ -12,7 +12,7 @@ from pathlib import Path
 from segformer_core.data.dataset import Classes
 from segformer_core.data.image_file import IMAGE_SUFFIXES
 from segformer_core.data.layout import find_classes, find_layout, open_dataset
-from segformer_core.data.listing import NO_IMAGES, is_junk, passed_over
+from segformer_core.data.listing import UNREADABLE_KINDS, is_junk, passed_over
 from segformer_core.errors import DataError, one_line
 from segformer_core.files import special_file
 from segformer_core.inference.video import VIDEO_SUFFIXES
@@ -104,4 +104,4 @@ def _matches(path: Path, output: Path) -> tuple[Path, list[Path], str]:
             raise DataError(f"cannot read folder {folder}: Permission denied; change its permissions or name the others")
     files = sorted(set(found).difference(folders))
     known = [file for file in files if file.suffix.lower() in IMAGE_SUFFIXES + VIDEO_SUFFIXES]
-    return root, known, passed_over(set(files).difference(known), NO_IMAGES)
+    return root, known, passed_over(set(files).difference(known), UNREADABLE_KINDS)
