@@ -152,7 +152,14 @@ BROKEN = {
     "half a webp": (encoded(NOISE, "WEBP")[:2000], r"is empty or truncated \(2000 bytes\)"),
     "half a tiff": (encoded(NOISE, "TIFF")[:2000], "is damaged, or no image of a kind that can be decoded; replace it"),
     "half a bmp": (encoded(NOISE, "BMP")[:2000], "is damaged, or no image"),
-    "text": (b"<html>404 Not Found</html>", "is damaged, or no image"),
+    "text": (b"404 Not Found", "is damaged, or no image"),
+    "web page": (b"<!DOCTYPE html><html>404 Not Found</html>", "is a web page, not the image; download it again"),
+    "git-lfs": (
+        b"version https://git-lfs.github.com/spec/v1\noid sha256:0",
+        "is a git-lfs pointer, not the image; run git lfs pull",
+    ),
+    "heic": (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "is a HEIC image, whatever its name says; convert it to PNG or JPEG"),
+    "photoshop": (b"8BPS\0\1" + bytes(40), "is a Photoshop file; convert it"),
     "vast": (vast_png(), "is too large; expected at most 1,073,741,824 pixels"),
     "floats": (encoded(Image.fromarray(np.ones((4, 5), np.float32)), "TIFF"), "holds float32 values; expected 8 or 16 bits"),
 }

@@ -24,6 +24,22 @@ ORIENTATION, BITS, CHANNELS, PLANES, FORMAT = 0x112, 0x102, 0x115, 0x11C, 0x153
 """Tags of a TIFF header."""
 
 TIFF_KINDS = {1: "uint", 2: "int", 3: "float", 5: "complex int", 6: "complex"}
+CONVERT = "convert it to PNG or JPEG"
+OTHER_KINDS = (
+    (4, b"ftyphei", f"is a HEIC image, whatever its name says; {CONVERT}"),
+    (4, b"ftypmif1", f"is a HEIC image, whatever its name says; {CONVERT}"),
+    (4, b"ftypavi", f"is an AVIF image; {CONVERT}"),
+    (0, b"\0\0\0\x0cJXL ", f"is a JPEG XL image; {CONVERT}"),
+    (0, b"\xff\x0a", f"is a JPEG XL image; {CONVERT}"),
+    (0, b"GIF8", f"is a GIF image that cannot be decoded; {CONVERT}"),
+    (0, b"8BPS", f"is a Photoshop file; {CONVERT}"),
+    (0, b"%PDF", f"is a PDF; {CONVERT}"),
+    (0, b"version https://git-lfs", "is a git-lfs pointer, not the image; run git lfs pull"),
+    (0, b"<!doctype html", "is a web page, not the image; download it again"),
+    (0, b"<html", "is a web page, not the image; download it again"),
+)
+"""Offset and bytes by which a file that is often called .jpg or .png shows what it is, and what to say of it."""
+
 MAX_ENTRIES = 1000
 """A damaged header may announce any number of entries."""
 
@@ -41,6 +57,12 @@ def is_complete(data: bytes) -> bool:
     if is_webp(data):
         return len(data) >= 8 + int.from_bytes(data[4:8], "little")
     return bool(data)
+
+
+def other_kind(data: bytes) -> str:
+    """The rest of a sentence on a file that is known, but no image that can be decoded; empty if it is not known."""
+    head = data[:64]
+    return next((words for at, mark, words in OTHER_KINDS if head[at:].lower().startswith(mark.lower())), "")
 
 
 def is_webp(data: bytes) -> bool:

@@ -5,7 +5,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from segformer_core.data.image_bytes import is_complete, is_webp, tiff_form, webp_orientation
+from segformer_core.data.image_bytes import is_complete, is_webp, other_kind, tiff_form, webp_orientation
 from segformer_core.data.quiet import quiet_decoders
 from segformer_core.errors import DataError
 from segformer_core.files import special_file
@@ -67,7 +67,8 @@ def decode(path: Path, data: bytes, flags: int) -> np.ndarray:
     except cv2.error as error:
         raise DataError(_why(path, error)) from error
     if image is None:
-        raise DataError(f"{path} is damaged, or no image of a kind that can be decoded; replace it")
+        why = other_kind(data) or "is damaged, or no image of a kind that can be decoded; replace it"
+        raise DataError(f"{path} {why}")
     return image
 
 
