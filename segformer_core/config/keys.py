@@ -9,6 +9,9 @@ from typing import Any
 
 PRECISIONS = ("fp32", "fp16", "bf16")
 
+LARGEST_NUMBER = 10**9
+"""The largest whole number of a key that has no `high` of its own: what is counted with it then fits 64 bits."""
+
 
 def key(
     default: Any,
@@ -18,26 +21,28 @@ def key(
     choices: tuple[str, ...] = (),
     decides: bool = False,
     listed: bool = False,
+    path: bool = False,
+    words: tuple[str, ...] = (),
 ) -> Any:
     """A field with its meaning, as `--help` prints it, and the values that it may have.
 
     `decides`: a training run's result depends on it, so a resumed run must keep it. `listed`: text that may also be given as
-    a list.
+    a list. `path`: the name of a file or folder, or one of `words`; an empty one means the first word.
     """
-    metadata = {"meaning": meaning, "low": low, "high": high, "choices": choices, "decides": decides, "listed": listed}
-    return field(default=default, metadata=metadata)
+    limits = {"low": low, "high": high, "choices": choices, "path": path, "words": words}
+    return field(default=default, metadata={"meaning": meaning, "decides": decides, "listed": listed, **limits})
 
 
-decisive = partial(key, decides=True)
+decisive, path_key = partial(key, decides=True), partial(key, path=True)
 
 
 @dataclass(frozen=True)
 class DataConfig:
-    data_path: str = key(
+    data_path: str = path_key(
         "./data/cityscapes/", "the dataset's folder; for infer also a file, a folder or a quoted pattern of images and videos"
     )
-    dataset_file: str = key("", "YAML that names a folder dataset's classes; empty: dataset.yaml in data_path, if there")
-    dataset_num_parallel_workers: int = key(4, "workers that read and augment images", low=0)
+    dataset_file: str = path_key("", "YAML that names a folder dataset's classes; empty: dataset.yaml in data_path, if there")
+    dataset_num_parallel_workers: int = key(4, "workers that read and augment images", low=0, high=1024)
     base_size: tuple[int, int] = decisive((512, 1024), "height, width in pixels that an image is first resized to", low=32)
     crop_size: tuple[int, int] = decisive((512, 1024), "height, width in pixels of a training crop", low=32)
     img_norm_mean: tuple[float, float, float] = decisive((123.675, 116.28, 103.53), "RGB mean, 0..255", low=0)
@@ -85,22 +90,26 @@ class LossConfig:
 
 @dataclass(frozen=True)
 class TrainingConfig:
-    epoch_size: int = decisive(200, "epochs", low=1)
+    epoch_size: int = decisive(200, "epochs", low=1, high=1_000_000)
     batch_size: int = decisive(2, "images per step, over all devices and accumulated batches", low=1)
     accumulation_steps: int = decisive(
         1, "batches whose gradients are added up for one step; each has batch_size / accumulation_steps / devices images", low=1
     )
-    seed: int = decisive(0, "random seed of initial weights, order of images, augmentation and dropped branches", low=0)
+    seed: int = decisive(
+        0, "random seed of initial weights, order of images, augmentation and dropped branches", low=0, high=2**63 - 1
+    )
     load_ckpt: bool = key(True, "start from pretrained_ckpt_path")
-    pretrained_ckpt_path: str = key("", "weight file to start from")
+    pretrained_ckpt_path: str = path_key("", "weight file to start from")
     save_checkpoint: bool = key(True, "save the weights")
     save_checkpoint_epoch_interval: int = key(1, "epochs between saved weights; the last epoch is always saved", low=1)
     save_best_ckpt: bool = key(True, "also keep the weights with the best mIoU")
     keep_checkpoints: int = key(5, "number of newest checkpoints to keep, besides the best; 0: all", low=0)
-    resume: str = key(
-        "auto", "auto: go on from the newest checkpoint in checkpoint_path, if any; none: start a new run; or a checkpoint file"
+    resume: str = path_key(
+        "auto",
+        "auto: go on from the newest checkpoint in checkpoint_path, if any; none: start a new run; or a checkpoint file",
+        words=("auto", "none"),
     )
-    checkpoint_path: str = key("./checkpoint/", "folder for checkpoints, metrics and curves")
+    checkpoint_path: str = path_key("./checkpoint/", "folder for checkpoints, metrics and curves")
     check_data: bool = key(True, "read every image and label once before the first step of a new run")
     train_log_interval: int = key(100, "steps between log lines", low=1)
     tensorboard: bool = key(False, "also write the metrics for TensorBoard, into checkpoint_path/tensorboard")
@@ -111,8 +120,8 @@ class EvaluationConfig:
     run_eval: bool = key(True, "evaluate during training")
     eval_start_epoch: int = key(0, "first epoch to evaluate", low=0)
     eval_interval: int = key(1, "epochs between evaluations; the last epoch is always evaluated", low=1)
-    eval_ckpt_path: str = key("", "weight file to evaluate")
-    eval_output_path: str = key("./eval_result/", "folder for result.json")
+    eval_ckpt_path: str = path_key("", "weight file to evaluate")
+    eval_output_path: str = path_key("./eval_result/", "folder for result.json")
     eval_split: str = key("val", "split to evaluate; test with save_submission needs no labels", choices=("train", "val", "test"))
     eval_log_interval: int = key(100, "images between log lines", low=1)
     eval_batch_size: int = key(1, "images of one size that the network labels together", low=1)
@@ -123,14 +132,14 @@ class EvaluationConfig:
         (1.0,), "scales of base_size whose class probabilities are averaged; for infer too", low=0.01
     )
     eval_flip: bool = key(False, "average each scale with the mirrored image's probabilities; for infer too")
-    report: str = key("", "folder for report.html, a page of figures and pictures; empty: none")
-    save_submission: str = key("", "folder for labelIds PNGs and their zip file for the Cityscapes server; empty: none")
+    report: str = path_key("", "folder for report.html, a page of figures and pictures; empty: none")
+    save_submission: str = path_key("", "folder for labelIds PNGs and their zip file for the Cityscapes server; empty: none")
 
 
 @dataclass(frozen=True)
 class InferenceConfig:
-    infer_ckpt_path: str = key("", "weight file for inference")
-    infer_output_path: str = key("./infer_result/", "folder for the results")
+    infer_ckpt_path: str = path_key("", "weight file for inference")
+    infer_output_path: str = path_key("./infer_result/", "folder for the results")
     infer_copy_original_img: bool = key(True, "copy each image, but no video, to the results")
     infer_save_gray_img: bool = key(True, "save the class indices; those of a video as a lossless mkv")
     infer_save_color_img: bool = key(True, "save the classes' colours")
@@ -140,11 +149,13 @@ class InferenceConfig:
 
 @dataclass(frozen=True)
 class ExportConfig:
-    export_ckpt_path: str = key("", "weight file to export")
+    export_ckpt_path: str = path_key("", "weight file to export")
     export_format: str = key(
         "auto", "auto: MINDIR with MindSpore, ONNX with PyTorch", choices=("auto", "MINDIR", "AIR", "ONNX", "TORCH")
     )
-    export_path: str = key("", "file or folder to write; empty: export_name with the format's ending, in the working directory")
+    export_path: str = path_key(
+        "", "file or folder to write; empty: export_name with the format's ending, in the working directory"
+    )
     export_name: str = key("", "the file's name without its ending; empty: the configuration file's")
     export_height: int = key(0, "height in pixels of the file's input images; 0: base_size's", low=0)
     export_width: int = key(0, "width in pixels of the file's input images; 0: base_size's", low=0)
@@ -162,7 +173,9 @@ class RuntimeConfig:
     run_distribute: bool = key(False, "refuse to run unless msrun, torchrun or a rank table started it on several devices")
     precision: str = key("auto", "precision of matrix products and convolutions; auto: by device", choices=("auto", *PRECISIONS))
     execution_mode: str = key("graph", "MindSpore's execution mode", choices=("graph", "pynative"))
-    compile_cache: str = key("", "folder that keeps MindSpore's compiled graphs for later runs; empty: every run compiles them")
+    compile_cache: str = path_key(
+        "", "folder that keeps MindSpore's compiled graphs for later runs; empty: every run compiles them"
+    )
 
 
 @dataclass(frozen=True)

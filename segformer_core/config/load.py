@@ -3,52 +3,58 @@
 Order: defaults < `__BASE__` files < the file < the command line.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import fields
 from typing import Any
 
-from segformer_core.config.files import find_config, read_config
-from segformer_core.config.keys import GROUPS, Config
+from segformer_core.config.files import Values, find_config, read_config
+from segformer_core.config.hints import CONFIG_PATH
+from segformer_core.config.keys import GROUPS, KEYS, Config
+from segformer_core.config.together import check_together
 from segformer_core.config.values import COMMAND_LINE, check_value, known_key, parse_flag
-from segformer_core.errors import ConfigError
+from segformer_core.errors import ConfigError, brief
+from segformer_core.paths import path_fault
 
-CONFIG_PATH = "config_path"
-"""The one flag that is no key."""
-SWITCHES = {"--force": "--export_force=True"}
-"""Flags without a value -> the flag that each stands for."""
+SWITCHES = {"force": "export_force"}
+"""Flags that need no value -> the key that each sets."""
 
 
-def load_config(arguments: Sequence[str]) -> Config:
-    """The configuration of a command's arguments: `--config_path FILE` and `--key value` or `--key=value`. Raises ConfigError."""
+def load_config(arguments: Sequence[str], reads: Collection[str] = KEYS.keys()) -> Config:
+    """The configuration of a command's arguments: `--config_path FILE` and `--key value` or `--key=value`. Raises ConfigError.
+
+    `reads` are the keys that the command reads: of these, each path must be one where a file can be.
+    """
     flags = _flags(arguments)
     path = flags.pop(CONFIG_PATH, None)
-    values: dict[str, tuple[Any, str]] = {}
+    values: Values = {}
     if path is not None:
         file = find_config(path)
-        values |= {"export_name": (file.stem, str(file))} | read_config(file, ())
+        values |= {"export_name": (file.stem, str(file))} | read_config(file)
     values |= {name: (parse_flag(name, text), COMMAND_LINE) for name, text in flags.items()}
+    if flags.get("pretrained_ckpt_path") and "load_ckpt" not in flags:  # to name weights is to use them
+        values["load_ckpt"] = (True, COMMAND_LINE)
     checked = {name: check_value(name, value, source) for name, (value, source) in values.items()}
+    _check_reachable({name: checked[name] for name in checked if name in reads}, values)
     config = Config(
         **{
             name: group(**{item.name: checked[item.name] for item in fields(group) if item.name in checked})
             for name, group in GROUPS.items()
         }
     )
-    _check_together(config)
+    if flags.get("pretrained_ckpt_path") and not config.training.load_ckpt:
+        raise ConfigError(
+            f"--pretrained_ckpt_path {config.training.pretrained_ckpt_path} and --load_ckpt False contradict each "
+            "other; leave one of them out"
+        )
+    check_together(config)
     return config
 
 
-def _check_together(config: Config) -> None:
-    """Raise ConfigError for values that do not fit each other."""
-    low, high = config.data.scale_range
-    if low > high:
-        raise ConfigError(f"scale_range is [{low}, {high}]; expected the smaller scale first")
-    crop, stride = config.evaluation.eval_crop_size, config.evaluation.eval_stride
-    if stride[0] > crop[0] or stride[1] > crop[1]:
-        raise ConfigError(
-            f"eval_stride is {list(stride)} and eval_crop_size {list(crop)}: pixels between the windows would have no label; "
-            "expected a stride no larger than the crop"
-        )
+def _check_reachable(checked: dict[str, Any], values: Values) -> None:
+    """Raise ConfigError for a path where no file can be."""
+    for name, value in checked.items():
+        if KEYS[name].metadata["path"] and (fault := path_fault(value)):
+            raise ConfigError(f"{name} in {values[name][1]} is {brief(value)}: {fault}")
 
 
 def _flags(arguments: Sequence[str]) -> dict[str, str]:
@@ -57,12 +63,16 @@ def _flags(arguments: Sequence[str]) -> dict[str, str]:
     while remaining:
         word = remaining.pop(0)
         if not word.startswith("--"):
-            raise ConfigError(f"unexpected argument {word!r}; expected --key value or --key=value")
-        name, equals, text = SWITCHES.get(word, word)[2:].partition("=")
+            raise ConfigError(f"unexpected argument {brief(word)}; expected --key value or --key=value")
+        name, equals, text = word[2:].partition("=")
         if not equals:
-            if not remaining or remaining[0].startswith("--"):
+            if remaining and not remaining[0].startswith("--"):
+                text = remaining.pop(0)
+            elif name in SWITCHES:
+                text = "True"
+            else:
                 raise ConfigError(f"--{name} has no value; expected --{name} value")
-            text = remaining.pop(0)
+        name = SWITCHES.get(name, name)
         if name in flags:
             raise ConfigError(f"--{name} is given twice")
         if name != CONFIG_PATH:

@@ -1,36 +1,36 @@
 """A key's value, checked against the key's type, range and choices."""
 
-import difflib
 import math
 import typing
 from dataclasses import Field
 from typing import Any
 
-import yaml
-
-from segformer_core.config.keys import KEYS
-from segformer_core.errors import ConfigError
+from segformer_core.config.hints import hint
+from segformer_core.config.keys import KEYS, LARGEST_NUMBER
+from segformer_core.config.yaml_reading import parse_yaml
+from segformer_core.errors import ConfigError, brief
+from segformer_core.paths import expanded, name_fault
 
 COMMAND_LINE = "the command line"
+NO_FILE = ("true", "false", "yes", "no", "latest", "last", "newest")
+"""Words that are no file's name where a key takes other words beside files."""
 
 
 def known_key(name: str, source: str) -> Field:
     """The field of the key `name`. Raises ConfigError if there is none; `source` says where the name stands."""
     if name not in KEYS:
-        near = difflib.get_close_matches(name, [*KEYS, "config_path"], n=1)
-        hint = f"; did you mean {near[0]}?" if near else "; --help lists the keys"
-        raise ConfigError(f"unknown key {name!r} in {source}{hint}")
+        raise ConfigError(f"unknown key {brief(name)} in {source}; {hint(name)}")
     return KEYS[name]
 
 
 def parse_flag(name: str, text: str) -> Any:
-    """A command-line value as YAML reads it; for a text key, `text` itself. Raises ConfigError."""
+    """A command-line value as YAML reads it; for a text key, or if it is no YAML, `text` itself. Raises ConfigError."""
     if known_key(name, COMMAND_LINE).type is str:
         return text
     try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ConfigError(f"--{name}: cannot read {text!r}") from error
+        return parse_yaml(text, COMMAND_LINE)
+    except ConfigError:
+        return text
 
 
 def check_value(name: str, value: Any, source: str) -> Any:
@@ -39,7 +39,7 @@ def check_value(name: str, value: Any, source: str) -> Any:
     parts = typing.get_args(item.type)
     if parts:
         if not isinstance(value, list | tuple) or not value or (... not in parts and len(value) != len(parts)):
-            raise ConfigError(f"{name} in {source} is {value!r}; expected {_described(item.type)}")
+            raise ConfigError(f"{name} in {source} is {brief(value)}; expected {_described(item)}")
         if ... in parts:
             parts = parts[:1] * len(value)
         return tuple(_scalar(item, part, entry, value, source) for part, entry in zip(parts, value, strict=True))
@@ -48,34 +48,53 @@ def check_value(name: str, value: Any, source: str) -> Any:
 
 def _scalar(item: Field, kind: Any, value: Any, shown: Any, source: str) -> Any:
     """`value` as `kind`: int, float, bool or str. An error message shows `shown`, the whole value of the key."""
-    message = f"{item.name} in {source} is {shown!r}; expected {_described(item.type)}"
+    subject = f"{item.name} in {source} is {brief(shown)}"
     if kind is float and type(value) in (str, int):  # YAML 1.1 reads 6e-5 as text
         try:
             value = float(value)
         except (ValueError, OverflowError):
-            raise ConfigError(message) from None
+            raise ConfigError(f"{subject}; expected {_described(item)}") from None
     if kind is str and value is None:
         value = ""
-    if item.metadata["listed"] and isinstance(value, list):
+    if item.metadata["listed"] and isinstance(value, list) and all(type(entry) in (str, int, float) for entry in value):
         value = ", ".join(map(str, value))
     if type(value) is not kind:
-        raise ConfigError(message)
+        raise ConfigError(f"{subject}; expected {_described(item)}")
     low, high, choices = (item.metadata[limit] for limit in ("low", "high", "choices"))
     if (low is not None and not value >= low) or (high is not None and not value <= high):
         limits = f"at least {low}" if high is None else f"{low} to {high}"
-        raise ConfigError(f"{item.name} in {source} is {shown!r}; expected {limits}")
+        raise ConfigError(f"{subject}; expected {limits}")
     if kind is float and not math.isfinite(value):
-        raise ConfigError(message)
+        raise ConfigError(f"{subject}; expected {_described(item)}")
+    if kind is int and high is None and value > LARGEST_NUMBER:
+        raise ConfigError(f"{subject}; expected at most {LARGEST_NUMBER}")
+    if item.metadata["path"]:
+        return _path(item, value, subject)
     if choices:
         spellings = {choice.lower(): choice for choice in choices}
         if value.lower() not in spellings:
-            raise ConfigError(f"{item.name} in {source} is {shown!r}; expected one of {', '.join(choices)}")
+            raise ConfigError(f"{subject}; expected one of {', '.join(choices)}")
         return spellings[value.lower()]  # the spelling in `choices`, which code compares with
     return value
 
 
-def _described(kind: Any) -> str:
-    names = {int: "a whole number", float: "a number", bool: "True or False", str: "text"}
-    parts = typing.get_args(kind)
+def _path(item: Field, value: str, subject: str) -> str:
+    """The path, its home folder written out, or the key's word that stands for none. Raises ConfigError."""
+    words = item.metadata["words"]
+    if words and value.lower() in ("", *words):
+        return value.lower() or words[0]
+    if words and value.lower() in NO_FILE:
+        raise ConfigError(f"{subject}; expected {_described(item)}; write ./{value} for a file of this name")
+    path = expanded(value)
+    if fault := name_fault(path):
+        raise ConfigError(f"{subject}: {fault}")
+    return path
+
+
+def _described(item: Field) -> str:
+    if item.metadata["words"]:
+        return f"{', '.join(item.metadata['words'])} or a file"
+    names: dict[Any, str] = {int: "a whole number", float: "a number", bool: "True or False", str: "text"}
+    parts = typing.get_args(item.type)
     length = "" if ... in parts else f" of {len(parts)}"
-    return f"a list{length} ({names[parts[0]]} each)" if parts else names[kind]
+    return f"a list{length} ({names[parts[0]]} each)" if parts else names[item.type]

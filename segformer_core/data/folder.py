@@ -8,15 +8,18 @@ ignore_value: 255                            # optional
 
 from pathlib import Path
 
-from segformer_core.config.files import find_config, read_yaml
+from segformer_core.config.files import find_config
+from segformer_core.config.yaml_reading import read_yaml
 from segformer_core.data.dataset import IGNORED, Classes, Found, Item
 from segformer_core.data.image_file import IMAGE_SUFFIXES
 from segformer_core.data.listing import UNREADABLE_KINDS, entries, passed_over
-from segformer_core.errors import DataError
+from segformer_core.errors import DataError, brief
 
 IMAGES, LABELS = "images", "labels"
 DESCRIPTION = "dataset.yaml"
 LABEL_SUFFIX = ".png"
+LONGEST_CLASS = 100
+"""Letters of a class's name."""
 
 
 def find_description(root: Path, dataset_file: str) -> Path | None:
@@ -29,29 +32,35 @@ def find_description(root: Path, dataset_file: str) -> Path | None:
 def read_classes(path: Path) -> Classes:
     """Names, colours and ignore value. Raises DataError that names the wrong entry; ConfigError if the file is no YAML."""
     content = read_yaml(path)
-    unknown = sorted(set(content) - {"classes", "ignore_value"})
+    unknown = [key for key in content if key not in ("classes", "ignore_value")]
     if unknown:
-        raise DataError(f"{path} has an unknown key {unknown[0]!r}; expected classes and, optionally, ignore_value")
+        raise DataError(f"{path} has an unknown key {brief(unknown[0])}; expected classes and, optionally, ignore_value")
     entries = content.get("classes")
     if not isinstance(entries, list) or not entries:
         raise DataError(f"{path} lists no classes; expected classes: [{{name: road, colour: [128, 64, 128]}}, …]")
+    if len(entries) > IGNORED:
+        raise DataError(f"{path} lists {len(entries)} classes; expected at most {IGNORED}, as a label image holds 8 bits a pixel")
     names, colours = [], []
     for index, entry in enumerate(entries):
         colour = entry.get("colour") if isinstance(entry, dict) else None
         if (
             not isinstance(colour, list)
             or not isinstance(entry.get("name"), str)
+            or not entry["name"].isprintable()
+            or not 0 < len(entry["name"]) <= LONGEST_CLASS
             or len(colour) != 3
             or not all(type(part) is int and 0 <= part <= 255 for part in colour)
         ):
-            raise DataError(f"{path}, class {index}: {entry!r}; expected {{name: road, colour: [128, 64, 128]}}, colours 0..255")
+            raise DataError(
+                f"{path}, class {index}: {brief(entry)}; expected {{name: road, colour: [128, 64, 128]}}, colours 0..255"
+            )
         names.append(entry["name"])
         colours.append((colour[0], colour[1], colour[2]))
     if len(set(names)) < len(names):
-        raise DataError(f"{path} names class {next(n for n in names if names.count(n) > 1)!r} twice")
+        raise DataError(f"{path} names class {brief(next(n for n in names if names.count(n) > 1))} twice")
     ignore = content.get("ignore_value", IGNORED)
     if type(ignore) is not int or not len(names) <= ignore <= 255:
-        raise DataError(f"{path}: ignore_value is {ignore!r}; expected a value that is no class index, {len(names)}..255")
+        raise DataError(f"{path}: ignore_value is {brief(ignore)}; expected a value that is no class index, {len(names)}..255")
     return Classes(tuple(names), tuple(colours), ignore)
 
 
