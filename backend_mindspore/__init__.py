@@ -1,10 +1,12 @@
 """SegFormer in MindSpore, on an Ascend or a CPU."""
 
+from pathlib import Path
+
 from backend_mindspore.device import connect
 from segformer_core.inference import segmenter
 
 
-def load(weights: str, config_path: str = "", **keys: object) -> segmenter.Segmenter:
+def load(weights: str | Path, config_path: str | Path = "", **keys: object) -> segmenter.Segmenter:
     """The network in a weight file of any recognised form, ready to `segment` images.
 
     Variant, classes and constants are read off the file; how an image is put before the network (base_size, eval_mode,

@@ -4,7 +4,7 @@ import glob
 import os
 
 from segformer_core.config.keys import RuntimeConfig
-from segformer_core.errors import BackendError
+from segformer_core.errors import BackendError, install
 from segformer_core.protocol.learner import ALONE, Backend, Precision, resident_peak
 
 ASCEND_DEVICES = "/dev/davinci[0-9]*"
@@ -18,7 +18,7 @@ def connect(runtime: RuntimeConfig) -> Backend:
     try:
         import mindspore as ms
     except ModuleNotFoundError as error:
-        raise BackendError("MindSpore is not installed: run pip install '.[mindspore]' in the project's folder") from error
+        raise BackendError(f"MindSpore is not installed: {install('mindspore')}") from error
     from backend_mindspore.distributed import join, launched, local_rank
     from backend_mindspore.exported import EXPORTS
     from backend_mindspore.learner import Learner

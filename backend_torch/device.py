@@ -1,7 +1,7 @@
 """Connects the commands to PyTorch: imports it, and chooses device and precision."""
 
 from segformer_core.config.keys import RuntimeConfig
-from segformer_core.errors import BackendError
+from segformer_core.errors import BackendError, install
 from segformer_core.protocol.learner import ALONE, Backend, Precision, resident_peak
 
 
@@ -10,7 +10,7 @@ def connect(runtime: RuntimeConfig) -> Backend:
     try:
         import torch
     except ModuleNotFoundError as error:
-        raise BackendError("PyTorch is not installed: run pip install '.[torch]' in the project's folder") from error
+        raise BackendError(f"PyTorch is not installed: {install('torch')}") from error
     from backend_torch.distributed import join, launched, local_rank
     from backend_torch.exported import EXPORTS
     from backend_torch.learner import Learner

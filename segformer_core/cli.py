@@ -12,9 +12,10 @@ from segformer_core.commands.evaluate import evaluate_command
 from segformer_core.commands.export import export_command
 from segformer_core.commands.infer import infer_command
 from segformer_core.commands.train import train_command
-from segformer_core.config.help import help_text
+from segformer_core.config.help import asks_help, help_text
 from segformer_core.config.keys import Config
 from segformer_core.config.load import load_config
+from segformer_core.config.reads import READS
 from segformer_core.errors import UserError
 from segformer_core.export.verification import Unproven
 from segformer_core.inference.infer import Incomplete
@@ -52,10 +53,10 @@ def main(command: str, connect: Connect, arguments: Sequence[str]) -> int:
     """Run one of COMMANDS with a backend; returns the exit code."""
 
     def run() -> None:
-        if "--help" in arguments or "-h" in arguments:
-            print(help_text(f"python -m {connect.__module__.partition('.')[0]}.{command}"))
+        if asks_help(arguments):
+            print(help_text(f"python -m {connect.__module__.partition('.')[0]}.{command}", command, arguments))
         else:
-            COMMANDS[command](load_config(arguments), connect)
+            COMMANDS[command](load_config(arguments, READS[command]), connect)
 
     return exit_code(run)
 
@@ -83,7 +84,8 @@ USAGE = "\n".join(
         "",
         *(f"  {name:<20}{summary}" for name, summary in PROGRAMS.items()),
         "",
-        "train, evaluate, infer and export belong to a backend: python -m backend_mindspore.train …, or backend_torch",
+        "train, evaluate, infer and export belong to a backend:",
+        "  python -m backend_mindspore.train …, or backend_torch",
     ]
 )
 

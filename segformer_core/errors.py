@@ -36,6 +36,11 @@ def one_line(text: object) -> str:
     return UNPRINTABLE.sub(lambda match: ascii(match[0])[1:-1], str(text))
 
 
+def install(extra: str) -> str:
+    """How to install what the optional part `extra` of this project needs, in the versions that it was tested with."""
+    return f"run pip install -c constraints.txt '.[{extra}]' in the project's folder"
+
+
 class UserError(Exception):
     """Base of every error a user can cause. Its message is one sentence: what, where, what was expected, what to do."""
 

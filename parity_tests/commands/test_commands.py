@@ -115,7 +115,11 @@ MISTAKES = {
     "mistyped key": ("train", {"batch_size": "two"}, "batch_size in the command line is 'two'"),
     "unknown variant": ("train", {"backbone": "mit_b7"}, "unknown backbone 'mit_b7'; known: mit_b0"),
     "unknown profile": ("train", {"numerics": "paddle"}, "unknown numerics profile 'paddle'"),
-    "class count": ("train", {"class_num": "4"}, r"the data has 3 classes \(ground, disc, bar\), class_num is 4"),
+    "class count": (
+        "train",
+        {"class_num": "4"},
+        r"dataset.yaml names 3 classes \(ground, disc, bar\), and class_num is 4; set --class_num 3",
+    ),
     "no pretrained file": ("train", {"load_ckpt": "True"}, "pretrained_ckpt_path is empty"),
     "missing pretrained file": ("train", {"load_ckpt": True, "pretrained_ckpt_path": "a.safetensors"}, "no such weight file: a"),
     "batch too large": ("train", {"batch_size": "9"}, "batch_size is 9"),
@@ -162,7 +166,10 @@ def spoilt(weights: Path, how: str) -> None:
         ("empty", "is empty; fetch or write it again"),
         ("another variant", "has backbone mit_b1; the configuration has backbone mit_b0; set --backbone mit_b1"),
         ("another profile", "has numerics hf; the configuration has numerics nvlabs; set --numerics hf"),
-        ("another class count", "has class_num 5; the configuration has class_num 3; set --class_num 5"),
+        (
+            "another class count",
+            "has class_num 5; the configuration has class_num 3; the data has as many classes as class_num says",
+        ),
     ],
 )
 def test_weights_that_do_not_fit(how, message, folder, weights, capsys):
@@ -190,7 +197,10 @@ def test_a_missing_framework_is_one_sentence(backend, folder, weights):
     command = [sys.executable, "-c", program, *flags(SMALL | {"data_path": folder, "eval_ckpt_path": weights})]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == USERS_MISTAKE
-    assert re.fullmatch(rf"error: \w+ is not installed: run pip install '.\[{backend}\]' in the project's folder\n", done.stderr)
+    assert re.fullmatch(
+        rf"error: \w+ is not installed: run pip install -c constraints.txt '.\[{backend}\]' in the project's folder\n",
+        done.stderr,
+    )
 
 
 @pytest.mark.parametrize("backend", ["torch", "mindspore"])

@@ -191,7 +191,7 @@ def test_a_file_of_the_original_repository_loads(write):
 def test_keys_are_unique_and_all_explained():
     names = [item.name for group in GROUPS.values() for item in fields(group)]
     assert len(names) == len(set(names)) == len(KEYS)
-    text = help_text("backend_torch.train")
+    text = help_text("backend_torch.train", "train", ["--help", "all"])
     assert all(f"--{name} " in text for name in names)
 
 

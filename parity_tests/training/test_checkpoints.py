@@ -272,7 +272,7 @@ def test_tensorboard_is_an_extra(tmp_path):
         "except Exception as error: print(error)"
     )
     process = subprocess.run([sys.executable, "-c", program, tmp_path], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert "TensorBoard is not installed: run pip install '.[tensorboard]'" in process.stdout
+    assert "TensorBoard is not installed: run pip install -c constraints.txt '.[tensorboard]'" in process.stdout
 
 
 def test_curves_are_drawn(tmp_path):

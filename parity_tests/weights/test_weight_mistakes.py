@@ -151,7 +151,7 @@ def test_hub_names_without_the_hub_say_what_to_download(monkeypatch, tmp_path):
     from segformer_core.weights.hub import local_path, stated_numerics
 
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
-    sentence = r"huggingface_hub \(pip install.*\); or download config.json and .* from https://huggingface.co/nvidia/mit-b0/"
+    sentence = r"huggingface_hub: run pip install .* '.\[hub\]' in .*; or download config.json and .* from https://huggingface.co/nvidia/mit-b0/"
     with pytest.raises(WeightsError, match=sentence):
         local_path("hf:nvidia/mit-b0")
     assert local_path("a.pth") == Path("a.pth")

@@ -15,15 +15,14 @@ import statistics
 import time
 from collections.abc import Sequence
 from multiprocessing.connection import Connection
-from pathlib import Path
 from typing import Any
 
-from segformer_core.commands.arguments import new_parser
+from segformer_core.commands.arguments import new_parser, number, path_argument
 from segformer_core.commands.contestants import CONTESTANTS, FILES, FORWARD, TASKS, TRAINING, Setting, enter
 from segformer_core.config.keys import PRECISIONS
 from segformer_core.errors import UserError
 from segformer_core.files import write_text
-from segformer_core.spec.model import variant_name
+from segformer_core.spec.model import SMALLEST_INPUT, variant_name
 
 WARM_UPS = 2
 RUN, PEAK, STOP = "run", "peak", "stop"
@@ -120,12 +119,19 @@ def answer(connection: Connection, name: str, task: str, setting: Setting) -> No
 def _parser() -> argparse.ArgumentParser:
     parser = new_parser("benchmark", __doc__)
     parser.add_argument("--variant", default="b0", help="b0 … b5")
-    parser.add_argument("--size", nargs=2, type=int, default=(512, 1024), metavar=("HEIGHT", "WIDTH"))
-    parser.add_argument("--batch", type=int, default=1, help="images in a training step")
-    parser.add_argument("--contestants", nargs="+", choices=CONTESTANTS + FILES, default=CONTESTANTS)
+    parser.add_argument("--size", nargs=2, type=number(SMALLEST_INPUT), default=(512, 1024), metavar=("HEIGHT", "WIDTH"))
+    parser.add_argument("--batch", type=number(1), default=1, help="images in a training step")
+    parser.add_argument(
+        "--contestants",
+        nargs="+",
+        choices=CONTESTANTS + FILES,
+        default=CONTESTANTS,
+        metavar="NAME",
+        help=f"of {', '.join(CONTESTANTS + FILES)}",
+    )
     parser.add_argument("--tasks", nargs="+", choices=(*TASKS, FORWARD), default=TASKS)
-    parser.add_argument("--rounds", type=int, default=7, help="timed runs of each")
+    parser.add_argument("--rounds", type=number(1), default=7, help="timed runs of each")
     parser.add_argument("--device_target", default="CPU", help="CPU, CUDA or Ascend")
     parser.add_argument("--precision", default="fp32", choices=PRECISIONS, help="of linear layers and convolutions")
-    parser.add_argument("--json", type=Path, help="file for every single time")
+    parser.add_argument("--json", type=path_argument, help="file for every single time")
     return parser

@@ -16,7 +16,7 @@ from statistics import median
 import cv2
 import numpy as np
 
-from segformer_core.commands.arguments import new_parser
+from segformer_core.commands.arguments import new_parser, number
 from segformer_core.commands.opening import BACKENDS, connector
 from segformer_core.config.keys import Config, DataConfig, InferenceConfig, RuntimeConfig
 from segformer_core.data.cityscapes import CLASSES
@@ -29,7 +29,7 @@ from segformer_core.inference.segmenter import Segmenter
 from segformer_core.inference.sources import named
 from segformer_core.protocol.learner import Learner, resident_peak
 from segformer_core.spec.arrays import init_arrays
-from segformer_core.spec.model import segformer
+from segformer_core.spec.model import SMALLEST_INPUT, segformer
 
 NETWORK = "network"
 NOISE = 6.0
@@ -104,8 +104,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = new_parser("benchmark_pipeline", __doc__)
     parser.add_argument("--backend", choices=BACKENDS, default="torch")
     parser.add_argument("--variant", default="b0", help="b0 … b5")
-    parser.add_argument("--size", nargs=2, type=int, default=(1024, 2048), metavar=("HEIGHT", "WIDTH"))
-    parser.add_argument("--images", type=int, default=6, help="images a round")
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--workers", type=int, default=4)
+    parser.add_argument("--size", nargs=2, type=number(SMALLEST_INPUT), default=(1024, 2048), metavar=("HEIGHT", "WIDTH"))
+    parser.add_argument("--images", type=number(1), default=6, help="images a round")
+    parser.add_argument("--rounds", type=number(1), default=5)
+    parser.add_argument("--workers", type=number(0), default=4)
     return parser

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from segformer_core.commands.opening import BACKENDS, connector, network, opened_dataset, required
-from segformer_core.config.help import help_text
+from segformer_core.commands.opening import BACKENDS, OTHER_SPLIT, connector, network, opened_dataset, required
+from segformer_core.config.help import asks_help, help_text, wrapped
 from segformer_core.config.keys import Config
 from segformer_core.config.load import load_config
+from segformer_core.config.reads import READS
 from segformer_core.data.dataset import Dataset, read_pair
 from segformer_core.evaluation.metrics import confusion_matrix, near_ties, scores
 from segformer_core.inference.segmenter import Segmenter
@@ -20,6 +21,7 @@ from segformer_core.protocol.learner import Learner
 from segformer_core.spec.model import SegFormer
 from segformer_core.weights.loading import load_weights
 
+NAME = "compare_backends"
 LARGEST_MIOU_DIFFERENCE = 1e-4
 
 
@@ -38,12 +40,12 @@ class Tally:
 
 
 def main(arguments: Sequence[str]) -> int:
-    if "--help" in arguments or "-h" in arguments:
-        print(__doc__, help_text("segformer compare_backends"), sep="\n")
+    if asks_help(arguments):
+        print(wrapped(__doc__ or ""), help_text(f"segformer {NAME}", NAME, arguments), sep="\n\n")
         return 0
-    config = load_config(arguments)
+    config = load_config(arguments, READS[NAME])
     spec = network(config)
-    dataset = opened_dataset(config, config.evaluation.eval_split, spec)
+    dataset = opened_dataset(config, config.evaluation.eval_split, spec, OTHER_SPLIT)
     learners = opened_learners(config, spec)
     tally = compare(learners, Segmenter(learners["torch"], spec, config.data, config.evaluation), dataset)
     counted = f"{tally.differing} labels differ, {tally.unexplained} of them not near a tie"
@@ -55,7 +57,7 @@ def main(arguments: Sequence[str]) -> int:
 
 def opened_learners(config: Config, spec: SegFormer) -> dict[str, Learner]:
     """Backend -> the network with the weights of eval_ckpt_path. Raises UserError."""
-    arrays, source = load_weights(required(config.evaluation.eval_ckpt_path, "eval_ckpt_path"), spec)
+    arrays, source = load_weights(required(config.evaluation.eval_ckpt_path, "eval_ckpt_path"), spec, data_classes=True)
     print(source)
     learners = {name: connector(name)(config.runtime).learner(spec, config, print) for name in BACKENDS}
     for learner in learners.values():

@@ -3,23 +3,20 @@
 import os
 import time
 from collections.abc import Sequence
-from pathlib import Path
 
 from tqdm import tqdm
 
-from segformer_core.commands.arguments import new_parser
+from segformer_core.commands.arguments import new_parser, number, path_argument
 from segformer_core.data.conversion import convert_all, find_annotations
 from segformer_core.errors import DataError
 
 
 def main(arguments: Sequence[str]) -> None:
     parser = new_parser("convert_dataset", __doc__)
-    parser.add_argument("data_path", type=Path, help="the folder that holds gtFine")
-    parser.add_argument("--nproc", type=int, default=os.cpu_count(), help="processes (default: one a core)")
+    parser.add_argument("data_path", type=path_argument, help="the folder that holds gtFine")
+    parser.add_argument("--nproc", type=number(1), default=os.cpu_count(), help="processes (default: one a core)")
     parser.add_argument("--force", action="store_true", help="convert what is up to date, too")
     options = parser.parse_args(arguments)
-    if options.nproc < 1:
-        raise DataError(f"--nproc is {options.nproc}; expected at least 1")
     start = time.perf_counter()
     annotations = find_annotations(options.data_path)
     results = list(

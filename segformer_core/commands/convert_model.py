@@ -9,7 +9,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from segformer_core.commands.arguments import new_parser
+from segformer_core.commands.arguments import new_parser, path_text
 from segformer_core.errors import ConfigError
 from segformer_core.spec.model import NUMERICS
 from segformer_core.weights.containers.stored import WRITTEN_TYPES
@@ -52,19 +52,31 @@ def _report(source: str, weights: Weights) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
+    names = ", ".join(FAMILIES)
     parser = new_parser("convert_model", __doc__)
-    parser.add_argument("input", nargs="?", default="", help="weight file, transformers or keras-hub folder, or hf:owner/name")
-    parser.add_argument("output", nargs="?", default="", help="file or folder to write")
-    parser.add_argument("--from", dest="source_format", default="auto", choices=("auto", *FAMILIES), help="format of the input")
-    parser.add_argument("--to", default="", choices=("", *FAMILIES), help="format of the output")
+    parser.add_argument(
+        "input", nargs="?", default="", type=path_text, help="weight file, transformers or keras-hub folder, or hf:owner/name"
+    )
+    parser.add_argument("output", nargs="?", default="", type=path_text, help="file or folder to write")
+    parser.add_argument(
+        "--from",
+        dest="source_format",
+        default="auto",
+        choices=("auto", *FAMILIES),
+        metavar="FORMAT",
+        help=f"format of the input: auto, {names}",
+    )
+    parser.add_argument("--to", default="", choices=("", *FAMILIES), metavar="FORMAT", help="format of the output")
     parser.add_argument("--profile", default="", choices=("", *NUMERICS), help="whose constants the weights were trained with")
     parser.add_argument("--part", default="", help="of several copies in one file, the one below this key or prefix")
     parser.add_argument("--drop_head", action="store_true", help="convert the encoder alone")
     parser.add_argument("--dtype", default="fp32", choices=tuple(WRITTEN_TYPES), help="type of the numbers written")
     parser.add_argument("--force", action="store_true", help="replace an existing output")
     parser.add_argument("--dry_run", action="store_true", help="only report")
-    parser.add_argument("--pt_model_path", default="", help="PyTorch file, in the original repository's spelling")
-    parser.add_argument("--ms_model_path", default="", help="MindSpore file, in the original repository's spelling")
+    parser.add_argument("--pt_model_path", default="", type=path_text, help="PyTorch file, in the original repository's spelling")
+    parser.add_argument(
+        "--ms_model_path", default="", type=path_text, help="MindSpore file, in the original repository's spelling"
+    )
     parser.add_argument("--to_pt", action="store_true", help="with the two paths above: MindSpore -> PyTorch")
     return parser
 

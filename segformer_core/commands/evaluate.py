@@ -5,7 +5,7 @@ import time
 from datetime import datetime, timezone
 from pathlib import Path
 
-from segformer_core.commands.opening import network, opened_dataset, opened_segmenter, required
+from segformer_core.commands.opening import OTHER_SPLIT, network, opened_dataset, opened_segmenter, required
 from segformer_core.config.keys import Config
 from segformer_core.evaluation.evaluate import evaluate, forget, label
 from segformer_core.evaluation.examples import worst_and_best
@@ -23,7 +23,7 @@ def evaluate_command(config: Config, connect: Connect) -> None:
     start = time.perf_counter()
     spec, evaluation = network(config), config.evaluation
     unlabelled = evaluation.eval_split == "test" and bool(evaluation.save_submission)  # the server keeps those labels
-    dataset = opened_dataset(config, evaluation.eval_split, spec, with_labels=not unlabelled)
+    dataset = opened_dataset(config, evaluation.eval_split, spec, OTHER_SPLIT, with_labels=not unlabelled)
     path = required(evaluation.eval_ckpt_path, "eval_ckpt_path")
     output = writable_directory(Path(evaluation.eval_output_path))
     page_folder = writable_directory(Path(evaluation.report)) if evaluation.report else None

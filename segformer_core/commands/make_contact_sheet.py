@@ -6,10 +6,10 @@ segformer make_contact_sheet --data_path data/camvid --infer_output_path infer_r
 from collections.abc import Sequence
 from pathlib import Path
 
-from segformer_core.commands.arguments import new_parser
+from segformer_core.commands.arguments import new_parser, number, path_argument, path_text
 from segformer_core.data.dataset import Classes, Item, read_label, read_pair
 from segformer_core.data.layout import open_dataset
-from segformer_core.errors import DataError, UserError
+from segformer_core.errors import DataError
 from segformer_core.evaluation.metrics import confusion_matrix, scores
 from segformer_core.files import writable_directory
 from segformer_core.inference.results import GRAY
@@ -18,15 +18,13 @@ from segformer_core.pictures import SheetRow, contact_sheet, write_png
 
 def main(arguments: Sequence[str]) -> None:
     parser = new_parser("make_contact_sheet", __doc__)
-    parser.add_argument("--data_path", required=True, help="the dataset")
-    parser.add_argument("--dataset_file", default="", help="its YAML, if not data_path/dataset.yaml")
-    parser.add_argument("--infer_output_path", required=True, type=Path, help="the folder infer wrote to")
-    parser.add_argument("--output", required=True, type=Path, help="the PNG to write")
+    parser.add_argument("--data_path", required=True, type=path_text, help="the dataset")
+    parser.add_argument("--dataset_file", default="", type=path_text, help="its YAML, if not data_path/dataset.yaml")
+    parser.add_argument("--infer_output_path", required=True, type=path_argument, help="the folder infer wrote to")
+    parser.add_argument("--output", required=True, type=path_argument, help="the PNG to write")
     parser.add_argument("--split", default="val", help="train or val (default %(default)s)")
-    parser.add_argument("--count", default=6, type=int, help="rows, taken evenly (default %(default)s)")
+    parser.add_argument("--count", default=6, type=number(1), help="rows, taken evenly (default %(default)s)")
     options = parser.parse_args(arguments)
-    if options.count < 1:
-        raise UserError(f"--count is {options.count}; expected at least 1")
     writable_directory(options.output.parent)
     dataset = open_dataset(options.data_path, options.split, options.dataset_file)
     count = min(options.count, len(dataset))

@@ -9,7 +9,7 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from segformer_core.commands.arguments import new_parser
+from segformer_core.commands.arguments import new_parser, path_argument
 from segformer_core.errors import UserError
 from segformer_core.files import atomic_write, writable_directory
 from segformer_core.rank_table import (
@@ -59,11 +59,15 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--device_num", required=True, help='logic ids of the devices, "[0,8)", or their number')
     parser.add_argument("--visible_devices", default="", help="in a container: the device ids that logic ids 0, 1, … stand for")
     parser.add_argument("--server_ip", default="", help="address of this host (default: that of its host name)")
-    parser.add_argument("--hccn_tool", type=Path, help=f"default: the one on PATH, or {HCCN_TOOL}")
+    parser.add_argument("--hccn_tool", type=path_argument, help=f"default: the one on PATH, or {HCCN_TOOL}")
     parser.add_argument(
-        "--hccn_conf", type=Path, default=HCCN_CONF, help="read where there is no hccn_tool (default %(default)s)"
+        "--hccn_conf", type=path_argument, default=HCCN_CONF, help="read where there is no hccn_tool (default %(default)s)"
     )
-    parser.add_argument("--output", type=Path, default=Path(), help="a .json file, or the folder for hccl_8p_01234567_IP.json")
+    parser.add_argument(
+        "--output", type=path_argument, default=Path(), help="a .json file, or the folder for hccl_8p_01234567_IP.json"
+    )
     parser.add_argument("--force", action="store_true", help="replace an existing table")
-    parser.add_argument("--check", type=Path, metavar="FILE", help="only check this table and print the device id of each rank")
+    parser.add_argument(
+        "--check", type=path_argument, metavar="FILE", help="only check this table and print the device id of each rank"
+    )
     return parser

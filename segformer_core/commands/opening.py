@@ -6,8 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
+from segformer_core.config.agreement import CHANNELS
 from segformer_core.config.keys import Config
-from segformer_core.data.dataset import Classes, Dataset
+from segformer_core.data.dataset import Classes, Dataset, NoSuchSplit
 from segformer_core.data.layout import open_dataset
 from segformer_core.errors import ConfigError, DataError
 from segformer_core.export.exported import open_exported
@@ -20,6 +21,9 @@ from segformer_core.training.log import Log
 from segformer_core.weights.loading import load_weights
 from segformer_core.weights.store import sha256
 
+SHOWN = 5
+"""Names of classes in a message."""
+OTHER_SPLIT = "choose one of its splits with --eval_split"
 BACKENDS = ("mindspore", "torch")
 """In the order to connect them within one process: PyTorch reads the oneDNN variables that MindSpore sets."""
 
@@ -31,8 +35,12 @@ def connector(name: str) -> Connect:
 
 
 def network(config: Config) -> SegFormer:
-    """The spec that the configuration describes."""
+    """The spec that the configuration describes. Raises ConfigError."""
     model = config.model
+    if model.in_channels != CHANNELS:
+        raise ConfigError(
+            f"in_channels is {model.in_channels}; expected {CHANNELS}: every image is read as RGB; set it to {CHANNELS}"
+        )
     return segformer(
         model.backbone,
         model.class_num,
@@ -44,9 +52,15 @@ def network(config: Config) -> SegFormer:
     )
 
 
-def opened_dataset(config: Config, split: str, spec: SegFormer, with_labels: bool = True) -> Dataset:
-    """The images of one split. Raises DataError, also if their classes are not as many as the network's."""
-    dataset = open_dataset(config.data.data_path, split, config.data.dataset_file, with_labels)
+def opened_dataset(config: Config, split: str, spec: SegFormer, way_on: str, with_labels: bool = True) -> Dataset:
+    """The images of one split. Raises DataError, also if their classes are not as many as the network's.
+
+    `way_on` tells the user what to do if the dataset has no such split.
+    """
+    try:
+        dataset = open_dataset(config.data.data_path, split, config.data.dataset_file, with_labels)
+    except NoSuchSplit as error:
+        raise DataError(f"{error}; {way_on}") from error
     check_classes(dataset.classes, spec)
     return dataset
 
@@ -62,7 +76,7 @@ def opened_segmenter(
         segmenter, backend, weights = open_exported(Path(path), spec, config, connect)
         log = Log(quiet=not backend.processes.first)
     else:
-        arrays, source = load_weights(path, spec)
+        arrays, source = load_weights(path, spec, data_classes=True)
         backend = connect(config.runtime)
         log = Log(quiet=not backend.processes.first)
         learner = backend.learner(spec, config, log)
@@ -89,9 +103,12 @@ def describe(spec: SegFormer, backend: Backend) -> str:
 def check_classes(classes: Classes, spec: SegFormer) -> None:
     """Raises DataError unless the data has as many classes as the network."""
     if len(classes) != spec.class_count:
+        count, names = len(classes), ", ".join(classes.names[:SHOWN]) + (", …" if len(classes) > SHOWN else "")
+        cityscapes = f"no file names the data's classes, so they are Cityscapes' {count}"
         raise DataError(
-            f"the data has {len(classes)} classes ({', '.join(classes.names)}), class_num is {spec.class_count}; set class_num "
-            f"to {len(classes)}, or name the data's classes with dataset_file"
+            f"{f'{classes.source} names {count} classes' if classes.source else cityscapes} ({names}), and class_num is "
+            f"{spec.class_count}; set --class_num {count} if these are the data's classes, else name a file that lists them, as "
+            "--dataset_file FILE"
         )
 
 

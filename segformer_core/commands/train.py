@@ -30,8 +30,9 @@ from segformer_core.weights.loading import load_pretrained
 def train_command(config: Config, connect: Connect) -> None:
     """Train as the configuration says: from a checkpoint, from pretrained weights or from the seed. Raises UserError."""
     spec = network(config)
-    dataset = opened_dataset(config, "train", spec)
-    validation = opened_dataset(config, "val", spec) if config.evaluation.run_eval else None
+    dataset = opened_dataset(config, "train", spec, "put the images to train on there")
+    without = "put images to evaluate on there, or train without evaluating: --run_eval False"
+    validation = opened_dataset(config, "val", spec, without) if config.evaluation.run_eval else None
     stream = TrainingStream(dataset, config.data, config.training.seed, config.training.batch_size, config.training.epoch_size)
     checkpoints = Checkpoints(config.training.checkpoint_path, spec, config, {"images in the training set": len(dataset)})
     start = find_start(spec, config, stream, checkpoints)

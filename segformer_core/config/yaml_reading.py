@@ -5,7 +5,7 @@ Dates and numbers to base 60 (1:30), which YAML 1.1 reads as values of their own
 
 import codecs
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import yaml
 
@@ -69,10 +69,6 @@ def _mistake(problem: str, node: yaml.Node) -> yaml.MarkedYAMLError:
 class _PlainLoader(yaml.SafeLoader):
     """Refuses what SafeLoader takes or cannot hold: keys given twice, merge keys, deep nesting, values outside their kind."""
 
-    yaml_implicit_resolvers: ClassVar = {
-        first: [(tag, pattern) for tag, pattern in resolvers if tag not in UNREAD_TAGS]
-        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-    }
     depth = 0
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
@@ -118,5 +114,9 @@ class _PlainLoader(yaml.SafeLoader):
         return node.value if ":" in node.value else super().construct_yaml_float(node)
 
 
+_PlainLoader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag not in UNREAD_TAGS]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
 _PlainLoader.add_constructor("tag:yaml.org,2002:int", _PlainLoader.construct_yaml_int)
 _PlainLoader.add_constructor("tag:yaml.org,2002:float", _PlainLoader.construct_yaml_float)

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from segformer_core.data.dataset import Classes, Found, Item
+from segformer_core.data.dataset import Classes, Found, Item, no_images
 from segformer_core.data.listing import entries, folders, passed_over
 from segformer_core.errors import DataError
 
@@ -33,7 +33,7 @@ def find_items(root: Path, split: str, with_labels: bool = True) -> Found:
     images = [path for path in files if path.name.endswith(IMAGE_SUFFIX)]
     note = passed_over(set(files).difference(images), f"in {folder / split} without the ending {IMAGE_SUFFIX}")
     if not images:
-        raise DataError("; ".join(filter(None, [f"no images in {folder / split}; expected {{city}}/*{IMAGE_SUFFIX}", note])))
+        raise no_images(folder / split, f"{{city}}/*{IMAGE_SUFFIX}", note)
     if not with_labels:
         return Found(tuple(Item(image, None, image.stem) for image in images), note)
     beside = folder.parent / LABELS

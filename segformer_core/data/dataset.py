@@ -17,11 +17,15 @@ IGNORED = 255
 
 @dataclass(frozen=True)
 class Classes:
-    """Names and RGB colours by class index, and the value of ignored pixels in label files."""
+    """Names and RGB colours by class index, and the value of ignored pixels in label files.
+
+    `source` is the file that names them; empty: they are Cityscapes', since no file names others.
+    """
 
     names: tuple[str, ...]
     colours: tuple[tuple[int, int, int], ...]
     ignore_value: int = IGNORED
+    source: str = field(default="", compare=False)
 
     def __len__(self) -> int:
         return len(self.names)
@@ -47,6 +51,20 @@ class Found(NamedTuple):
 
     items: tuple[Item, ...]
     note: str = ""
+
+
+class NoSuchSplit(DataError):
+    """A dataset has no images of the split that is asked for."""
+
+
+def no_images(folder: Path, expected: str, note: str = "") -> NoSuchSplit:
+    """The mistake that `folder`, which should hold a split's images, is missing or holds none; it names the splits beside it.
+
+    `note` is a sentence on the files that were passed over.
+    """
+    there = ", ".join(sorted(path.name for path in folder.parent.glob("*") if path.is_dir() and path != folder))
+    beside = f"beside it there is {there}" if there else ""
+    return NoSuchSplit("; ".join(filter(None, [f"no images in {folder}; expected {expected}", beside, note])))
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from segformer_core.config.files import find_config
 from segformer_core.config.yaml_reading import read_yaml
-from segformer_core.data.dataset import IGNORED, Classes, Found, Item
+from segformer_core.data.dataset import IGNORED, Classes, Found, Item, no_images
 from segformer_core.data.image_file import IMAGE_SUFFIXES
 from segformer_core.data.listing import UNREADABLE_KINDS, entries, passed_over
 from segformer_core.errors import DataError, brief
@@ -61,7 +61,7 @@ def read_classes(path: Path) -> Classes:
     ignore = content.get("ignore_value", IGNORED)
     if type(ignore) is not int or not len(names) <= ignore <= 255:
         raise DataError(f"{path}: ignore_value is {brief(ignore)}; expected a value that is no class index, {len(names)}..255")
-    return Classes(tuple(names), tuple(colours), ignore)
+    return Classes(tuple(names), tuple(colours), ignore, str(path))
 
 
 def find_items(root: Path, split: str, with_labels: bool = True) -> Found:
@@ -71,8 +71,7 @@ def find_items(root: Path, split: str, with_labels: bool = True) -> Found:
     images = [path for path in files if path.suffix.lower() in IMAGE_SUFFIXES and not path.is_dir()]
     note = passed_over(set(files).difference(images), f"in {folder} {UNREADABLE_KINDS}")
     if not images:
-        expected = f"no images in {folder}; expected files ending in {', '.join(IMAGE_SUFFIXES)}"
-        raise DataError("; ".join(filter(None, [expected, note])))
+        raise no_images(folder, f"files ending in {', '.join(IMAGE_SUFFIXES)}", note)
     if not with_labels:
         return Found(tuple(Item(image, None, image.stem) for image in images), note)
     twins = [path for before, path in zip(images, images[1:], strict=False) if before.stem == path.stem]

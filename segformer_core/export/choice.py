@@ -4,7 +4,7 @@ import importlib
 from pathlib import Path
 
 from segformer_core.config.keys import Config
-from segformer_core.errors import BackendError, ConfigError, UserError
+from segformer_core.errors import BackendError, ConfigError, UserError, install
 from segformer_core.protocol.form import CHANNELS, FORMATS, LABELS, OF_SUFFIX, Form
 from segformer_core.spec.model import SMALLEST_INPUT, SegFormer
 
@@ -79,9 +79,7 @@ def need_packages(format_name: str, packages: tuple[str, ...]) -> None:
         try:
             importlib.import_module(package)
         except ModuleNotFoundError as error:
-            raise BackendError(
-                f"{format_name} needs {package}, which is not installed: run pip install '.[onnx]' in the project's folder"
-            ) from error
+            raise BackendError(f"{format_name} needs {package}, which is not installed: {install('onnx')}") from error
 
 
 def target(config: Config, form: Form, stem: str) -> Path:

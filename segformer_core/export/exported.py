@@ -99,7 +99,7 @@ def check_recipe(path: Path, form: Form, keys: dict[str, str], spec: SegFormer, 
     if not form.preprocess:
         pairs["img_norm_mean"] = shown(form.mean), shown(config.data.img_norm_mean)
         pairs["img_norm_std"] = shown(form.std), shown(config.data.img_norm_std)
-    check_agreement(f"{path} was exported with", pairs)
+    check_agreement(f"{path} was exported with", pairs, data_classes=True)
     evaluation = config.evaluation
     if form.labels and (evaluation.eval_mode == "slide" or len(evaluation.eval_scales) > 1 or evaluation.eval_flip):
         raise ConfigError(

@@ -15,11 +15,14 @@ from typing import TypeVar
 
 import numpy as np
 
+from segformer_core.config.agreement import check_channels
 from segformer_core.config.keys import DataConfig, EvaluationConfig
 from segformer_core.config.load import load_config
 from segformer_core.data.image_file import read_image
 from segformer_core.data.pipeline import prefetch
 from segformer_core.data.transforms import normalise, resize_image
+from segformer_core.errors import DataError, UserError, WeightsError, brief
+from segformer_core.paths import expanded, path_fault
 from segformer_core.protocol.learner import Connect, Predictor
 from segformer_core.protocol.plan import Plan, View, make_plan
 from segformer_core.spec.model import SegFormer
@@ -48,7 +51,7 @@ class Segmenter:
 
     def segment(self, image: np.ndarray | str | Path) -> np.ndarray:
         """(H, W, 3) uint8 RGB, or an image file, -> (H, W) uint8 class indices. Raises DataError for an unreadable file."""
-        pixels = image if isinstance(image, np.ndarray) else read_image(Path(image))
+        pixels = image if isinstance(image, np.ndarray) else read_image(Path(usable(image, DataError)))
         return self.label([self.prepare(pixels)])[0]
 
     def prepare(self, image: np.ndarray) -> Prepared:
@@ -105,14 +108,24 @@ USERS_LINE = 3
 """`stacklevel` of a warning in `load`: 1 is `load` itself, 2 the backend's `load`, 3 the program that calls it."""
 
 
-def load(connect: Connect, weights: str, config_path: str, keys: Mapping[str, object]) -> Segmenter:
+def usable(path: str | Path, mistake: type[UserError]) -> str:
+    """The path with its home folder written out. Raises `mistake` if no file can be there."""
+    text = expanded(str(path))
+    if fault := path_fault(text):
+        raise mistake(f"the path {brief(str(path))} cannot be used: {fault}")
+    return text
+
+
+def load(connect: Connect, weights: str | Path, config_path: str | Path, keys: Mapping[str, object]) -> Segmenter:
     """A backend's `load`: the network that the file holds, with the settings of a configuration file and of `keys`.
 
     Issues a UserWarning for each fault that leaves the weights usable, such as a NaN. Raises UserError.
     """
-    paths = ["--config_path", config_path] if config_path else []
+    paths = [f"--config_path={config_path}"] if config_path else []
     config = load_config([*paths, *(f"--{name}={value}" for name, value in keys.items())])
+    weights = usable(weights, WeightsError)
     spec, arrays, faults = load_network(weights)
+    check_channels(spec.in_channels, str(weights))
     for fault in faults:
         warnings.warn(f"{weights}: {fault}", UserWarning, stacklevel=USERS_LINE)
     learner = connect(config.runtime).learner(spec, config, lambda _: None)

@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
+from segformer_core.config.agreement import CHANNELS
 from segformer_core.spec.model import SMALLEST_INPUT
 
-CHANNELS = 3
 IMAGES, LOGITS, LABELS = "images", "logits", "labels"
 """The names of input and output in the file."""
 

@@ -3,7 +3,7 @@
 import time
 from pathlib import Path
 
-from segformer_core.errors import BackendError
+from segformer_core.errors import BackendError, install
 
 
 class Board:
@@ -14,9 +14,7 @@ class Board:
             from tensorboard.compat.proto import event_pb2, summary_pb2
             from tensorboard.summary.writer.event_file_writer import EventFileWriter
         except ImportError as error:
-            raise BackendError(
-                "tensorboard is True and TensorBoard is not installed: run pip install '.[tensorboard]' in the project's folder"
-            ) from error
+            raise BackendError(f"tensorboard is True and TensorBoard is not installed: {install('tensorboard')}") from error
         self._event, self._summary = event_pb2.Event, summary_pb2.Summary
         self._writer = EventFileWriter(str(folder))
         if step:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from segformer_core.errors import WeightsError
+from segformer_core.errors import WeightsError, install
 from segformer_core.weights.containers.directory import MODEL_FILES
 
 SCHEME = "hf:"
@@ -23,7 +23,7 @@ def local_path(path: str) -> Path:
     try:
         from huggingface_hub import snapshot_download
     except ImportError as error:
-        raise WeightsError(f"{path} needs huggingface_hub (pip install huggingface_hub); or {instead}") from error
+        raise WeightsError(f"{path} needs huggingface_hub: {install('hub')}; or {instead}") from error
     for model in (["config.json", "model*.safetensors*"], ["config.json", "pytorch_model*.bin*"]):
         try:
             folder = Path(snapshot_download(name, allow_patterns=model))

@@ -12,10 +12,13 @@ from segformer_core.weights.hub import local_path, stated_numerics
 from segformer_core.weights.reading import Weights, network_arrays, read
 
 
-def load_weights(path: str, spec: SegFormer) -> tuple[Arrays, str]:
-    """The arrays of a file that holds exactly `spec`, and a sentence that says what was loaded. Raises WeightsError."""
+def load_weights(path: str, spec: SegFormer, data_classes: bool = False) -> tuple[Arrays, str]:
+    """The arrays of a file that holds exactly `spec`, and a sentence that says what was loaded. Raises WeightsError.
+
+    `data_classes`: the classes of `spec` are those of the data to label.
+    """
     weights = _with_head(path)
-    _check_network(weights, spec, path, with_head=True)
+    _check_network(weights, spec, path, with_head=True, data_classes=data_classes)
     return network_arrays(weights), _sentence(weights, spec, path, "all arrays")
 
 
@@ -56,7 +59,7 @@ def _with_head(path: str) -> Weights:
     return weights
 
 
-def _check_network(weights: Weights, spec: SegFormer, path: str, with_head: bool) -> None:
+def _check_network(weights: Weights, spec: SegFormer, path: str, with_head: bool, data_classes: bool = False) -> None:
     """Raise one WeightsError that lists the keys to set if the file is of another network than the configuration."""
     stored = weights.architecture
     pairs: dict[str, tuple[object, object]] = {
@@ -68,7 +71,7 @@ def _check_network(weights: Weights, spec: SegFormer, path: str, with_head: bool
         pairs["decoder_width"] = stored.decoder_width, spec.decoder_width
     if weights.numerics_stated:
         pairs["numerics"] = (weights.numerics, spec.numerics)
-    check_agreement(f"{path} has", pairs)
+    check_agreement(f"{path} has", pairs, data_classes)
 
 
 def _sentence(weights: Weights, spec: SegFormer, path: str, what: str) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from segformer_core.errors import WeightsError, brief
+from segformer_core.errors import WeightsError, brief, install
 from segformer_core.weights.containers.limits import check_unpacked
 from segformer_core.weights.containers.stored import BFLOAT16, OTHER_TYPES, STORED_TYPES, Content, Stored
 from segformer_core.weights.containers.tree import printable, tree_of
@@ -144,5 +144,5 @@ def _h5py(path: Path) -> ModuleType:
     try:
         import h5py
     except ImportError as error:
-        raise WeightsError(f"{path} is an HDF5 file and h5py is not installed; run pip install h5py and try again") from error
+        raise WeightsError(f"{path} is an HDF5 file and h5py is not installed: {install('hdf5')}") from error
     return h5py
