@@ -6,6 +6,7 @@
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from importlib import import_module
 
 from segformer_core.commands.evaluate import evaluate_command
@@ -13,14 +14,16 @@ from segformer_core.commands.export import export_command
 from segformer_core.commands.infer import infer_command
 from segformer_core.commands.train import train_command
 from segformer_core.config.help import asks_help, help_text
-from segformer_core.config.keys import Config
+from segformer_core.config.keys import Config, RuntimeConfig
 from segformer_core.config.load import load_config
 from segformer_core.config.reads import READS
 from segformer_core.errors import UserError
 from segformer_core.export.verification import Unproven
 from segformer_core.inference.infer import Incomplete
-from segformer_core.protocol.learner import Connect
-from segformer_core.training.interrupt import Stopped
+from segformer_core.interrupt import Stopped, one_way_out
+from segformer_core.memory import is_out_of_memory, sentence
+from segformer_core.output import OutputLost, guarded_output, tell
+from segformer_core.protocol.learner import Backend, Connect
 
 DONE, INCOMPLETE, USERS_MISTAKE, SIGNALLED = 0, 1, 2, 128
 """Exit codes. INCOMPLETE: infer could not read some files and did the rest, or export did not keep its file.
@@ -56,26 +59,37 @@ def main(command: str, connect: Connect, arguments: Sequence[str]) -> int:
         if asks_help(arguments):
             print(help_text(f"python -m {connect.__module__.partition('.')[0]}.{command}", command, arguments))
         else:
-            COMMANDS[command](load_config(arguments, READS[command]), connect)
+            config = load_config(arguments, READS[command])
+            with ExitStack() as stack:
+
+                def joined(runtime: RuntimeConfig) -> Backend:
+                    backend = connect(runtime)
+                    stack.callback(backend.processes.leave)  # however the command ends
+                    return backend
+
+                COMMANDS[command](config, joined)
 
     return exit_code(run)
 
 
 def program(arguments: Sequence[str] | None = None) -> int:
     """Run one of PROGRAMS; returns the exit code."""
-    words = sys.argv[1:] if arguments is None else arguments
-    name, *rest = words or [""]
-    if name in PROGRAMS:
-        return exit_code(lambda: import_module(f"segformer_core.commands.{name}").main(rest))
-    if name in ("-h", "--help"):
-        print(USAGE)
-        return DONE
-    if name in COMMANDS:
-        mistake = f"{name} belongs to a backend; run python -m backend_mindspore.{name} …, or backend_torch"
-    else:
-        mistake = f"unknown command {name!r}" if name else "no command"
-    print(f"error: {mistake}\n\n{USAGE}", file=sys.stderr)
-    return USERS_MISTAKE
+    name, *rest = (sys.argv[1:] if arguments is None else arguments) or [""]
+
+    def run() -> int | None:
+        if name in PROGRAMS:
+            code: int | None = import_module(f"segformer_core.commands.{name}").main(rest)
+            return code
+        if name in ("-h", "--help"):
+            print(USAGE)
+            return DONE
+        if name in COMMANDS:
+            mistake = f"{name} belongs to a backend; run python -m backend_mindspore.{name} …, or backend_torch"
+        else:
+            mistake = f"unknown command {name!r}" if name else "no command"
+        raise UserError(f"{mistake}\n\n{USAGE}")
+
+    return exit_code(run)
 
 
 USAGE = "\n".join(
@@ -91,14 +105,29 @@ USAGE = "\n".join(
 
 
 def exit_code(run: Callable[[], int | None]) -> int:
-    """Call `run`; a user's mistake is printed as one sentence. A mistake of ours leaves as a traceback, with exit code 1."""
+    """Call `run`; a user's mistake is printed as one sentence. A mistake of ours leaves as a traceback, with exit code 1.
+
+    A reader of standard output that leaves (`| head -1`) ends the command without a word, as it does other programs.
+    """
     try:
-        return run() or DONE
+        with one_way_out(), guarded_output():
+            return run() or DONE
+    except OutputLost as lost:
+        if lost.pipe_closed:
+            return SIGNALLED + signal.SIGPIPE
+        tell(f"error: {lost}")
+        return USERS_MISTAKE
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
+        tell(f"error: {error}")
         return INCOMPLETE if isinstance(error, Incomplete | Unproven) else USERS_MISTAKE
     except Stopped as stopped:
+        tell(f"stopped by {stopped}")
         return SIGNALLED + stopped.signal_number
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        tell(f"error: {sentence(error, 'this')}; lower the sizes or counts that you asked for")
+        return USERS_MISTAKE
     except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
+        tell("interrupted")
         return SIGNALLED + signal.SIGINT

@@ -22,12 +22,12 @@ from segformer_core.data.layout import open_dataset
 from segformer_core.data.pipeline import TrainingStream
 from segformer_core.errors import BackendError
 from segformer_core.evaluation.metrics import confusion_matrix, scores
+from segformer_core.interrupt import StopRequest
 from segformer_core.protocol.groups import parameter_groups
 from segformer_core.protocol.learner import Step
 from segformer_core.spec.arrays import init_arrays
 from segformer_core.spec.model import segformer
 from segformer_core.training.checkpoint import Checkpoints
-from segformer_core.training.interrupt import StopRequest
 from segformer_core.training.log import Log
 from segformer_core.training.loop import Run, train
 from segformer_core.weights.loading import load_weights

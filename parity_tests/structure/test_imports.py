@@ -20,8 +20,22 @@ FLOORS = (
     {"segformer_core.training", "segformer_core.inference"},
     {"segformer_core.protocol", "segformer_core.pictures"},
     {"segformer_core.weights", "segformer_core.data", "segformer_core.sample_city"},
-    {"segformer_core.config", "segformer_core.spec", "segformer_core.files", "segformer_core.rank_table"},
-    {"segformer_core", "segformer_core.seeds", "segformer_core.errors", "segformer_core.pace", "segformer_core.paths"},
+    {
+        "segformer_core.config",
+        "segformer_core.spec",
+        "segformer_core.files",
+        "segformer_core.rank_table",
+        "segformer_core.memory",
+        "segformer_core.output",
+    },
+    {
+        "segformer_core",
+        "segformer_core.seeds",
+        "segformer_core.errors",
+        "segformer_core.pace",
+        "segformer_core.paths",
+        "segformer_core.interrupt",
+    },
 )
 """The rooms of the house, the top floor first; `segformer_core` alone is the package's version.
 

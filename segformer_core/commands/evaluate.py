@@ -44,5 +44,4 @@ def evaluate_command(config: Config, connect: Connect) -> None:
                 log(f"report: {write_text(page_folder / PAGE, page(content, dataset.classes, *examples))}")
     if submission and backend.processes.first:
         log(f"submission: {submission.finish()}")
-    backend.processes.leave()
     log(f"all eval process done, cost:{time.perf_counter() - start:.0f}s")

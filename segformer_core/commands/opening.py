@@ -13,6 +13,7 @@ from segformer_core.data.layout import open_dataset
 from segformer_core.errors import ConfigError, DataError
 from segformer_core.export.exported import open_exported
 from segformer_core.inference.segmenter import Segmenter
+from segformer_core.memory import check_fits
 from segformer_core.protocol.form import OF_SUFFIX
 from segformer_core.protocol.learner import Backend, Connect
 from segformer_core.spec.arrays import parameter_count
@@ -24,6 +25,9 @@ from segformer_core.weights.store import sha256
 SHOWN = 5
 """Names of classes in a message."""
 OTHER_SPLIT = "choose one of its splits with --eval_split"
+
+FLOAT_BYTES = 4
+
 BACKENDS = ("mindspore", "torch")
 """In the order to connect them within one process: PyTorch reads the oneDNN variables that MindSpore sets."""
 
@@ -34,14 +38,14 @@ def connector(name: str) -> Connect:
     return connect
 
 
-def network(config: Config) -> SegFormer:
-    """The spec that the configuration describes. Raises ConfigError."""
+def network(config: Config, copies: int = 1) -> SegFormer:
+    """The spec that the configuration describes. Raises UserError, also if the memory cannot hold its numbers `copies` times."""
     model = config.model
     if model.in_channels != CHANNELS:
         raise ConfigError(
             f"in_channels is {model.in_channels}; expected {CHANNELS}: every image is read as RGB; set it to {CHANNELS}"
         )
-    return segformer(
+    spec = segformer(
         model.backbone,
         model.class_num,
         model.in_channels,
@@ -50,6 +54,11 @@ def network(config: Config) -> SegFormer:
         model.drop_path_rate,
         model.head_dropout_rate,
     )
+    needed = copies * FLOAT_BYTES * parameter_count(spec)
+    check_fits(
+        needed, f"mit_{spec.variant} with decoder_width {spec.decoder_width}", "lower decoder_width or take a smaller backbone"
+    )
+    return spec
 
 
 def opened_dataset(config: Config, split: str, spec: SegFormer, way_on: str, with_labels: bool = True) -> Dataset:

@@ -14,6 +14,7 @@ from segformer_core.data.pipeline import TrainingStream
 from segformer_core.errors import ConfigError, TrainingError
 from segformer_core.evaluation.evaluate import evaluate
 from segformer_core.inference.segmenter import Segmenter
+from segformer_core.interrupt import StopRequest, stop_request
 from segformer_core.protocol.groups import parameter_groups
 from segformer_core.protocol.learner import Connect, Learner, Processes, Training
 from segformer_core.spec.arrays import init_arrays
@@ -21,15 +22,17 @@ from segformer_core.spec.model import SegFormer
 from segformer_core.training.checkpoint import Checkpoint, Checkpoints
 from segformer_core.training.class_weights import class_weights
 from segformer_core.training.data_check import check_data
-from segformer_core.training.interrupt import stop_request
 from segformer_core.training.log import Log
 from segformer_core.training.loop import Evaluate, Run, train
 from segformer_core.weights.loading import load_pretrained
 
+SAVED_COPIES = 3
+"""A checkpoint holds every number with AdamW's two moments, on any device in this machine's memory."""
+
 
 def train_command(config: Config, connect: Connect) -> None:
     """Train as the configuration says: from a checkpoint, from pretrained weights or from the seed. Raises UserError."""
-    spec = network(config)
+    spec = network(config, copies=SAVED_COPIES)
     dataset = opened_dataset(config, "train", spec, "put the images to train on there")
     without = "put images to evaluate on there, or train without evaluating: --run_eval False"
     validation = opened_dataset(config, "val", spec, without) if config.evaluation.run_eval else None
@@ -56,15 +59,15 @@ def train_command(config: Config, connect: Connect) -> None:
         log(line)
     log(f"{len(dataset)} images, {stream.epochs} epochs of {stream.steps_per_epoch} steps, results in {checkpoints.folder}")
 
-    evaluates = None if validation is None else evaluation_of(learner, spec, config, validation, log, processes)
-    run = Run(learner, spec, stream, training.groups, config, checkpoints, evaluates, log, processes, start.step, earlier)
     batches = partial(backend.batches, stream, reading_workers(config, stream))
     try:
         with stop_request() as stop:
+            log.lost = stop.output_lost
+            evaluates = None if validation is None else evaluation_of(learner, spec, config, validation, log, processes, stop)
+            run = Run(learner, spec, stream, training.groups, config, checkpoints, evaluates, log, processes, start.step, earlier)
             train(run, batches, stop)
     finally:
         log.close()
-        processes.leave()
 
 
 @dataclass(frozen=True)
@@ -139,11 +142,17 @@ def describe_stream(stream: TrainingStream, config: Config, processes: Processes
 
 
 def evaluation_of(
-    learner: Learner, spec: SegFormer, config: Config, dataset: Dataset, log: Callable[[str], None], processes: Processes
+    learner: Learner,
+    spec: SegFormer,
+    config: Config,
+    dataset: Dataset,
+    log: Callable[[str], None],
+    processes: Processes,
+    stop: StopRequest,
 ) -> Evaluate:
     """The function that the loop calls after an epoch."""
     segmenter = Segmenter(learner, spec, config.data, config.evaluation)
-    return lambda name: evaluate(segmenter, dataset, log, name, processes).scores.miou
+    return lambda name: evaluate(segmenter, dataset, log, name, processes, asked=lambda: stop.signal_number).scores.miou
 
 
 def reading_workers(config: Config, stream: TrainingStream) -> int:

@@ -11,6 +11,8 @@ PRECISIONS = ("fp32", "fp16", "bf16")
 
 LARGEST_NUMBER = 10**9
 """The largest whole number of a key that has no `high` of its own: what is counted with it then fits 64 bits."""
+LONGEST_SIDE = 65536
+"""Pixels; a longer side is a slip of the pen, which no machine's memory holds."""
 
 
 def key(
@@ -43,11 +45,13 @@ class DataConfig:
     )
     dataset_file: str = path_key("", "YAML that names a folder dataset's classes; empty: dataset.yaml in data_path, if there")
     dataset_num_parallel_workers: int = key(4, "workers that read and augment images", low=0, high=1024)
-    base_size: tuple[int, int] = decisive((512, 1024), "height, width in pixels that an image is first resized to", low=32)
-    crop_size: tuple[int, int] = decisive((512, 1024), "height, width in pixels of a training crop", low=32)
+    base_size: tuple[int, int] = decisive(
+        (512, 1024), "height, width in pixels that an image is first resized to", low=32, high=LONGEST_SIDE
+    )
+    crop_size: tuple[int, int] = decisive((512, 1024), "height, width in pixels of a training crop", low=32, high=LONGEST_SIDE)
     img_norm_mean: tuple[float, float, float] = decisive((123.675, 116.28, 103.53), "RGB mean, 0..255", low=0)
     img_norm_std: tuple[float, float, float] = decisive((58.395, 57.12, 57.375), "RGB standard deviation, 0..255", low=1e-3)
-    scale_range: tuple[float, float] = decisive((0.5, 2.0), "random scale of base_size in training", low=0.01)
+    scale_range: tuple[float, float] = decisive((0.5, 2.0), "random scale of base_size in training", low=0.01, high=100)
     cat_max_ratio: float = decisive(0.75, "largest share of one class that a training crop should have", low=0, high=1)
     photometric_distortion: bool = decisive(True, "distort brightness, contrast, saturation and hue in training")
 
@@ -57,7 +61,7 @@ class ModelConfig:
     backbone: str = decisive("mit_b0", "encoder: mit_b0 … mit_b5")
     class_num: int = decisive(19, "classes of the dataset", low=1, high=255)
     in_channels: int = decisive(3, "channels of an image", low=1)
-    decoder_width: int = decisive(0, "channels of the decode head; 0: the variant's default", low=0)
+    decoder_width: int = decisive(0, "channels of the decode head; 0: the variant's default", low=0, high=65536)
     numerics: str = decisive("nvlabs", "whose constants (LayerNorm eps, GELU) are used: nvlabs, hf, mmseg, zoo or keras")
     drop_path_rate: float = decisive(0.1, "stochastic depth rate of the last block; rates rise linearly from 0", low=0, high=0.99)
     head_dropout_rate: float = decisive(0.1, "dropout rate of whole channels before the classifier", low=0, high=0.99)
@@ -91,7 +95,7 @@ class LossConfig:
 @dataclass(frozen=True)
 class TrainingConfig:
     epoch_size: int = decisive(200, "epochs", low=1, high=1_000_000)
-    batch_size: int = decisive(2, "images per step, over all devices and accumulated batches", low=1)
+    batch_size: int = decisive(2, "images per step, over all devices and accumulated batches", low=1, high=65536)
     accumulation_steps: int = decisive(
         1, "batches whose gradients are added up for one step; each has batch_size / accumulation_steps / devices images", low=1
     )
@@ -124,12 +128,12 @@ class EvaluationConfig:
     eval_output_path: str = path_key("./eval_result/", "folder for result.json")
     eval_split: str = key("val", "split to evaluate; test with save_submission needs no labels", choices=("train", "val", "test"))
     eval_log_interval: int = key(100, "images between log lines", low=1)
-    eval_batch_size: int = key(1, "images of one size that the network labels together", low=1)
+    eval_batch_size: int = key(1, "images of one size that the network labels together", low=1, high=65536)
     eval_mode: str = key("whole", "the network gets whole images or sliding windows; for infer too", choices=("whole", "slide"))
-    eval_crop_size: tuple[int, int] = key((1024, 1024), "height, width of a sliding window", low=32)
+    eval_crop_size: tuple[int, int] = key((1024, 1024), "height, width of a sliding window", low=32, high=LONGEST_SIDE)
     eval_stride: tuple[int, int] = key((768, 768), "rows, columns from one sliding window to the next", low=1)
     eval_scales: tuple[float, ...] = key(
-        (1.0,), "scales of base_size whose class probabilities are averaged; for infer too", low=0.01
+        (1.0,), "scales of base_size whose class probabilities are averaged; for infer too", low=0.01, high=100
     )
     eval_flip: bool = key(False, "average each scale with the mirrored image's probabilities; for infer too")
     report: str = path_key("", "folder for report.html, a page of figures and pictures; empty: none")
@@ -157,8 +161,8 @@ class ExportConfig:
         "", "file or folder to write; empty: export_name with the format's ending, in the working directory"
     )
     export_name: str = key("", "the file's name without its ending; empty: the configuration file's")
-    export_height: int = key(0, "height in pixels of the file's input images; 0: base_size's", low=0)
-    export_width: int = key(0, "width in pixels of the file's input images; 0: base_size's", low=0)
+    export_height: int = key(0, "height in pixels of the file's input images; 0: base_size's", low=0, high=LONGEST_SIDE)
+    export_width: int = key(0, "width in pixels of the file's input images; 0: base_size's", low=0, high=LONGEST_SIDE)
     export_dynamic: bool = key(False, "let the file accept any number of images of any size from 32×32 (TORCH 64×64)")
     export_precision: str = key("fp32", "precision of matrix products, convolutions and their weights", choices=("fp32", "fp16"))
     export_output: str = key("auto", "auto: labels with export_preprocess, else logits", choices=("auto", "logits", "labels"))

@@ -5,6 +5,9 @@ cityscapesscripts draws the polygons; its table says which label id has which tr
 
 import io
 import multiprocessing
+import os
+import signal
+import threading
 from collections.abc import Iterator
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
@@ -49,12 +52,31 @@ def find_annotations(root: Path) -> list[Path]:
 
 def convert_all(annotations: list[Path], processes: int, force: bool = False) -> Iterator[Conversion]:
     """Convert the files that are not up to date, in no particular order. The next run finishes an interrupted one."""
-    work = partial(convert, force=force)
+    work = partial(_convert_whole, force=force)
     if processes == 1:
         yield from map(work, annotations)
         return
-    with multiprocessing.get_context("spawn").Pool(min(processes, len(annotations))) as pool:
+    with multiprocessing.get_context("spawn").Pool(min(processes, len(annotations)), end_after_the_file) as pool:
         yield from pool.imap_unordered(work, annotations, chunksize=4)
+
+
+BUSY, ASKED = threading.Lock(), threading.Event()
+"""In a worker of the pool: whether it is at a file, and whether it was asked to end."""
+
+
+def end_after_the_file() -> None:
+    """How a worker of the pool takes signals: the main process ends it, after the file that it is writing."""
+    for number in (signal.SIGINT, signal.SIGHUP):  # a terminal sends them to all of its processes
+        signal.signal(number, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda number, _: ASKED.set() if BUSY.locked() else os._exit(128 + number))
+
+
+def _convert_whole(annotation: Path, force: bool) -> Conversion:
+    with BUSY:
+        conversion = convert(annotation, force)
+    if ASKED.is_set():
+        os._exit(128 + signal.SIGTERM)
+    return conversion
 
 
 def convert(annotation: Path, force: bool = False) -> Conversion:

@@ -13,6 +13,7 @@ from segformer_core.config.keys import DataConfig
 from segformer_core.data.dataset import Dataset, read_pair
 from segformer_core.data.transforms import augment
 from segformer_core.errors import DataError, UserError
+from segformer_core.memory import memory_for
 from segformer_core.seeds import generator
 
 T = TypeVar("T")
@@ -70,8 +71,10 @@ class TrainingStream:
         """(3, *crop_size) float32 and (*crop_size) int32. Raises DataError."""
         step, place = divmod(int(position), len(self.share))
         epoch, index = self._sample(step, self.share[place])
-        image, label = read_pair(self.dataset.items[index], self.dataset.classes)
-        return augment(image, label, generator("augmentation", self.seed, epoch, index), self.config)
+        item = self.dataset.items[index]
+        with memory_for(f"image {item.name} in training", "lower base_size, scale_range or crop_size"):
+            image, label = read_pair(item, self.dataset.classes)
+            return augment(image, label, generator("augmentation", self.seed, epoch, index), self.config)
 
     def _sample(self, step: int, place: int) -> tuple[int, int]:
         """Epoch, and index in the dataset, of a place in the whole batch of a step."""

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import TypeVar
 
 import numpy as np
@@ -13,6 +14,7 @@ from segformer_core.data.pipeline import prefetch
 from segformer_core.evaluation.metrics import Scores, confusion_matrix, scores
 from segformer_core.evaluation.report import evaluation_table
 from segformer_core.inference.segmenter import Segmenter
+from segformer_core.interrupt import CutShort
 from segformer_core.pace import Pace
 from segformer_core.protocol.learner import ALONE, Processes
 
@@ -50,8 +52,13 @@ def evaluate(
     checkpoint_name: str,
     processes: Processes = ALONE,
     keep: Keep = forget,
+    asked: Callable[[], int] = lambda: 0,
 ) -> Evaluation:
-    """Score all items of `dataset`; log progress, then the table with `checkpoint_name`. Raises UserError."""
+    """Score all items of `dataset`; log progress, then the table with `checkpoint_name`.
+
+    When `asked` gives anything but 0 in one of the processes, that process stops at its next image; all of them then raise
+    CutShort. Raises UserError.
+    """
     class_count = len(dataset.classes)
     counts, image_scores = np.zeros((class_count, class_count), np.int64), np.zeros(len(dataset))
 
@@ -64,9 +71,11 @@ def evaluate(
         return index, confusion_matrix(truth, labels, class_count)
 
     start = time.perf_counter()
-    for index, image_counts in _share(segmenter, dataset, log, processes, read, judge):
+    for index, image_counts in _share(segmenter, dataset, log, processes, read, judge, asked):
         counts += image_counts
         image_scores[index] = scores(image_counts).miou
+    if processes.all_reduce(np.array([asked()])).any():
+        raise CutShort
     counts, image_scores = processes.all_reduce(counts), processes.all_reduce(image_scores)
     result = Evaluation(counts, scores(counts), image_scores, time.perf_counter() - start)
     log(evaluation_table(result.scores, dataset.classes.names, checkpoint_name))
@@ -92,15 +101,17 @@ def _share(
     processes: Processes,
     read: Callable[[int], tuple[np.ndarray, R]],
     judge: Callable[[tuple[int, R, np.ndarray]], V],
+    asked: Callable[[], int] = lambda: 0,
 ) -> Iterator[V]:
-    """Yield `judge((index, companion, labels))` for each item of this process.
+    """Yield `judge((index, companion, labels))` for each item of this process, until `asked` gives anything but 0.
 
     `read` returns an item's image and its companion; `judge` runs in threads.
     """
     log(f"eval dataset size:{len(dataset)}")
     share = range(processes.rank, len(dataset), processes.count)
     pace = Pace(segmenter.evaluation.eval_log_interval, len(share))
-    judged = prefetch(judge, segmenter.run(share, read), segmenter.data.dataset_num_parallel_workers)
+    labelled = takewhile(lambda _: not asked(), segmenter.run(share, read))
+    judged = prefetch(judge, labelled, segmenter.data.dataset_num_parallel_workers)
     for count, verdict in enumerate(judged, start=1):
         yield verdict
         if (milliseconds := pace(count)) is not None:

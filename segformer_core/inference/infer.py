@@ -13,6 +13,7 @@ from segformer_core.inference.results import Results
 from segformer_core.inference.segmenter import Segmenter
 from segformer_core.inference.sources import Source
 from segformer_core.inference.video import Video
+from segformer_core.memory import OutOfMemory, memory_for
 from segformer_core.pace import Pace
 
 
@@ -27,8 +28,8 @@ NAMED = 10
 def infer(segmenter: Segmenter, results: Results, log_interval: int, log: Callable[[str], None]) -> None:
     """Label every image, then every video, and write the results; images are read ahead and results written in threads.
 
-    Raises UserError if a result cannot be written. An unreadable source is logged and skipped; if there was one, Incomplete
-    is raised at the end.
+    Raises UserError if a result cannot be written. A source that is unreadable, or too large for the memory, is logged and
+    skipped; if there was one, Incomplete is raised at the end.
     """
     images = [source for source in results.sources if not source.is_video and source not in results.refused]
     videos = [source for source in results.sources if source.is_video and source not in results.refused]
@@ -38,8 +39,8 @@ def infer(segmenter: Segmenter, results: Results, log_interval: int, log: Callab
     results.write_legend(log)
     unread: set[Path] = set()
 
-    def pass_over(source: Source, error: DataError) -> None:
-        log(str(error))
+    def pass_over(source: Source, error: UserError) -> None:
+        log(f"{source.shown}: {error}" if isinstance(error, OutOfMemory) else str(error))
         unread.add(source.path)
 
     for source, error in results.refused.items():
@@ -48,7 +49,7 @@ def infer(segmenter: Segmenter, results: Results, log_interval: int, log: Callab
     for video in videos:
         try:
             infer_video(segmenter, video, results, log_interval, log)
-        except DataError as error:
+        except (DataError, OutOfMemory) as error:
             pass_over(video, error)
     log(f"all infer process done, cost:{time.perf_counter() - start:.0f}s")
     if unread:
@@ -63,13 +64,14 @@ def infer_images(
     results: Results,
     log_interval: int,
     log: Callable[[str], None],
-    pass_over: Callable[[Source, DataError], None],
+    pass_over: Callable[[Source, UserError], None],
 ) -> None:
     """Write the results of all images; `pass_over` is called for each one that cannot be read. Raises UserError."""
 
     def read(source: Source) -> tuple[np.ndarray, np.ndarray] | None:
         try:
-            image = read_image(source.path)
+            with memory_for("the image", "make it smaller"):
+                image = read_image(source.path)
         except DataError as error:
             pass_over(source, error)
             return None
@@ -77,13 +79,13 @@ def infer_images(
 
     def write(labelled: tuple[Source, np.ndarray, np.ndarray]) -> None:
         try:
-            results.write(*labelled)
-        except DataError as error:
+            with memory_for("its results", "make the image smaller"):
+                results.write(*labelled)
+        except (DataError, OutOfMemory) as error:
             pass_over(labelled[0], error)
 
     pace = Pace(log_interval, len(images))
-    labelled = segmenter.run(images, read)
-    written = prefetch(write, labelled, segmenter.data.dataset_num_parallel_workers)
+    written = prefetch(write, segmenter.run(images, read, pass_over), segmenter.data.dataset_num_parallel_workers)
     for count, _ in enumerate(written, start=1):
         if (milliseconds := pace(count)) is not None:
             log(f"infer {count}/{len(images)} done, step cost:{milliseconds:.0f}ms")

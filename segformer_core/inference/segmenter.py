@@ -22,6 +22,7 @@ from segformer_core.data.image_file import read_image
 from segformer_core.data.pipeline import prefetch
 from segformer_core.data.transforms import normalise, resize_image
 from segformer_core.errors import DataError, UserError, WeightsError, brief
+from segformer_core.memory import OutOfMemory, check_fits, memory_for
 from segformer_core.paths import expanded, path_fault
 from segformer_core.protocol.learner import Connect, Predictor
 from segformer_core.protocol.plan import Plan, View, make_plan
@@ -30,6 +31,10 @@ from segformer_core.weights.loading import load_network
 
 T = TypeVar("T")
 R = TypeVar("R")
+
+
+FLOAT_BYTES = 4
+ADVICE = "lower base_size, eval_scales or eval_batch_size, or use eval_mode slide with a smaller eval_crop_size"
 
 
 @dataclass(frozen=True)
@@ -55,33 +60,64 @@ class Segmenter:
         return self.label([self.prepare(pixels)])[0]
 
     def prepare(self, image: np.ndarray) -> Prepared:
-        """(H, W, 3) uint8 RGB, resized and normalised; threads may call this while the network runs."""
+        """(H, W, 3) uint8 RGB, resized and normalised; threads may call this while the network runs. Raises OutOfMemory."""
         plan = make_plan((image.shape[0], image.shape[1]), self.data, self.evaluation)
-        return Prepared(tuple(network_image(image, view, self.data) for view in plan.views), plan)
+        what = _described(plan, 1)
+        check_fits(sum(3 * FLOAT_BYTES * view.canvas[0] * view.canvas[1] for view in plan.views), what, ADVICE)
+        with memory_for(what, ADVICE):
+            return Prepared(tuple(network_image(image, view, self.data) for view in plan.views), plan)
 
     def label(self, batch: Sequence[Prepared]) -> np.ndarray:
-        """Images of one plan -> (B, H, W) uint8 class indices."""
-        images = [np.stack(views) for views in zip(*(prepared.images for prepared in batch), strict=True)]
-        return self.predictor.predict(images, batch[0].plan)
+        """Images of one plan -> (B, H, W) uint8 class indices. Raises OutOfMemory."""
+        with memory_for(_described(batch[0].plan, len(batch)), ADVICE):
+            images = [np.stack(views) for views in zip(*(prepared.images for prepared in batch), strict=True)]
+            return self.predictor.predict(images, batch[0].plan)
 
-    def run(self, items: Iterable[T], read: Callable[[T], tuple[np.ndarray, R] | None]) -> Iterator[tuple[T, R, np.ndarray]]:
+    def run(
+        self,
+        items: Iterable[T],
+        read: Callable[[T], tuple[np.ndarray, R] | None],
+        too_large: Callable[[T, OutOfMemory], object] | None = None,
+    ) -> Iterator[tuple[T, R, np.ndarray]]:
         """Label the images that `read` makes of the items; yields (item, companion, (H, W) uint8 class indices) in their order.
 
         `read` returns an (H, W, 3) uint8 RGB image and a companion of any type, or None to leave the item out. It is called
         ahead in threads. Images of one plan are labelled together, at most eval_batch_size of them.
+        `too_large` is called for an item that the memory does not hold, and the others go on; without it OutOfMemory is raised.
         """
 
         def prepared(item: T) -> tuple[T, R, Prepared] | None:
-            pair = read(item)
-            return None if pair is None else (item, pair[1], self.prepare(pair[0]))
+            try:
+                pair = read(item)
+                return None if pair is None else (item, pair[1], self.prepare(pair[0]))
+            except OutOfMemory as error:
+                if too_large is None:
+                    raise
+                too_large(item, error)
+                return None
 
         workers = self.data.dataset_num_parallel_workers
         if workers > 1:
             workers = max(workers // len(self.evaluation.eval_scales), 1)  # each scale is an array of its own in memory
         samples = (sample for sample in prefetch(prepared, items, workers) if sample is not None)
         for batch in self._batches(samples):
-            for (item, companion, _), labels in zip(batch, self.label([sample[2] for sample in batch]), strict=True):
-                yield item, companion, labels
+            yield from self._labelled(batch, too_large)
+
+    def _labelled(
+        self, batch: Sequence[tuple[T, R, Prepared]], too_large: Callable[[T, OutOfMemory], object] | None
+    ) -> Iterator[tuple[T, R, np.ndarray]]:
+        try:
+            labels = self.label([sample[2] for sample in batch])
+        except OutOfMemory as error:
+            if too_large is None:
+                raise
+            if len(batch) == 1:
+                too_large(batch[0][0], error)
+        else:
+            yield from ((item, companion, label_map) for (item, companion, _), label_map in zip(batch, labels, strict=True))
+            return
+        for sample in batch if len(batch) > 1 else ():  # each alone may fit, now that the error holds nothing of the batch
+            yield from self._labelled([sample], too_large)
 
     def _batches(self, samples: Iterable[tuple[T, R, Prepared]]) -> Iterator[list[tuple[T, R, Prepared]]]:
         batch: list[tuple[T, R, Prepared]] = []
@@ -92,6 +128,14 @@ class Segmenter:
             batch.append(sample)
         if batch:
             yield batch
+
+
+def _described(plan: Plan, count: int) -> str:
+    """The images of a plan, for a sentence on what they take."""
+    height, width = plan.size
+    seen = ", ".join(f"{view.size[0]}×{view.size[1]}" for view in plan.views[:3])
+    images = "an image" if count == 1 else f"{count} images"
+    return f"{images} of {height}×{width} pixels, seen as {seen}{', …' if len(plan.views) > 3 else ''}"
 
 
 def network_image(image: np.ndarray, view: View, data: DataConfig) -> np.ndarray:

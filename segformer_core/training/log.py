@@ -3,12 +3,14 @@
 import json
 import math
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
 from segformer_core.files import atomic_write
+from segformer_core.output import OutputLost
 from segformer_core.training.tensorboard import Board
 
 METRICS = "metrics.jsonl"
@@ -17,19 +19,27 @@ METRICS = "metrics.jsonl"
 class Log:
     """Prints lines and, after `progress`, a bar with the time left if standard error is a terminal.
 
-    A `quiet` log, which every process but the first has, prints and writes nothing.
+    A `quiet` log, which every process but the first has, prints and writes nothing. Where `lost` is set it is called when
+    standard output fails, instead of an exception: a training run first ends its step and saves.
     """
 
     def __init__(self, quiet: bool = False):
         self.quiet = quiet
+        self.lost: Callable[[OutputLost], object] | None = None
         self._bar: tqdm | None = None
         self._metrics: Any = None
         self._board: Board | None = None
 
     def __call__(self, line: str) -> None:
-        if not self.quiet:
+        if self.quiet:
+            return
+        try:
             tqdm.write(line, file=sys.stdout)
             sys.stdout.flush()
+        except OutputLost as error:
+            if self.lost is None:
+                raise
+            self.lost(error)
 
     def record(self, folder: Path, step: int, tensorboard: bool) -> list[dict[str, Any]]:
         """Write metrics in `folder` from now on. Those of an earlier attempt are kept up to `step` and returned."""

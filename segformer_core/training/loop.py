@@ -5,13 +5,15 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
 from segformer_core.config.keys import Config
 from segformer_core.data.pipeline import TrainingStream
 from segformer_core.errors import TrainingError
+from segformer_core.interrupt import CutShort, Stopped, StopRequest
+from segformer_core.memory import memory_for
 from segformer_core.protocol.groups import ParameterGroup
 from segformer_core.protocol.learner import ALONE, Batch, Learner, Processes, Step
 from segformer_core.protocol.loss_scale import SKIPPED_FOR_GOOD, SKIPPED_IN_DOUBT
@@ -19,12 +21,11 @@ from segformer_core.protocol.masks import draw_keep_masks
 from segformer_core.spec.model import SegFormer
 from segformer_core.training.checkpoint import Checkpoints
 from segformer_core.training.curves import draw_curves
-from segformer_core.training.interrupt import Stopped, StopRequest
 from segformer_core.training.log import Log
 from segformer_core.training.schedule import group_rates, learning_rate
 
 Evaluate = Callable[[str], float]
-"""Evaluates the learner as it is; takes the name to print with the result, returns the mIoU."""
+"""Evaluates the learner as it is; takes the name to print with the result, returns the mIoU. Raises CutShort if it is stopped."""
 
 
 @dataclass
@@ -65,12 +66,15 @@ def train(run: Run, batches: Callable[[int], Iterable[Batch]], stop: StopRequest
     """Take every step that is left; after an epoch save and evaluate as the configuration says.
 
     `batches` gives the batches from a step on. An evaluation that an interrupted run has missed comes first. Raises Stopped when
-    `stop` asks for it, after saving; TrainingError after too many skipped steps in a row.
+    `stop` asks for it, or what `stop` has lost, after saving; TrainingError after too many skipped steps in a row.
     """
     if run.at_epoch_end and not any(entry["step"] == run.step and "miou" in entry for entry in run.earlier):
-        evaluate_epoch(run)
+        evaluate_epoch(run, stop)
     if run.step < run.stream.steps:  # MindSpore's sampler cannot start at the end
-        _take_steps(run, batches(run.step), stop)
+        with memory_for("a training step", "lower batch_size or crop_size, or raise accumulation_steps"):
+            _take_steps(run, batches(run.step), stop)
+    if stop.lost:
+        raise stop.lost
 
 
 def _take_steps(run: Run, batches: Iterable[Batch], stop: StopRequest) -> None:
@@ -91,18 +95,24 @@ def _take_steps(run: Run, batches: Iterable[Batch], stop: StopRequest) -> None:
             _check_progress(run, report)
         if run.at_epoch_end:
             _save_epoch(run, report)
-            evaluate_epoch(run)
+            evaluate_epoch(run, stop)
         _stop_if_asked(run, stop, synchronises)
         if synchronises:
             since, counted = time.perf_counter(), run.step
 
 
-def evaluate_epoch(run: Run) -> None:
-    """Evaluate after the epoch that has ended, if it is one to evaluate, and keep the weights if they are the best."""
+def evaluate_epoch(run: Run, stop: StopRequest) -> None:
+    """Evaluate after the epoch that has ended, if it is one to evaluate, and keep the weights if they are the best.
+
+    Raises Stopped, after saving, if `stop` asks for it meanwhile: the next run makes the evaluation up.
+    """
     evaluation, last = run.config.evaluation, run.step == run.stream.steps
     if not run.evaluate or run.epoch < evaluation.eval_start_epoch or not (last or run.epoch % evaluation.eval_interval == 0):
         return
-    miou = run.evaluate(run.checkpoints.path(run.epoch).name if _saves(run) else f"epoch {run.epoch}")
+    try:
+        miou = run.evaluate(run.checkpoints.path(run.epoch).name if _saves(run) else f"epoch {run.epoch}")
+    except CutShort:
+        _stop(run, stop, f"stopped in the evaluation after step {run.step} of {run.stream.steps}")
     if not run.processes.first:
         return
     best = run.checkpoints.save_if_best(run.learner, run.step, miou) if run.config.training.save_best_ckpt else None
@@ -153,21 +163,23 @@ def _save_epoch(run: Run, report: Step) -> None:
 
 
 def _stop_if_asked(run: Run, stop: StopRequest, synchronises: bool) -> None:
-    """Raises Stopped after saving, unless the run is at its end."""
-    signal_number = _signal_to_handle(run, stop, synchronises)
-    if not signal_number or run.step == run.stream.steps:
-        return
+    """Raises Stopped, after saving, if a signal is to be handled, unless the run is at its end."""
+    if _to_be_stopped(run, stop, synchronises) and run.step < run.stream.steps:
+        _stop(run, stop, f"stopped after step {run.step} of {run.stream.steps}")
+
+
+def _stop(run: Run, stop: StopRequest, sentence: str) -> NoReturn:
     if run.processes.first and not (run.at_epoch_end and _saves(run)):
         run.checkpoints.save(run.learner, f"step{run.step}", run.step)
-    name = signal.Signals(signal_number).name
-    run.log(f"{name}: stopped after step {run.step} of {run.stream.steps}; the same command goes on from there")
-    raise Stopped(signal_number)
+    if stop.lost:
+        raise stop.lost
+    stopped = Stopped(stop.signal_number or signal.SIGTERM)  # another process has got a signal
+    run.log(f"{stopped}: {sentence}; the same command goes on from there")
+    raise stopped
 
 
-def _signal_to_handle(run: Run, stop: StopRequest, synchronises: bool) -> int:
-    """The signal that asks the run to stop, or 0. Several processes agree on it at the steps that synchronise anyway."""
+def _to_be_stopped(run: Run, stop: StopRequest, synchronises: bool) -> bool:
+    """Several processes agree on it at the steps that synchronise anyway."""
     if run.processes.count == 1:
-        return stop.signal_number
-    if not synchronises or not run.processes.all_reduce(np.array([stop.signal_number])).any():
-        return 0
-    return stop.signal_number or signal.SIGTERM
+        return bool(stop.signal_number)
+    return synchronises and bool(run.processes.all_reduce(np.array([stop.signal_number])).any())

@@ -1,0 +1,103 @@
+"""One way out for Ctrl-C, SIGTERM and the end of the terminal: an exception in the main thread; for training a request."""
+
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+class Stopped(KeyboardInterrupt):
+    """The process was asked to stop. As a KeyboardInterrupt it passes every `except Exception`, and ends child processes."""
+
+    def __init__(self, signal_number: int):
+        super().__init__(signal.Signals(signal_number).name)
+        self.signal_number = signal_number
+
+
+class CutShort(Exception):
+    """An evaluation has ended early because a stop request asked for it; nothing of it is kept."""
+
+
+class WayOut:
+    """The handler outside training: the first signal raises Stopped, and the same signal again ends the process at once."""
+
+    def __init__(self) -> None:
+        self.stopping = False
+
+    def __call__(self, signal_number: int, _: FrameType | None) -> None:
+        if self.stopping:  # a launcher sends SIGTERM after Ctrl-C, and what Ctrl-C began would not be cleaned up
+            return
+        self.stopping = True
+        _end_at_the_next(signal_number)
+        raise Stopped(signal_number)
+
+
+class StopRequest:
+    """The handler in training. `signal_number` is 0 until the process is asked to stop.
+
+    The same signal again raises Stopped at once.
+    """
+
+    def __init__(self) -> None:
+        self.signal_number = 0
+        self.lost: Exception | None = None
+
+    def __call__(self, signal_number: int, _: FrameType | None) -> None:
+        if self.signal_number == signal_number != signal.SIGHUP:
+            _end_at_the_next(signal_number)
+            raise Stopped(signal_number)
+        self.signal_number = self.signal_number or signal_number
+
+    def output_lost(self, error: Exception) -> None:
+        """Nobody can read the run's lines any more: this stops it like a signal. `error` is what ends the command."""
+        self.lost = error
+        self.signal_number = self.signal_number or signal.SIGPIPE
+
+
+@contextmanager
+def one_way_out() -> Iterator[None]:
+    """In this context every signal of SIGNALS raises Stopped in the main thread."""
+    with _handled_by(WayOut()):
+        yield
+
+
+@contextmanager
+def stop_request() -> Iterator[StopRequest]:
+    """In this context a signal of SIGNALS only sets `signal_number`; the same one again raises Stopped."""
+    request = StopRequest()
+    with _handled_by(request):
+        yield request
+
+
+@contextmanager
+def ended_at_once() -> Iterator[None]:
+    """In this context a signal ends the process at once: for calls of a framework that wait for others and see no exception."""
+    with _handled_by(signal.SIG_DFL):
+        yield
+
+
+@contextmanager
+def _handled_by(handler: Callable[[int, FrameType | None], object] | signal.Handlers) -> Iterator[None]:
+    """What `nohup` ignores stays ignored. Only a main thread can handle signals."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+    if before[signal.SIGHUP] is signal.SIG_IGN:
+        del before[signal.SIGHUP]
+    for number in before:
+        signal.signal(number, handler)
+    try:
+        yield
+    finally:
+        for number, former in before.items():
+            signal.signal(number, signal.SIG_DFL if former is None else former)  # None: a handler that is not Python's
+
+
+def _end_at_the_next(signal_number: int) -> None:
+    """A terminal that closes may send SIGHUP twice, from the shell and from the system; that ends nothing."""
+    if signal_number != signal.SIGHUP:
+        signal.signal(signal_number, signal.SIG_DFL)
