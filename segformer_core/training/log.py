@@ -1,19 +1,17 @@
 """The output of a run: lines and a progress bar on the terminal, and metrics.jsonl with one JSON object per line."""
 
-import json
-import math
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
-from segformer_core.files import atomic_write
+from segformer_core.files import write_text
 from segformer_core.output import OutputLost
+from segformer_core.training.metrics import METRICS, appending, line_of, read_metrics
 from segformer_core.training.tensorboard import Board
-
-METRICS = "metrics.jsonl"
 
 
 class Log:
@@ -41,15 +39,21 @@ class Log:
                 raise
             self.lost(error)
 
-    def record(self, folder: Path, step: int, tensorboard: bool) -> list[dict[str, Any]]:
-        """Write metrics in `folder` from now on. Those of an earlier attempt are kept up to `step` and returned."""
+    def record(self, folder: Path, step: int, tensorboard: bool) -> list[Mapping[str, Any]]:
+        """Write metrics in `folder` from now on. Those of an earlier attempt are kept up to `step` and returned.
+
+        Raises UserError if they cannot be written.
+        """
         path = folder / METRICS
-        kept = [entry for entry in read_metrics(path) if entry["step"] <= step]
+        found = read_metrics(path)
+        kept = [entry for entry in found.entries if entry["step"] <= step]
         if self.quiet:
             return kept
+        if found.broken:
+            count = f"{len(found.broken)} lines that are no metrics, first line {found.broken[0]}"
+            self(f"WARNING: {path} holds {count}; they are left out")
         self._board = Board(folder / "tensorboard", step) if tensorboard else None
-        text = "".join(json.dumps(entry) + "\n" for entry in kept)
-        atomic_write(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+        write_text(path, "".join(line_of(entry["step"], entry) for entry in kept))
         self._metrics = path.open("a", encoding="utf-8")
         return kept
 
@@ -64,11 +68,11 @@ class Log:
             self._bar.update()
 
     def metrics(self, step: int, **values: float) -> None:
-        """Write a line of metrics.jsonl, flushed so that a reader sees it at once; NaN and infinity become null."""
+        """Write a line of metrics.jsonl, flushed so that a reader sees it at once. Raises UserError if it cannot be written."""
         if self._metrics:
-            finite = {name: value if math.isfinite(value) else None for name, value in values.items()}
-            self._metrics.write(json.dumps({"step": step, **finite}) + "\n")
-            self._metrics.flush()
+            with appending(Path(self._metrics.name)):
+                self._metrics.write(line_of(step, values))
+                self._metrics.flush()
         if self._board:
             self._board.write(step, values)
 
@@ -76,17 +80,7 @@ class Log:
         if self._bar is not None:
             self._bar.close()
         if self._metrics:
-            self._metrics.close()
+            with suppress(OSError):  # what a full disk did not take stays in the buffer, and `metrics` has said so
+                self._metrics.close()
         if self._board:
             self._board.close()
-
-
-def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """The entries of a metrics.jsonl, without a last line that a killed run left half-written; none if there is no file."""
-    entries = []
-    for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else []:
-        try:
-            entries.append(json.loads(line))
-        except ValueError:
-            break
-    return entries
