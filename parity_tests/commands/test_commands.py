@@ -68,7 +68,7 @@ def test_train_evaluate_infer(connect, folder, tmp_path, capsys):
     assert lines == [("1", "1"), ("1", "2"), ("2", "1"), ("2", "2")]
     names = {path.name for path in run.iterdir()}
     wanted = {f"segformer_mit_b0_{label}.safetensors" for label in (1, 2, "best")}
-    assert names == wanted | {"metrics.jsonl", "curves.png"}
+    assert names == wanted | {"metrics.jsonl", "curves.png", "run.lock"}
     metrics = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     assert [entry["step"] for entry in metrics if "loss" in entry] == [1, 2, 3, 4]
     mious = [entry["miou"] for entry in metrics if "miou" in entry]

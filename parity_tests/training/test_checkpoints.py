@@ -25,6 +25,7 @@ from segformer_core.spec.model import segformer
 from segformer_core.training.checkpoint import Checkpoints, decisive_values
 from segformer_core.training.log import Log
 from segformer_core.weights.reading import read
+from segformer_core.weights.store import save_described
 
 SPEC = segformer("b0", class_count=3)
 ABOUT = {"images in the training set": 8}
@@ -118,7 +119,8 @@ def test_what_decides_a_result_must_agree_and_the_rest_may_change(tmp_path):
     other = replace(CONFIG, optimizer=replace(CONFIG.optimizer, lr=1e-3), data=replace(CONFIG.data, crop_size=(64, 64)))
     sentence = (
         r"of another run: crop_size is \[512, 1024\] there and \[64, 64\] here, lr is 6e-05 there and 0.001 here, "
-        "images in the training set is 8 there and 9 here; use the same values, or choose another checkpoint_path for a new run"
+        "images in the training set is 8 there and 9 here; use the same values to go on with it, "
+        "or start a new run from its weights with: "
     )
     with pytest.raises(TrainingError, match=sentence):
         checkpoints_in(tmp_path, other, {"images in the training set": 9}).to_resume("auto", refuse_line)
@@ -140,15 +142,16 @@ def spoilt(folder: Path, how: str) -> tuple[str, str]:
             path.write_bytes(path.read_bytes()[:10000])
             return str(path), "is damaged or not a safetensors file"
         case "a newer version":
-            raw = path.read_bytes()
-            path.write_bytes(raw.replace(b'"checkpoint": "1"', b'"checkpoint": "2"'))
+            arrays, metadata = saved(path)
+            save_described(path, SPEC, arrays, {"step": "10", "config": metadata["config"], "checkpoint": "3"})
             return str(path), "was written by a newer version of this project; update this one"
         case "another network":
             other = segformer("b1", class_count=3)
             config = replace(CONFIG, model=replace(CONFIG.model, backbone="mit_b1"))
             b1 = Checkpoints(str(elsewhere / "b1"), other, config, ABOUT)
             learner = type("B1", (), {"arrays": lambda _: init_arrays(other, 0), "optimizer_arrays": lambda _: {}})()
-            return str(b1.save(learner, 1, 1)), "is of another run: backbone is mit_b1 there and mit_b0 here"
+            sentence = "is of another run: backbone is 'mit_b1' there and 'mit_b0' here; .* choose another checkpoint_path"
+            return str(b1.save(learner, 1, 1)), sentence
         case "a new run in a used folder":
             shutil.copy(path, folder / path.name)
             return "none", "holds segformer_mit_b0_1.safetensors of an earlier run .*choose another checkpoint_path"
@@ -222,7 +225,11 @@ def test_a_full_disk_ends_the_run_and_takes_nothing(tmp_path, need_torch):
     assert code == 2, output
     assert f"error: cannot write {tmp_path}/run/segformer_mit_b0_2.safetensors: File too large; free some space" in output
     assert "Traceback" not in output
-    assert sorted(path.name for path in (tmp_path / "run").iterdir()) == ["metrics.jsonl", "segformer_mit_b0_1.safetensors"]
+    assert sorted(path.name for path in (tmp_path / "run").iterdir()) == [
+        "metrics.jsonl",
+        "run.lock",
+        "segformer_mit_b0_1.safetensors",
+    ]
     assert "going on from" in run("backend_torch", keys)
 
 

@@ -11,7 +11,7 @@ from segformer_core.commands.opening import describe, network, opened_dataset
 from segformer_core.config.keys import Config, TrainingConfig
 from segformer_core.data.dataset import Dataset
 from segformer_core.data.pipeline import TrainingStream
-from segformer_core.errors import ConfigError, TrainingError
+from segformer_core.errors import ConfigError, TrainingError, UserError
 from segformer_core.evaluation.evaluate import evaluate
 from segformer_core.inference.segmenter import Segmenter
 from segformer_core.interrupt import StopRequest, stop_request
@@ -24,6 +24,7 @@ from segformer_core.training.class_weights import class_weights
 from segformer_core.training.data_check import check_data
 from segformer_core.training.log import Log
 from segformer_core.training.loop import Evaluate, Run, train
+from segformer_core.training.new_run import new_run_command
 from segformer_core.weights.loading import load_pretrained
 
 SAVED_COPIES = 3
@@ -47,6 +48,7 @@ def train_command(config: Config, connect: Connect) -> None:
     check_split(config.training, processes)
     stream = replace(stream, rank=processes.rank, processes=processes.count)
     log = Log(quiet=not processes.first)
+    take_folder(checkpoints, processes, log)
     learner = backend.learner(spec, config, log, training)
     start.load(learner)
     check_same_step(start.step, processes, config.training)
@@ -68,6 +70,7 @@ def train_command(config: Config, connect: Connect) -> None:
             train(run, batches, stop)
     finally:
         log.close()
+        checkpoints.release()
 
 
 @dataclass(frozen=True)
@@ -98,7 +101,8 @@ def find_start(spec: SegFormer, config: Config, stream: TrainingStream, checkpoi
     sentence = f"going on from {checkpoint.path} after step {checkpoint.step} of {stream.steps}"
     if checkpoint.step == stream.steps:
         sentence = (
-            f"{checkpoint.path} is the end of this run: nothing is left to train; give a new run a checkpoint_path of its own"
+            f"{checkpoint.path} is the end of this run: nothing is left to train; a new run from its weights starts with: "
+            f"{new_run_command(checkpoint.path, checkpoints.folder)}"
         )
     return Start(checkpoint.weights, (*passed_over, sentence), checkpoint)
 
@@ -122,6 +126,18 @@ def check_split(training: TrainingConfig, processes: Processes) -> None:
             f"batch_size is {training.batch_size}, to be shared by {processes.count} devices in {training.accumulation_steps} "
             f"accumulated batches; expected a multiple of {parts}"
         )
+
+
+def take_folder(checkpoints: Checkpoints, processes: Processes, log: Callable[[str], None]) -> None:
+    """Let the first process hold the folder that it writes in. Raises UserError, in every process, if it cannot."""
+    refusal: UserError | None = None
+    if processes.first:
+        try:
+            checkpoints.take(log)
+        except UserError as error:
+            refusal = error
+    if processes.all_reduce(np.array([int(refusal is not None)])).any():
+        raise refusal or TrainingError(f"the first process cannot hold {checkpoints.folder}; its own message says why")
 
 
 def check_same_step(step: int, processes: Processes, training: TrainingConfig) -> None:

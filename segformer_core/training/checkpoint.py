@@ -1,42 +1,41 @@
-"""Saves and reads a training run's state: checkpoints, which either backend can resume, and the best weights by mIoU."""
+"""A folder of a training run's checkpoints, which either backend can resume, and of the best weights by mIoU."""
 
-import json
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from segformer_core.config.keys import KEYS, Config, flat
-from segformer_core.errors import TrainingError, WeightsError
+from segformer_core.errors import TrainingError, WeightsError, brief
 from segformer_core.files import temporary_name, writable_directory
 from segformer_core.protocol.learner import Learner
-from segformer_core.spec.arrays import array_specs
 from segformer_core.spec.model import SegFormer
-from segformer_core.weights import containers
-from segformer_core.weights.containers.stored import Stored
-from segformer_core.weights.dialects.own import OPTIMIZER
-from segformer_core.weights.store import SUFFIX, save_described, save_weights, sha256
-
-VERSION = 1
-"""The version of what a checkpoint holds besides the weights."""
+from segformer_core.training.checkpoint_file import (
+    NAME,
+    Checkpoint,
+    Header,
+    opened_checkpoint,
+    read_best,
+    read_header,
+    write_checkpoint,
+)
+from segformer_core.training.curves import CURVES
+from segformer_core.training.hold import Hold
+from segformer_core.training.metrics import METRICS, read_metrics
+from segformer_core.training.new_run import new_run_command
+from segformer_core.weights.store import SUFFIX, save_weights
 
 NEW_RUN, NEWEST = "none", "auto"
 """The values of `resume` that are not a path."""
 
 BEST = "best"
 
+OF_THE_WEIGHTS = {"backbone", "in_channels", "decoder_width", "numerics"}
+"""Keys of a network that can start from another's weights only if it agrees in them."""
 
-@dataclass(frozen=True)
-class Checkpoint:
-    """A training run after `step` steps."""
-
-    path: Path
-    step: int
-    weights: Mapping[str, np.ndarray]
-    optimizer: Mapping[str, np.ndarray]
+WRITTEN = (f"segformer_mit_*{SUFFIX}", METRICS, CURVES)
+"""Patterns of the files that a run writes by way of a temporary file."""
 
 
 class Checkpoints:
@@ -46,26 +45,42 @@ class Checkpoints:
     """
 
     def __init__(self, folder: str, spec: SegFormer, config: Config, about: Mapping[str, int]):
-        """Make the folder. Raises UserError if it cannot be written."""
+        """Make the folder. Raises UserError if it cannot be written, TrainingError if another run holds it."""
         self.folder = writable_directory(Path(folder))
-        for half_written in self.folder.glob(temporary_name(Path(f"segformer_mit_*{SUFFIX}"), "*").name):
-            half_written.unlink(missing_ok=True)  # a killed run left it
+        self._hold = Hold(self.folder)
+        self._hold.check()
         self.spec, self.keep = spec, config.training.keep_checkpoints
         self.decisive = {**decisive_values(config), **about}
         self.best_miou = -math.inf
+        self._seen: dict[Path, tuple[int, int]] | None = None
+
+    def take(self, log: Callable[[str], None]) -> None:
+        """Hold the folder, for the one process that writes in it, and delete what killed runs have left half-written.
+
+        Raises TrainingError if another run holds the folder, or has changed it since `to_resume` read it.
+        """
+        self._hold.take(log)
+        if self._seen not in (None, self._state()):
+            self.release()
+            raise TrainingError(f"another run has changed {self.folder} while this one was starting; start this one again")
+        for pattern in WRITTEN:
+            for half_written in self.folder.glob(temporary_name(Path(pattern), "*").name):
+                half_written.unlink(missing_ok=True)
+
+    def release(self) -> None:
+        """Let another run have the folder."""
+        self._hold.release()
 
     def path(self, label: int | str) -> Path:
         return self.folder / f"segformer_mit_{self.spec.variant}_{label}{SUFFIX}"
 
     def save(self, learner: Learner, label: int | str, step: int) -> Path:
         """Write weights, optimizer and decisive values to a file; then delete the oldest files beyond `keep_checkpoints`."""
-        arrays = learner.arrays() | {OPTIMIZER + name: array for name, array in learner.optimizer_arrays().items()}
-        metadata = {"checkpoint": str(VERSION), "step": str(step), "config": json.dumps(self.decisive)}
         path = self.path(label)
-        save_described(path, self.spec, arrays, metadata)
+        write_checkpoint(path, learner, self.spec, step, self.decisive)
         if self.keep:
             for old in self.resumable()[self.keep :]:
-                old.unlink()
+                old.unlink(missing_ok=True)
         return path
 
     def save_if_best(self, learner: Learner, step: int, miou: float) -> Path | None:
@@ -81,13 +96,12 @@ class Checkpoints:
         """The folder's checkpoints, newest first. `log` is called for each file that cannot be read."""
         steps = {}
         for path in self._files():
+            if not NAME.fullmatch(path.name):
+                continue
             try:
-                metadata = _metadata(path)
+                steps[path] = read_header(path).step
             except WeightsError as error:
                 log(f"passed over: {error}")
-                continue
-            if "checkpoint" in metadata:
-                steps[path] = int(metadata["step"])
         return sorted(steps, key=lambda path: steps[path], reverse=True)
 
     def to_resume(self, resume: str, log: Callable[[str], None]) -> Checkpoint | None:
@@ -96,12 +110,13 @@ class Checkpoints:
         In the folder, a damaged checkpoint is reported to `log` and the one before it is used. A folder that holds another
         run's weights is refused, because this run would overwrite them.
         """
+        self._seen = self._state()
         if resume not in (NEWEST, NEW_RUN):
             checkpoint = self._read(Path(resume))
             if checkpoint.path.resolve().parent != self.folder.resolve():
                 self._refuse_another_run(f"resuming {resume} from elsewhere")
             else:
-                self._restore_best(checkpoint.step)
+                self._restore_best(checkpoint.step, log)
             return checkpoint
         damaged: list[str] = []
         for path in self.resumable(damaged.append) if resume == NEWEST else []:
@@ -110,15 +125,24 @@ class Checkpoints:
             except WeightsError as error:
                 damaged.append(f"passed over: {error}")
                 continue
-            self._restore_best(checkpoint.step)
             for sentence in damaged:
                 log(sentence)
+            self._restore_best(checkpoint.step, log)
             return checkpoint
         self._refuse_another_run("; ".join([*damaged, "a new run"]))
         return None
 
     def _files(self) -> list[Path]:
         return sorted(self.folder.glob(f"segformer_mit_*{SUFFIX}"))
+
+    def _state(self) -> dict[Path, tuple[int, int]]:
+        """Each weight file with its time and number, by which a new file differs from the one that it replaces."""
+        state = {}
+        for path in self._files():
+            with suppress(OSError):  # another run has just deleted it
+                found = path.stat()
+                state[path] = found.st_mtime_ns, found.st_ino
+        return state
 
     def _refuse_another_run(self, what: str) -> None:
         """Raise TrainingError if the folder holds weights; `what` names the run that would overwrite them."""
@@ -129,50 +153,47 @@ class Checkpoints:
                 "write over them); choose another checkpoint_path, or move them away"
             )
 
-    def _restore_best(self, step: int) -> None:
-        """Read the best mIoU so far; one that was measured after `step`, from which the run goes on, does not count."""
+    def _restore_best(self, step: int, log: Callable[[str], None]) -> None:
+        """Read the best mIoU so far; one that was measured after `step`, from which the run goes on, does not count.
+
+        A damaged file of the best weights stops no run: what was the best is then known from the metrics.
+        """
         path = self.path(BEST)
-        metadata = _metadata(path) if path.is_file() else {}
-        if int(metadata.get("step", step + 1)) <= step:
-            self.best_miou = float(metadata["miou"])
+        if not path.is_file():
+            return
+        try:
+            best_step, miou = read_best(path)
+        except WeightsError as error:
+            earlier = read_metrics(self.folder / METRICS).entries
+            known = [entry["miou"] for entry in earlier if entry["step"] <= step and entry.get("miou") is not None]
+            self.best_miou = max(known, default=-math.inf)
+            what = f"weights with a better mIoU than {self.best_miou:.4f} ({METRICS})" if known else "the next weights evaluated"
+            log(f"WARNING: {error}; {what} will replace it")
+            return
+        if best_step <= step:
+            self.best_miou = miou
 
     def _read(self, path: Path) -> Checkpoint:
         """Raises WeightsError if the file is missing or damaged, TrainingError if it does not fit this run."""
-        with containers.opened(path) as content:
-            if "checkpoint" not in content.metadata:
-                raise TrainingError(
-                    f"{path} holds weights but no state of a training run; to start from the weights, use --pretrained_ckpt_path"
-                )
-            if int(content.metadata["checkpoint"]) > VERSION:
-                raise TrainingError(f"{path} was written by a newer version of this project; update this one to resume from it")
-            self._check(json.loads(content.metadata["config"]), path)
-            arrays = {name: stored.load() for name, stored in content.tree.items() if isinstance(stored, Stored)}
-            if sha256(arrays) != content.metadata["sha256"]:
-                raise WeightsError(f"{path} is damaged: its contents do not have the hash that they were saved with")
-            weights = {array.name: arrays.pop(array.name) for array in array_specs(self.spec)}
-            optimizer = {name.removeprefix(OPTIMIZER): array for name, array in arrays.items()}
-            return Checkpoint(path, int(content.metadata["step"]), weights, optimizer)
+        with opened_checkpoint(path, self.spec) as (header, load):
+            self._check(header, path)
+            return load()
 
-    def _check(self, saved: Mapping[str, Any], path: Path) -> None:
+    def _check(self, header: Header, path: Path) -> None:
         """Raise a TrainingError that lists every decisive value that differs from the saved one."""
-        differences = [
-            f"{name} is {saved.get(name)} there and {value} here"
-            for name, value in self.decisive.items()
-            if saved.get(name) != value
+        different = [name for name, value in self.decisive.items() if header.decisive.get(name) != value]
+        if not different:
+            return
+        listed = [
+            f"{name} is {brief(header.decisive.get(name))} there and {brief(self.decisive[name])} here" for name in different
         ]
-        if differences:
-            raise TrainingError(
-                f"{path} is of another run: {', '.join(differences)}; use the same values, or choose another checkpoint_path "
-                "for a new run"
-            )
+        new_run = "choose another checkpoint_path for a new run"
+        if not OF_THE_WEIGHTS & set(different):
+            new_run = f"start a new run from its weights with: {new_run_command(path, self.folder)}"
+        raise TrainingError(f"{path} is of another run: {', '.join(listed)}; use the same values to go on with it, or {new_run}")
 
 
 def decisive_values(config: Config) -> dict[str, Any]:
     """The values on which a training run's result depends, in the types that JSON returns."""
     values = {name: value for name, value in flat(config).items() if KEYS[name].metadata["decides"]}
     return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
-
-
-def _metadata(path: Path) -> Mapping[str, str]:
-    with containers.opened(path) as content:
-        return content.metadata

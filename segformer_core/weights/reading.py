@@ -16,6 +16,7 @@ from segformer_core.weights.containers.stored import BFLOAT16, Content, Stored
 from segformer_core.weights.detect import Match, detect
 from segformer_core.weights.dialect import Arrays, Dialect, entries, put, take
 from segformer_core.weights.dialects import CANONICAL
+from segformer_core.weights.store import check_hashes
 
 WRAPPERS = (
     *("state_dict", "model", "model_state_dict", "params", "net", "network", "weights"),
@@ -69,6 +70,7 @@ def read(path: str | Path, family: str = "auto", drop_head: bool = False, numeri
         raise ConfigError(f"unknown numerics profile {numerics!r}; known profiles: {', '.join(NUMERICS)}")
     path = Path(path)
     with containers.opened(path) as content:
+        check_hashes(content, path)
         arrays, dropped = _unwrapped(content, part, str(path))
         match = detect({name: stored.shape for name, stored in arrays.items()}, str(path), family, drop_head)
         atoms, warnings = _atoms(match, arrays, str(path))

@@ -20,7 +20,7 @@ from segformer_core.weights.dialect import Arrays, Dialect, entries, put, withou
 from segformer_core.weights.dialects import CANONICAL, DIALECTS
 from segformer_core.weights.dialects.keras import TASK
 from segformer_core.weights.reading import FUSE_CONV_BIAS, Weights, folded
-from segformer_core.weights.store import description
+from segformer_core.weights.store import description, hashed
 
 FAMILIES = tuple(dict.fromkeys(dialect.name for dialect in DIALECTS))
 FAMILY_OF_SUFFIX = {
@@ -90,7 +90,7 @@ def write(weights: Weights, path: Path, plan: WritingPlan, dtype: str = "fp32", 
         _refuse_overflow(arrays)
     metadata = {"format": "pt"}
     if plan.dialect is CANONICAL:
-        metadata = description(plan.architecture, weights.numerics) | weights.provenance
+        metadata = hashed(arrays, WRITTEN_TYPES[dtype], description(plan.architecture, weights.numerics) | weights.provenance)
     folder = path.parent if path.suffix else path
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -1,0 +1,32 @@
+"""The command that starts a new run from the weights of an earlier one."""
+
+import shlex
+import sys
+from collections.abc import Sequence
+from itertools import count
+from pathlib import Path
+
+REPLACED = ("pretrained_ckpt_path", "load_ckpt", "checkpoint_path", "resume")
+"""Keys that the new command gives itself."""
+
+
+def new_run_command(weights: Path, folder: Path, words: Sequence[str] | None = None) -> str:
+    """The user's own command, `words`, but from `weights` and into a folder beside `folder` that is not there yet."""
+    names = (folder.parent / f"{folder.name or 'checkpoint'}_{number}" for number in count(2))
+    new_folder = next(path for path in names if not path.exists())
+    chosen = {"pretrained_ckpt_path": weights, "load_ckpt": True, "checkpoint_path": new_folder}
+    flags = [word for name, value in chosen.items() for word in (f"--{name}", str(value))]
+    return shlex.join([*_kept(sys.orig_argv if words is None else words), *flags])
+
+
+def _kept(words: Sequence[str]) -> list[str]:
+    """The words without the flags that the new command gives itself, each `--key value` or `--key=value`."""
+    kept, remaining = [], list(words)
+    while remaining:
+        word = remaining.pop(0)
+        name, equals, _ = word.removeprefix("--").partition("=")
+        if word.startswith("--") and name in REPLACED:
+            del remaining[: 0 if equals else 1]
+        else:
+            kept.append(word)
+    return kept
