@@ -28,6 +28,8 @@ def atomic_write(path: Path, write: Callable[[Path], object]) -> None:
         finally:
             temporary.unlink(missing_ok=True)
     except OSError as error:
+        if not path.parent.is_dir():
+            raise UserError(f"cannot write {path}: its folder is not there any more; choose another") from error
         why = error.strerror or error
         raise UserError(f"cannot write {path}: {why}; free some space or choose another folder") from error
 
