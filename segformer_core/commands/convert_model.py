@@ -15,7 +15,7 @@ from segformer_core.spec.model import NUMERICS
 from segformer_core.weights.containers.stored import WRITTEN_TYPES
 from segformer_core.weights.hub import local_path, stated_numerics
 from segformer_core.weights.numerics import IMPORTED, differences
-from segformer_core.weights.reading import Weights, read, reasons
+from segformer_core.weights.reading import Weights, left_out, read
 from segformer_core.weights.writing import FAMILIES, plan_writing, write
 
 
@@ -43,8 +43,8 @@ def _report(source: str, weights: Weights) -> None:
     print(f"read {source}: {weights.dialect.title} ({weights.container}), {weights.architecture}, {len(weights.atoms)} arrays")
     origin = "stated" if weights.numerics_stated else f"as {weights.dialect.name} computes; --profile names another"
     print(f"  numerics: {weights.numerics} ({origin})")
-    for why, names in reasons(weights.dropped).items():
-        print(f"  left out: {len(names)} arrays, {why}: {', '.join(names[:3])}{', …' if len(names) > 3 else ''}")
+    for phrase in left_out(weights.dropped):
+        print(f"  left out: {phrase}")
     for warning in weights.warnings:
         print(f"  WARNING:  {warning}")
     if weights.dialect.name in IMPORTED:

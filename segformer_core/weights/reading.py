@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -12,17 +11,12 @@ from segformer_core.files import sha256_of_files
 from segformer_core.spec.model import NUMERICS
 from segformer_core.weights import containers
 from segformer_core.weights.architecture import BATCHES_TRACKED, Architecture
-from segformer_core.weights.containers.stored import BFLOAT16, Content, Stored
+from segformer_core.weights.containers.stored import BFLOAT16, Stored
 from segformer_core.weights.detect import Match, detect
 from segformer_core.weights.dialect import Arrays, Dialect, entries, put, take
 from segformer_core.weights.dialects import CANONICAL
 from segformer_core.weights.store import check_hashes
-
-WRAPPERS = (
-    *("state_dict", "model", "model_state_dict", "params", "net", "network", "weights"),
-    *("state_dict_ema", "ema_state_dict", "model_ema", "ema"),
-)
-"""Keys under which training runs store the weights; the first in this order is taken."""
+from segformer_core.weights.tree import NOT_AN_ARRAY, below, flat
 
 FLOATS = ("float16", BFLOAT16, "float32", "float64")
 INERT = "of a class that no weights need; nothing of it was run"
@@ -71,7 +65,11 @@ def read(path: str | Path, family: str = "auto", drop_head: bool = False, numeri
     path = Path(path)
     with containers.opened(path) as content:
         check_hashes(content, path)
-        arrays, dropped = _unwrapped(content, part, str(path))
+        arrays, dropped = flat(content.tree, str(path))
+        if part:
+            chosen = below(part.rstrip("./"), arrays, str(path))
+            dropped |= {name: f"outside {part}, which was asked for" for name in arrays if name not in chosen}
+            arrays = chosen
         match = detect({name: stored.shape for name, stored in arrays.items()}, str(path), family, drop_head)
         atoms, warnings = _atoms(match, arrays, str(path))
         stated = numerics or content.metadata.get("numerics", "")
@@ -106,42 +104,22 @@ def folded(atoms: Mapping[str, np.ndarray]) -> Arrays:
     return rest
 
 
+def left_out(dropped: Mapping[str, str]) -> list[str]:
+    """For each reason a phrase: how many names, why, and the first of them."""
+    phrases = []
+    for why, names in reasons(dropped).items():
+        one, many = ("entry", "entries") if why == NOT_AN_ARRAY else ("array", "arrays")
+        first = ", ".join(names[:3]) + (", …" if len(names) > 3 else "")
+        phrases.append(f"{len(names)} {one if len(names) == 1 else many}, {why}: {first}")
+    return phrases
+
+
 def reasons(dropped: Mapping[str, str]) -> dict[str, list[str]]:
     """Reason -> the names that were left out for it."""
     grouped: dict[str, list[str]] = {}
     for name, why in dropped.items():
         grouped.setdefault(why, []).append(name)
     return grouped
-
-
-def _unwrapped(content: Content, part: str, source: str) -> tuple[dict[str, Stored], dict[str, str]]:
-    """The arrays by name, and the reason for each name that is left out."""
-    tree, dropped = content.tree, dict[str, str]()
-    while not part or part not in tree:
-        key = next((key for key in WRAPPERS if _has_arrays(tree.get(key))), None)
-        if key is None:
-            break
-        copies = [other for other in WRAPPERS if other != key and _has_arrays(tree.get(other))]
-        dropped |= {other: f"another copy; --part {other} takes it" for other in copies}
-        tree = tree[key]
-    if part in tree and isinstance(tree[part], Mapping):
-        tree = tree[part]
-    elif part:
-        tree = {name.removeprefix(f"{part}."): value for name, value in tree.items() if name.startswith(f"{part}.")}
-        if not tree:
-            raise WeightsError(f"{source} has nothing below {part!r}")
-    arrays = {name: value for name, value in tree.items() if isinstance(value, Stored)}
-    dropped |= {str(name): "not an array" for name in tree if name not in arrays}
-    if not arrays:
-        raise WeightsError(f"{source} holds no arrays; its first keys are: {', '.join(map(str, list(tree)[:5])) or 'none'}")
-    return arrays, dropped
-
-
-def _has_arrays(value: Any) -> bool:
-    """Whether a dictionary holds arrays, or a wrapper's dictionary of them."""
-    if not isinstance(value, Mapping):
-        return False
-    return any(isinstance(item, Stored) for item in value.values()) or any(_has_arrays(value.get(key)) for key in WRAPPERS)
 
 
 def _atoms(match: Match, arrays: Mapping[str, Stored], source: str) -> tuple[Arrays, tuple[str, ...]]:
@@ -153,8 +131,8 @@ def _atoms(match: Match, arrays: Mapping[str, Stored], source: str) -> tuple[Arr
         counter = entry.atoms[0].leaf == BATCHES_TRACKED
         if stored.type_name not in FLOATS and not (counter and "int" in stored.type_name):
             raise WeightsError(
-                f"{source}: {match.prefix}{name} is of type {stored.type_name}; expected floats (a quantised model cannot be "
-                "converted)"
+                f"{source}: {match.prefix}{name} is of type {stored.type_name}; expected floats of type {', '.join(FLOATS)} (a "
+                "quantised or complex model cannot be converted); save the network in one of these"
             )
         array = stored.load().astype(np.int64 if counter else np.float32, copy=False)
         if stored.type_name == "float64" and not counter:
@@ -164,7 +142,12 @@ def _atoms(match: Match, arrays: Mapping[str, Stored], source: str) -> tuple[Arr
         atoms |= take(match.dialect, entry, array)
     warnings = []
     if bad:
-        warnings.append(f"{len(bad)} arrays hold NaN or infinity, first {bad[0]}: the network cannot work")
+        warnings.append(f"{_arrays(bad, 'holds', 'hold')} NaN or infinity, first {bad[0]}: the network cannot work")
     if narrowed:
-        warnings.append(f"{len(narrowed)} arrays are float64 and become float32")
+        warnings.append(f"{_arrays(narrowed, 'is', 'are')} float64 and {'become' + 's' * (len(narrowed) == 1)} float32")
     return atoms, tuple(warnings)
+
+
+def _arrays(names: list[str], one: str, many: str) -> str:
+    """Their count with the verb."""
+    return f"1 array {one}" if len(names) == 1 else f"{len(names)} arrays {many}"

@@ -40,7 +40,7 @@ KERAS_AXES = {LINEAR: (1, 0), CONVOLUTION: (2, 3, 1, 0), DEPTHWISE: (2, 3, 0, 1)
 
 
 def keras(title: str, names: dict[str, str], name: str = "keras") -> Dialect:
-    return Dialect(name, title, names, KERAS_LEAVES, KERAS_AXES, leftovers=("optimizer/*", "task:optimizer/*"), numerics="keras")
+    return Dialect(name, title, names, KERAS_LEAVES, KERAS_AXES, numerics="keras")
 
 
 KERAS_SEGMENTER = keras(

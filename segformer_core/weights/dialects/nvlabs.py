@@ -3,7 +3,7 @@
 from segformer_core.weights.architecture import BATCH_NORM, CLASSIFIER, FUSE_BIAS, LINEAR
 from segformer_core.weights.dialect import TORCH_LEAVES, Dialect
 from segformer_core.weights.dialects.names import BLOCK, below
-from segformer_core.weights.dialects.own import MINDSPORE_LEAVES, MINDSPORE_LEFTOVERS
+from segformer_core.weights.dialects.own import MINDSPORE_LEAVES
 
 NVLABS_ENCODER = {
     "patch_embed.proj": "patch_embed{i}.proj",
@@ -25,6 +25,7 @@ NVLABS = Dialect(
     below("backbone.", NVLABS_ENCODER) | NVLABS_HEAD | {CLASSIFIER: "head"},
     unused={"decode_head.conv_seg.weight": (128, 1, 1), "decode_head.conv_seg.bias": ()},
     unused_why="NVlabs' decode head inherits it and never computes with it",
+    leftovers=("backbone.head.*",),
 )
 
 NVLABS_BACKBONE = Dialect("nvlabs", "NVlabs/SegFormer, encoder", NVLABS_ENCODER | {CLASSIFIER: "head"})
@@ -48,7 +49,6 @@ ZOO = Dialect(
     below("backbone.", NVLABS_ENCODER | {"patch_embed.proj": "patch_embed{i}.conv", "attn.proj": "block{i}.{b}.attn.conv"})
     | NVLABS_HEAD,
     leaves=MINDSPORE_LEAVES,
-    leftovers=MINDSPORE_LEFTOVERS,
     numerics="zoo",
 )
 

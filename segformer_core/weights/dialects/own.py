@@ -21,7 +21,6 @@ CANONICAL = Dialect(
     "canonical",
     "our own",
     CANONICAL_NAMES | {FUSE_BIAS: "decode_head.linear_fuse.conv"},
-    leftovers=(f"{OPTIMIZER}*",),
     keeps_optional_absent=True,
 )
 
@@ -29,16 +28,16 @@ MINDSPORE_NORM = {"weight": ".gamma", "bias": ".beta", "running_mean": ".moving_
 
 MINDSPORE_LEAVES = {"": TORCH_LEAVES, LAYER_NORM: MINDSPORE_NORM, BATCH_NORM: MINDSPORE_NORM}
 
-MINDSPORE_LEFTOVERS = (
-    *("adam_m.*", "adam_v.*", "moments.*", "moment1.*", "moment2.*", "beta1_power", "beta2_power", "learning_rate*"),
-    *("scale_sense", "global_step", "current_iterator_step", "last_overflow_iterator_step", "epoch_num", "step_num"),
+MINDSPORE_TRAINING = (
+    *(r"(adam_m|adam_v|moments|moment1|moment2)\.", r"(beta1_power|beta2_power|scale_sense|global_step|epoch_num|step_num)$"),
+    *(r"learning_rate\w*$", r"(current|last_overflow)_iterator_step$"),
 )
+"""Patterns of what MindSpore's training stores beside the weights."""
 
 MINDSPORE = Dialect(
     "mindspore",
     "our own, as MindSpore names the leaves",
     CANONICAL_NAMES,
     leaves={**MINDSPORE_LEAVES, BATCH_NORM: {**MINDSPORE_NORM, BATCHES_TRACKED: f".{BATCHES_TRACKED}"}},
-    leftovers=MINDSPORE_LEFTOVERS,
     keeps_optional_absent=True,
 )
