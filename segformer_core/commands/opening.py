@@ -10,7 +10,7 @@ from segformer_core.config.agreement import CHANNELS
 from segformer_core.config.keys import Config
 from segformer_core.data.dataset import Classes, Dataset, NoSuchSplit
 from segformer_core.data.layout import open_dataset
-from segformer_core.errors import ConfigError, DataError
+from segformer_core.errors import ConfigError, DataError, brief
 from segformer_core.export.exported import open_exported
 from segformer_core.inference.segmenter import Segmenter
 from segformer_core.memory import check_fits
@@ -82,10 +82,14 @@ def opened_segmenter(
     The last value is what a result says of the weights. Raises UserError.
     """
     if Path(path).suffix in OF_SUFFIX:
+        if config.model.ckpt_part:
+            raise ConfigError(
+                f"ckpt_part is {brief(config.model.ckpt_part)}; the exported file {path} has no parts; leave it empty"
+            )
         segmenter, backend, weights = open_exported(Path(path), spec, config, connect)
         log = Log(quiet=not backend.processes.first)
     else:
-        arrays, source = load_weights(path, spec, data_classes=True)
+        arrays, source = load_weights(path, spec, config.model.ckpt_part, data_classes=True)
         backend = connect(config.runtime)
         log = Log(quiet=not backend.processes.first)
         learner = backend.learner(spec, config, log)

@@ -60,6 +60,7 @@ class DataConfig:
 class ModelConfig:
     backbone: str = decisive("mit_b0", "encoder: mit_b0 … mit_b5")
     class_num: int = decisive(19, "classes of the dataset", low=1, high=255)
+    ckpt_part: str = key("", "of several networks in the weight file, the one below this key or prefix; empty: the usual one")
     in_channels: int = decisive(3, "channels of an image", low=1)
     decoder_width: int = decisive(0, "channels of the decode head; 0: the variant's default", low=0, high=65536)
     numerics: str = decisive("nvlabs", "whose constants (LayerNorm eps, GELU) are used: nvlabs, hf, mmseg, zoo or keras")

@@ -7,34 +7,37 @@ import numpy as np
 from segformer_core.config.agreement import check_agreement
 from segformer_core.errors import WeightsError
 from segformer_core.spec.model import DECODE_HEAD, SegFormer
+from segformer_core.weights.detect import LEFT_OVER
 from segformer_core.weights.dialect import Arrays
 from segformer_core.weights.hub import local_path, stated_numerics
-from segformer_core.weights.reading import Weights, network_arrays, read
+from segformer_core.weights.reading import Weights, left_out, network_arrays, read
+from segformer_core.weights.tree import NOT_AN_ARRAY, OUTSIDE
 
 
-def load_weights(path: str, spec: SegFormer, data_classes: bool = False) -> tuple[Arrays, str]:
+def load_weights(path: str, spec: SegFormer, part: str = "", data_classes: bool = False) -> tuple[Arrays, str]:
     """The arrays of a file that holds exactly `spec`, and a sentence that says what was loaded. Raises WeightsError.
 
-    `data_classes`: the classes of `spec` are those of the data to label.
+    `part` is the key or prefix of one of several networks in the file, here and below. `data_classes`: the classes of `spec`
+    are those of the data to label.
     """
-    weights = _with_head(path)
+    weights = _with_head(path, part)
     _check_network(weights, spec, path, with_head=True, data_classes=data_classes)
     return network_arrays(weights), _sentence(weights, spec, path, "all arrays")
 
 
-def load_network(path: str) -> tuple[SegFormer, Arrays, tuple[str, ...]]:
+def load_network(path: str, part: str = "") -> tuple[SegFormer, Arrays, tuple[str, ...]]:
     """The network that a file describes, its arrays, and warnings, each a sentence. Raises WeightsError."""
-    weights = _with_head(path)
-    return weights.architecture.spec(weights.numerics), network_arrays(weights), weights.warnings
+    weights = _with_head(path, part)
+    return weights.architecture.spec(weights.numerics), network_arrays(weights), (*weights.warnings, *_beside(weights))
 
 
-def load_pretrained(path: str, spec: SegFormer, fresh: Mapping[str, np.ndarray]) -> tuple[Arrays, str]:
+def load_pretrained(path: str, spec: SegFormer, fresh: Mapping[str, np.ndarray], part: str = "") -> tuple[Arrays, str]:
     """The arrays to start training from, and a sentence that says what was loaded.
 
     Only one partial load is allowed: if the file has no decode head, or one of another number of classes, its encoder is taken
     and the head stays as in `fresh`. Any other difference raises WeightsError.
     """
-    weights = _read(path)
+    weights = _read(path, part)
     count = weights.architecture.class_count
     whole = count == spec.class_count
     _check_network(weights, spec, path, whole)
@@ -48,12 +51,12 @@ def load_pretrained(path: str, spec: SegFormer, fresh: Mapping[str, np.ndarray])
     )
 
 
-def _read(path: str) -> Weights:
-    return read(local_path(path), numerics=stated_numerics(path))
+def _read(path: str, part: str) -> Weights:
+    return read(local_path(path), numerics=stated_numerics(path), part=part)
 
 
-def _with_head(path: str) -> Weights:
-    weights = _read(path)
+def _with_head(path: str, part: str) -> Weights:
+    weights = _read(path, part)
     if weights.architecture.class_count is None:
         raise WeightsError(f"{path} holds {weights.architecture}: without a decode head there are no labels; train it first")
     return weights
@@ -79,4 +82,11 @@ def _sentence(weights: Weights, spec: SegFormer, path: str, what: str) -> str:
     notes = list(weights.warnings)
     if weights.numerics != spec.numerics:
         notes.append(f"that code computes with numerics {weights.numerics!r}, this run with {spec.numerics!r}")
-    return ". ".join([sentence, *(f"WARNING: {note}" for note in notes)])
+    return ". ".join([sentence, *_beside(weights), *(f"WARNING: {note}" for note in notes)])
+
+
+def _beside(weights: Weights) -> list[str]:
+    """A sentence for each kind of array that was left out, except what was not asked for and what is usual."""
+    usual = (NOT_AN_ARRAY, OUTSIDE, LEFT_OVER, weights.dialect.unused_why)
+    rest = {name: why for name, why in weights.dropped.items() if why not in usual}
+    return [f"left out: {phrase}" for phrase in left_out(rest)]

@@ -16,7 +16,7 @@ from segformer_core.weights.detect import Match, detect
 from segformer_core.weights.dialect import Arrays, Dialect, entries, put, take
 from segformer_core.weights.dialects import CANONICAL
 from segformer_core.weights.store import check_hashes
-from segformer_core.weights.tree import NOT_AN_ARRAY, below, flat
+from segformer_core.weights.tree import NOT_AN_ARRAY, OUTSIDE, below, flat
 
 FLOATS = ("float16", BFLOAT16, "float32", "float64")
 INERT = "of a class that no weights need; nothing of it was run"
@@ -68,7 +68,7 @@ def read(path: str | Path, family: str = "auto", drop_head: bool = False, numeri
         arrays, dropped = flat(content.tree, str(path))
         if part:
             chosen = below(part.rstrip("./"), arrays, str(path))
-            dropped |= {name: f"outside {part}, which was asked for" for name in arrays if name not in chosen}
+            dropped |= {name: OUTSIDE for name in arrays if name not in chosen}
             arrays = chosen
         match = detect({name: stored.shape for name, stored in arrays.items()}, str(path), family, drop_head)
         atoms, warnings = _atoms(match, arrays, str(path))

@@ -8,6 +8,7 @@ from segformer_core.errors import WeightsError, brief
 from segformer_core.weights.containers.stored import Stored
 
 NOT_AN_ARRAY = "not an array"
+OUTSIDE = "outside the part that was asked for"
 
 DEEPEST = 8
 MOST_ENTRIES = 1_000_000
