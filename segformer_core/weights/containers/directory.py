@@ -16,9 +16,11 @@ from segformer_core.weights.dialects.keras import TASK
 INDEX_SUFFIX = ".index.json"
 MODEL_FILES = (
     *("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json"),
-    *("tf_model.h5", "model.weights.h5"),
+    *("tf_model.h5", "tf_model.h5.index.json", "model.weights.h5"),
 )
 """Files that a folder may hold; the first in this order is read."""
+SUFFIXES = (".safetensors", ".pth", ".pt", ".bin", ".ckpt", ".pdparams", ".h5", ".keras")
+SHOWN = 3
 PRESET_MODEL, PRESET_TASK = "model.weights.h5", "task.weights.h5"
 MOST_SHARDS = 500
 """All are open at once."""
@@ -31,7 +33,7 @@ def opened(path: Path, open_file: Open) -> Iterator[Content]:
     """The model in a folder. Files may be symbolic links to files elsewhere: the hub's own cache is made of them."""
     file = next((path / name for name in MODEL_FILES if _is_file(path / name)), None)
     if file is None:
-        raise WeightsError(f"folder {path} holds none of {', '.join(MODEL_FILES)}; name the weight file itself")
+        raise WeightsError(f"folder {path} holds none of {', '.join(MODEL_FILES)}; {_instead(path)}")
     with ExitStack() as stack:
         content = stack.enter_context(open_file(file))
         tree, files = dict(content.tree), content.files
@@ -40,6 +42,26 @@ def opened(path: Path, open_file: Open) -> Iterator[Content]:
             tree |= {TASK + name: array for name, array in task.tree.items()}
             files += task.files
         yield Content(f"{content.container} in a folder", tree, content.metadata, files, content.inert)
+
+
+def _instead(path: Path) -> str:
+    """What a user may name in place of a folder without a model."""
+    try:
+        folders = sorted({file.parent for name in MODEL_FILES for file in path.glob(f"*/{name}")}, key=_age)
+        files = sorted((file for file in path.iterdir() if file.suffix in SUFFIXES), key=_age)
+    except OSError:
+        return "name the weight file itself"
+    if folders:
+        inside = f"these folders in it do: {', '.join(folder.name for folder in folders[:SHOWN])}"
+        return f"{inside}{', …' if len(folders) > SHOWN else ''}; name one, the newest is {folders[-1]}"
+    if files:
+        return f"name one of its weight files: {', '.join(map(str, files[:SHOWN]))}{', …' if len(files) > SHOWN else ''}"
+    return "name the weight file itself"
+
+
+def _age(path: Path) -> tuple[float, str]:
+    """When a file or folder was last written, and its name."""
+    return path.lstat().st_mtime, path.name
 
 
 @contextmanager

@@ -3,6 +3,9 @@
 from segformer_core.weights.dialects.encoders import MMSEG, MMSEG_BACKBONE, TIMM
 from segformer_core.weights.dialects.huggingface import (
     TENSORFLOW,
+    TENSORFLOW_BASE,
+    TENSORFLOW_CLASSIFIER,
+    TENSORFLOW_SHARED,
     TRANSFORMERS_4,
     TRANSFORMERS_4_BASE,
     TRANSFORMERS_5,
@@ -15,7 +18,16 @@ from segformer_core.weights.dialects.keras import (
     KERAS_PRESET_CLASSIFIER,
     KERAS_SEGMENTER,
 )
-from segformer_core.weights.dialects.nvlabs import NVLABS, NVLABS_BACKBONE, PADDLE, PADDLE_BACKBONE, SMP, TAO, ZOO
+from segformer_core.weights.dialects.nvlabs import (
+    NVLABS,
+    NVLABS_BACKBONE,
+    PADDLE,
+    PADDLE_BACKBONE,
+    REIMPLEMENTATIONS,
+    SMP,
+    TAO,
+    ZOO,
+)
 from segformer_core.weights.dialects.own import CANONICAL, MINDSPORE
 
 DIALECTS = (
@@ -39,7 +51,11 @@ DIALECTS = (
     KERAS_PRESET,
     KERAS_PRESET_CLASSIFIER,
     TENSORFLOW,
+    TENSORFLOW_CLASSIFIER,
+    TENSORFLOW_BASE,
+    TENSORFLOW_SHARED,
     TIMM,
     TAO,
+    *REIMPLEMENTATIONS,
 )
 """In the order in which they are tried: of dialects that read a file in the same way, the first counts."""

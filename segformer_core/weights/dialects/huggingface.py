@@ -92,20 +92,28 @@ TENSORFLOW_LEAVES = {"": {"weight": "/kernel:0", "bias": "/bias:0"}, LAYER_NORM:
 TENSORFLOW_AXES = {LINEAR: (1, 0), CONVOLUTION: (2, 3, 1, 0), DEPTHWISE: (2, 3, 1, 0)}  # its depthwise is a grouped convolution
 
 
-def tensorflow(names: dict[str, str], model: str) -> dict[str, str]:
-    """PyTorch's names, as transformers' TensorFlow models spell them.
-
-    An index follows the name of its list after a dot. The group of each layer contains the model's name again.
-    """
-    slashed = {slot: name.replace(".", "/").replace("/{s}", ".{s}").replace("/{b}", ".{b}") for slot, name in names.items()}
-    return {slot: f"{name.partition('/')[0]}/{model}/{name}" for slot, name in slashed.items()}
+def slashed(names: dict[str, str]) -> dict[str, str]:
+    """PyTorch's names, as TensorFlow spells them: an index follows the name of its list after a dot."""
+    return {slot: name.replace(".", "/").replace("/{s}", ".{s}").replace("/{b}", ".{b}") for slot, name in names.items()}
 
 
-TENSORFLOW = Dialect(
-    "tf",
-    "transformers, TensorFlow",
-    tensorflow(below("segformer.", TRANSFORMERS_4_ENCODER) | TRANSFORMERS_4_HEAD, "tf_segformer_for_semantic_segmentation"),
-    TENSORFLOW_LEAVES,
-    TENSORFLOW_AXES,
-    numerics="hf",
+def tensorflow(title: str, names: dict[str, str], model: str = "") -> Dialect:
+    """The models of a class in TensorFlow. In an .h5 file the group of each layer contains the model's name again."""
+    inside = slashed(below("segformer.", TRANSFORMERS_4_ENCODER) | names)
+    if model:
+        inside = {slot: f"{name.partition('/')[0]}/{model}/{name}" for slot, name in inside.items()}
+    return Dialect("tf", title, inside, TENSORFLOW_LEAVES, TENSORFLOW_AXES, numerics="hf")
+
+
+HEAD_CLASSIFIER = {CLASSIFIER: "classifier"}
+
+TENSORFLOW = tensorflow("transformers, TensorFlow", TRANSFORMERS_4_HEAD, "tf_segformer_for_semantic_segmentation")
+
+TENSORFLOW_CLASSIFIER = tensorflow(
+    "transformers, TensorFlow, image classifier", HEAD_CLASSIFIER, "tf_segformer_for_image_classification"
 )
+
+TENSORFLOW_BASE = tensorflow("transformers, TensorFlow, base model", {}, "tf_segformer_model")
+
+TENSORFLOW_SHARED = tensorflow("transformers, TensorFlow, in safetensors or shards", TRANSFORMERS_4_HEAD | HEAD_CLASSIFIER)
+"""Its other files leave out the layer's group and the model's name."""

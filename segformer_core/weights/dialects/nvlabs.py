@@ -89,3 +89,33 @@ TAO = Dialect(
         "decode_head.linear_pred": "decoder.linear_pred",
     },
 )
+
+
+def _reimplementation(title: str, linear_c: str, conv: str, bn: str, as_1x1: bool = False) -> Dialect:
+    """The paper's code written anew, with other modules in its decode head. The convolution of its fusion may have a bias."""
+    fuse = "decode_head.linear_fuse."
+    head = {
+        "decode_head.linear_c": f"decode_head.{linear_c}",
+        **dict.fromkeys(("decode_head.linear_fuse.conv", FUSE_BIAS), fuse + conv),
+        "decode_head.linear_fuse.bn": fuse + bn,
+        "decode_head.linear_pred": "decode_head.linear_pred",
+    }
+    return Dialect(
+        "nvlabs",
+        f"NVlabs/SegFormer, {title}",
+        below("backbone.", NVLABS_ENCODER) | head | {CLASSIFIER: "head"},
+        as_1x1=frozenset({"decode_head.linear_c"} if as_1x1 else ()),
+        leftovers=NVLABS.leftovers,
+    )
+
+
+SEQUENTIAL = ("0", "1")
+
+REIMPLEMENTATIONS = (
+    _reimplementation("its fusion an nn.Sequential", "linear_c{i}.proj", *SEQUENTIAL),
+    _reimplementation("its levels an nn.Linear each", "linear_c{i}", "conv", "bn"),
+    _reimplementation("its levels an nn.Linear each, its fusion an nn.Sequential", "linear_c{i}", *SEQUENTIAL),
+    _reimplementation("its levels a convolution each", "linear_c{i}", "conv", "bn", as_1x1=True),
+    _reimplementation("its levels a convolution each, its fusion an nn.Sequential", "linear_c{i}", *SEQUENTIAL, as_1x1=True),
+)
+"""Only read: what is written as nvlabs has the names of the paper's code."""
