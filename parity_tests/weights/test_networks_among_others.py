@@ -80,6 +80,13 @@ AMONG_OTHERS = {
     "two attributes' names": (below("base_model.model.", HF), {}),
     "a name like a part's": (below("segformer.", HF), {}),
     "an underscore": (below("_model.", NETWORK), {}),
+    "modules that are wrapped one by one": (
+        {
+            name.replace(".block", "._orig_mod.block").replace("attn.", "_fsdp_wrapped_module._orig_mod.attn."): array
+            for name, array in NETWORK.items()
+        },
+        {},
+    ),
     "a key of any name": ({"model_state": NETWORK, "epoch": 1}, {NOT_AN_ARRAY: {"epoch"}}),
     "keys in keys": ({"checkpoint": {"generator_weights": below("module.", NETWORK)}}, {}),
     "a key for each half": (
@@ -227,10 +234,14 @@ def test_dictionaries_in_a_circle_and_names_that_meet_are_refused(read_tree):
     wide = {f"k{index}": 0 for index in range(2000)}
     for _ in range(3):
         wide = {f"k{index}": wide for index in range(100)}
-    with pytest.raises(WeightsError, match="more than 1,000,000 entries"):
+    with pytest.raises(WeightsError, match="more than 200,000 entries"):
         reading.flat(wide, "the file")
+    with pytest.raises(WeightsError, match="holds no arrays; its first keys are: an integer of"):
+        reading.flat({10**9999: 1}, "the file")
+    with pytest.raises(WeightsError, match="a name of 100001 characters"):
+        reading.flat({"." * 100000: {"": Stored.of(one)}}, "the file")
     wide["self"] = wide
-    with pytest.raises(WeightsError, match="more than 1,000,000 entries"):
+    with pytest.raises(WeightsError, match="more than 200,000 entries"):
         reading.flat(wide, "the file")
 
 
@@ -243,3 +254,19 @@ def test_the_largest_network_is_found_at_once(prefix):
     start = time.process_time()
     detect(shapes, "the file")
     assert time.process_time() - start < 0.3
+
+
+@pytest.mark.parametrize("kind", ["float8_e4m3fn", "complex64", "int4"])
+def test_numbers_of_another_kind_are_refused_by_name(kind, monkeypatch):
+    from contextlib import nullcontext
+
+    tree = {
+        name: Stored(array.shape, kind if name == "backbone.norm1.bias" else "float32", lambda: None)
+        for name, array in NETWORK.items()
+    }
+    tree["backbone.patch_embed1.proj.weight"] = Stored((32, 3, 7, 7), kind, lambda: None)
+    monkeypatch.setattr(reading.containers, "opened", lambda _: nullcontext(Content("a dictionary", tree, {}, ())))
+    with pytest.raises(
+        WeightsError, match=rf"proj.weight is of type {kind}; expected floats of type float16, bfloat16, float32, float64"
+    ):
+        read("the file")

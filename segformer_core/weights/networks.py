@@ -19,7 +19,7 @@ BOUNDARY = re.compile(r"[./]")
 
 PREFERRED = (
     *("", "state_dict", "model", "model_state_dict", "params", "net", "network", "weights"),
-    *("module", "_orig_mod", "segmentor", "student"),
+    *("module", "segmentor", "student"),
 )
 COPIES = ("teacher", "ema", "imnet", "swa", "averaged", "avg")
 """Which of several networks a file is about: one below the first word here comes before the others; one below a word of

@@ -11,11 +11,15 @@ NOT_AN_ARRAY = "not an array"
 OUTSIDE = "outside the part that was asked for"
 
 DEEPEST = 8
-MOST_ENTRIES = 1_000_000
+MOST_ENTRIES = 200_000
 """A pickle of a few bytes can refer to one dictionary many times, or to itself."""
+
+LONGEST_NAME = 1000
 
 COUNTED_MODEL = re.compile(r"/(tf_segformer_[a-z_]+)_\d+/")
 """Keras counts the models of a process: the second of a class has "_1" after its name."""
+WRAPPED = re.compile(r"(?<![^.])(_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)\.")
+"""What torch.compile, FSDP and activation checkpointing put into a name, wherever the module is that they wrap."""
 
 
 def flat(tree: Mapping[str, Any], source: str) -> tuple[dict[str, Stored], dict[str, str]]:
@@ -27,15 +31,19 @@ def flat(tree: Mapping[str, Any], source: str) -> tuple[dict[str, Stored], dict[
     for count, (name, value) in enumerate(_entries(tree, "", DEEPEST)):
         if count == MOST_ENTRIES:
             raise WeightsError(f"{source} has more than {MOST_ENTRIES:,} entries; save the network's state_dict() alone")
+        if len(name) > LONGEST_NAME:
+            raise WeightsError(f"{source} has a name of {len(name)} characters; save the network's state_dict() alone")
         if not isinstance(value, Stored):
             others[name] = NOT_AN_ARRAY
             continue
-        name = COUNTED_MODEL.sub(r"/\1/", name)
+        name = WRAPPED.sub("", COUNTED_MODEL.sub(r"/\1/", name))
         if name in arrays:
             raise WeightsError(f"{source} has two arrays of the name {brief(name)}; save the network's state_dict() alone")
         arrays[name] = value
     if not arrays:
-        raise WeightsError(f"{source} holds no arrays; its first keys are: {', '.join(map(str, list(tree)[:5])) or 'none'}")
+        raise WeightsError(
+            f"{source} holds no arrays; its first keys are: {', '.join(_text(key)[:80] for key in list(tree)[:5]) or 'none'}"
+        )
     return arrays, _shortened(others, arrays)
 
 
@@ -57,9 +65,13 @@ def _entries(tree: Mapping[str, Any], prefix: str, depth: int) -> Iterator[tuple
     """The leaves of a tree; a dictionary that is empty or lies too deep is a leaf."""
     for key, value in tree.items():
         if isinstance(value, Mapping) and value and depth:
-            yield from _entries(value, f"{prefix}{key}.", depth - 1)
+            yield from _entries(value, f"{prefix}{_text(key)}.", depth - 1)
         else:
-            yield f"{prefix}{key}", value
+            yield prefix + _text(key), value
+
+
+def _text(key: object) -> str:
+    return key if isinstance(key, str) else brief(key)
 
 
 def _shortened(others: Mapping[str, str], arrays: Mapping[str, Stored]) -> dict[str, str]:
