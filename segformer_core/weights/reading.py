@@ -15,6 +15,7 @@ from segformer_core.weights.containers.stored import BFLOAT16, Stored
 from segformer_core.weights.detect import Match, detect
 from segformer_core.weights.dialect import Arrays, Dialect, entries, put, take
 from segformer_core.weights.dialects import CANONICAL
+from segformer_core.weights.stated import Stated, stated_of
 from segformer_core.weights.store import check_hashes
 from segformer_core.weights.tree import NOT_AN_ARRAY, OUTSIDE, below, flat
 
@@ -29,7 +30,8 @@ class Weights:
     """The content of a weight file: atoms in PyTorch's layout, float32 (counters int64).
 
     `dropped` maps each name that was left out to the reason; `warnings` are sentences. `numerics_stated` is True if the file or
-    the user named the profile, False if it is the usual one of the code base.
+    the user named the profile, False if it is the usual one of the code base. `stated` is what lies
+    beside the arrays and is true of them.
     """
 
     architecture: Architecture
@@ -42,6 +44,7 @@ class Weights:
     files: tuple[Path, ...]
     dropped: Mapping[str, str]
     warnings: tuple[str, ...]
+    stated: Stated
 
     @property
     def provenance(self) -> dict[str, str]:
@@ -71,6 +74,7 @@ def read(path: str | Path, family: str = "auto", drop_head: bool = False, numeri
             dropped |= {name: OUTSIDE for name in arrays if name not in chosen}
             arrays = chosen
         match = detect({name: stored.shape for name, stored in arrays.items()}, str(path), family, drop_head)
+        described = stated_of(path, match.dialect.name, match.architecture, content.metadata)
         atoms, warnings = _atoms(match, arrays, str(path))
         stated = numerics or content.metadata.get("numerics", "")
         return Weights(
@@ -83,7 +87,8 @@ def read(path: str | Path, family: str = "auto", drop_head: bool = False, numeri
             str(path),
             content.files,
             {**dropped, **match.dropped, **dict.fromkeys(content.inert, INERT)},
-            warnings,
+            (*described.warnings, *warnings),
+            described,
         )
 
 

@@ -1,0 +1,165 @@
+"""How images are prepared for a network, as transformers and keras-hub state it in a file beside the weights."""
+
+import json
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from segformer_core.config.keys import DataConfig
+from segformer_core.errors import WeightsError, brief
+from segformer_core.weights.json_file import is_there, read_object
+
+TRANSFORMERS_FILE = "preprocessor_config.json"
+KERAS_FILE = "image_converter.json"
+LARGEST_VALUE = 255
+"""Of a pixel. transformers divides by it before it normalises."""
+TOLERANCE = 0.01
+"""Of a pixel's value: files round 123.675 / 255 to three digits."""
+
+CLASSES, CONFIGURATION = "classes", "config"
+"""Keys of the metadata of our own files, whose values are JSON. A training run's checkpoint has its whole configuration."""
+FAULTS = (TypeError, ValueError, KeyError, IndexError, AttributeError, ArithmeticError)
+"""What values of unexpected types and sizes raise."""
+
+Colour = tuple[float, float, float]
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """(height, width) that images are resized to, and mean and standard deviation of R, G and B, 0..255. `file` states it."""
+
+    size: tuple[int, int]
+    mean: Colour
+    std: Colour
+    file: str = ""
+
+    @staticmethod
+    def of(data: DataConfig) -> "Preparation":
+        """What the configuration states."""
+        return Preparation(data.base_size, data.img_norm_mean, data.img_norm_std)
+
+    def normalises_like(self, other: "Preparation") -> bool:
+        pairs = zip((*self.mean, *self.std), (*other.mean, *other.std), strict=True)
+        return all(math.isclose(one, another, abs_tol=TOLERANCE) for one, another in pairs)
+
+
+def preparation_beside(folder: Path) -> tuple[Preparation | None, tuple[str, ...]]:
+    """What the folder states, and warnings: no fault of this file stops anybody who only wants the weights."""
+    for name, take in TAKEN.items():
+        path = folder / name
+        if is_there(path):
+            try:
+                return take(read_object(path), str(path)), ()
+            except WeightsError as error:
+                return None, (f"mean and deviation of the weights' images are unknown: {error}",)
+            except FAULTS:
+                return None, (f"{path} is not understood: make sure that img_norm_mean and img_norm_std are the weights'",)
+    return None, ()
+
+
+def metadata_of(classes: tuple[str, ...], preparation: Preparation | None) -> dict[str, str]:
+    """What a canonical file keeps of both, as JSON; `described_by` reads it."""
+    kept = {CLASSES: json.dumps(classes)} if classes else {}
+    if preparation:
+        keys = {"base_size": preparation.size, "img_norm_mean": preparation.mean, "img_norm_std": preparation.std}
+        kept[CONFIGURATION] = json.dumps(keys)
+    return kept
+
+
+def described_by(metadata: Mapping[str, str], class_count: int | None) -> tuple[tuple[str, ...], Preparation | None]:
+    """The names of the classes and the preparation that our own file, or a training run's checkpoint, keeps in its metadata.
+
+    Whatever is not understood is left out: both are for writing other files, and change no result.
+    """
+    classes, keys = _json(metadata.get(CLASSES)), _json(metadata.get(CONFIGURATION))
+    if not isinstance(classes, list) or len(classes) != class_count or not all(isinstance(name, str) for name in classes):
+        classes = []
+    try:
+        mean, std = _colour(keys["img_norm_mean"]), _colour(keys["img_norm_std"])
+        preparation = _preparation(keys.get("base_size"), mean, std, 1.0, "its metadata")
+    except FAULTS:
+        preparation = None
+    return tuple(classes), preparation
+
+
+def transformers_preprocessor(preparation: Preparation) -> dict[str, Any]:
+    """preprocessor_config.json: SegformerImageProcessor's keys. Labels are class indices, so none is reduced."""
+    height, width = preparation.size
+    return {
+        "image_processor_type": "SegformerImageProcessor",
+        "do_resize": True,
+        "size": {"height": height, "width": width},
+        "resample": 2,  # PIL's number of bilinear
+        "do_rescale": True,
+        "rescale_factor": 1 / LARGEST_VALUE,
+        "do_normalize": True,
+        "image_mean": [value / LARGEST_VALUE for value in preparation.mean],
+        "image_std": [value / LARGEST_VALUE for value in preparation.std],
+        "do_reduce_labels": False,
+    }
+
+
+def keras_scale_and_offset(preparation: Preparation) -> dict[str, list[float]]:
+    """keras-hub computes image * scale + offset."""
+    pairs = list(zip(preparation.mean, preparation.std, strict=True))
+    return {"scale": [1 / std for _, std in pairs], "offset": [-mean / std for mean, std in pairs]}
+
+
+def _of_transformers(content: Mapping[str, Any], file: str) -> Preparation:
+    factor = float(content.get("rescale_factor", 1 / LARGEST_VALUE)) if content.get("do_rescale", True) else 1.0
+    mean, std = _colour(0), _colour(1)
+    if content.get("do_normalize", True):
+        mean, std = _colour(content["image_mean"]), _colour(content["image_std"])
+    return _preparation(content.get("size"), mean, std, factor, file)
+
+
+def _of_keras(content: Mapping[str, Any], file: str) -> Preparation:
+    keys = content["config"]
+    if "mean" in keys or "std" in keys:
+        raise ValueError(f"{file} is of an early keras-hub")
+    scale, offset = (_colour(default if (value := keys.get(key)) is None else value) for key, default in DEFAULTS.items())
+    mean = -offset[0] / scale[0], -offset[1] / scale[1], -offset[2] / scale[2]
+    return _preparation(keys.get("image_size"), mean, (1 / scale[0], 1 / scale[1], 1 / scale[2]), 1.0, file)
+
+
+DEFAULTS = {"scale": 1.0, "offset": 0.0}
+TAKEN: Mapping[str, Callable[[Mapping[str, Any], str], Preparation]] = {
+    TRANSFORMERS_FILE: _of_transformers,
+    KERAS_FILE: _of_keras,
+}
+
+
+def _json(text: str | None) -> Any:
+    """The value, or None. A file's header is bounded by its container."""
+    try:
+        return None if text is None else json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _preparation(size: Any, mean: Colour, std: Colour, factor: float, file: str) -> Preparation:
+    """Mean and deviation of an image that was multiplied by `factor` -> those of the image itself. Raises ValueError."""
+    values = [value / factor for value in (*mean, *std)]
+    if not all(math.isfinite(value) for value in values) or min(values[3:]) <= 0:
+        raise ValueError(f"{file} states {brief(values)}")
+    return Preparation(_size(size), (values[0], values[1], values[2]), (values[3], values[4], values[5]), file)
+
+
+def _size(stated: Any) -> tuple[int, int]:
+    """A size in each form that transformers and keras-hub have had; the configuration's default if there is none."""
+    if isinstance(stated, Mapping):
+        stated = [stated.get("height", stated.get("shortest_edge")), stated.get("width", stated.get("shortest_edge"))]
+    sides = stated if isinstance(stated, list) else [stated, stated]
+    if len(sides) != 2 or not all(type(side) is int and side > 0 for side in sides):
+        return DataConfig().base_size
+    return sides[0], sides[1]
+
+
+def _colour(stated: Any) -> Colour:
+    """One value for all channels, or one for each, also with axes around them as in keras-hub."""
+    while isinstance(stated, list) and len(stated) == 1:
+        stated = stated[0]
+    values = [float(value) for value in stated] if isinstance(stated, list) else [float(stated)] * 3
+    return values[0], values[1], values[2]
