@@ -35,6 +35,10 @@ class Preparation:
     std: Colour
     file: str = ""
 
+    def __str__(self) -> str:
+        mean, std = (", ".join(f"{value:g}" for value in values) for values in (self.mean, self.std))
+        return f"mean [{mean}] and deviation [{std}] of R, G, B in 0..255, {self.size[0]}×{self.size[1]}, as {self.file} states"
+
     @staticmethod
     def of(data: DataConfig) -> "Preparation":
         """What the configuration states."""
