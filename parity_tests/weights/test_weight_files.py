@@ -74,7 +74,7 @@ def test_preset_of_two_files(tmp_path):
     arrays = foreign_arrays(KERAS_PRESET, SEGMENTER)
     weights = read(saved(tmp_path / "x.safetensors", arrays))
     write(weights, tmp_path / "preset", plan_writing(weights, tmp_path / "preset", "keras_preset"))
-    assert {path.name for path in (tmp_path / "preset").iterdir()} == {"model.weights.h5", "task.weights.h5"}
+    assert {path.name for path in (tmp_path / "preset").glob("*.h5")} == {"model.weights.h5", "task.weights.h5"}
     assert set(loaded(tmp_path / "preset/task.weights.h5")) == {"layers/conv2d/vars/0", "layers/conv2d/vars/1"}
     again = read(tmp_path / "preset")
     assert_equal_arrays(again.atoms, weights.atoms)

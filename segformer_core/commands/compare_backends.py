@@ -58,7 +58,7 @@ def main(arguments: Sequence[str]) -> int:
 def opened_learners(config: Config, spec: SegFormer) -> dict[str, Learner]:
     """Backend -> the network with the weights of eval_ckpt_path. Raises UserError."""
     path = required(config.evaluation.eval_ckpt_path, "eval_ckpt_path")
-    arrays, source = load_weights(path, spec, config.model.ckpt_part, data_classes=True)
+    arrays, source = load_weights(path, spec, config.data, config.model.ckpt_part, data_classes=True)
     print(source)
     learners = {name: connector(name)(config.runtime).learner(spec, config, print) for name in BACKENDS}
     for learner in learners.values():

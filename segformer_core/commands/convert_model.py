@@ -7,9 +7,13 @@ Without --to the suffix of OUTPUT decides: .safetensors canonical, .ckpt mindspo
 
 import argparse
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from segformer_core.commands.arguments import new_parser, path_text
+from segformer_core.config.files import find_config
+from segformer_core.data import cityscapes, folder
+from segformer_core.data.dataset import Classes
 from segformer_core.errors import ConfigError
 from segformer_core.spec.model import NUMERICS
 from segformer_core.weights.containers.stored import WRITTEN_TYPES
@@ -18,12 +22,17 @@ from segformer_core.weights.numerics import IMPORTED, differences
 from segformer_core.weights.reading import Weights, left_out, read
 from segformer_core.weights.writing import FAMILIES, plan_writing, write
 
+CITYSCAPES = "cityscapes"
+"""As --dataset_file: the 19 train classes, for which there is no file."""
+
 
 def main(arguments: Sequence[str]) -> None:
     options = _parser().parse_args(arguments)
     source, target = _ends(options)
     profile = options.profile or stated_numerics(source)
     weights = read(local_path(source), options.source_format, options.drop_head, profile, options.part)
+    if options.dataset_file:
+        weights = named(weights, options.dataset_file)
     _report(source, weights)
     planned = plan_writing(weights, target, options.to, options.drop_head)
     for sentence in planned.dropped:
@@ -39,10 +48,24 @@ def main(arguments: Sequence[str]) -> None:
     print(f"wrote {written}: {form}")
 
 
+def named(weights: Weights, dataset_file: str) -> Weights:
+    """The weights with the names of a dataset's classes. Raises UserError."""
+    path = Path(dataset_file)
+    classes: Classes = cityscapes.CLASSES if dataset_file == CITYSCAPES else folder.read_classes(find_config(dataset_file))
+    count = weights.architecture.class_count
+    if len(classes) != count:
+        raise ConfigError(f"{path} names {len(classes)} classes and {weights.source} has {count or 'no'} classes; name its own")
+    return replace(weights, stated=replace(weights.stated, classes=classes.names))
+
+
 def _report(source: str, weights: Weights) -> None:
     print(f"read {source}: {weights.dialect.title} ({weights.container}), {weights.architecture}, {len(weights.atoms)} arrays")
     origin = "stated" if weights.numerics_stated else f"as {weights.dialect.name} computes; --profile names another"
     print(f"  numerics: {weights.numerics} ({origin})")
+    if weights.stated.classes:
+        print(f"  classes:  {', '.join(weights.stated.classes[:3])}{', …' if len(weights.stated.classes) > 3 else ''}")
+    if weights.stated.preparation:
+        print(f"  images:   {weights.stated.preparation}")
     for phrase in left_out(weights.dropped):
         print(f"  left out: {phrase}")
     for warning in weights.warnings:
@@ -69,6 +92,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--to", default="", choices=("", *FAMILIES), metavar="FORMAT", help="format of the output")
     parser.add_argument("--profile", default="", choices=("", *NUMERICS), help="whose constants the weights were trained with")
     parser.add_argument("--part", default="", help="of several copies in one file, the one below this key or prefix")
+    parser.add_argument(
+        "--dataset_file", default="", help="names of the classes for a transformers folder: a dataset's YAML, or cityscapes"
+    )
     parser.add_argument("--drop_head", action="store_true", help="convert the encoder alone")
     parser.add_argument("--dtype", default="fp32", choices=tuple(WRITTEN_TYPES), help="type of the numbers written")
     parser.add_argument("--force", action="store_true", help="replace an existing output")

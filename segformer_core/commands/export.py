@@ -16,7 +16,7 @@ def export_command(config: Config, connect: Connect) -> None:
     path = required(config.export.export_ckpt_path, "export_ckpt_path")
     spec = network(config)
     choose_size(config)  # so that a wrong size is told before anything is loaded
-    arrays, source = load_weights(path, spec, config.model.ckpt_part)
+    arrays, source = load_weights(path, spec, config.data, config.model.ckpt_part)
     backend = connect(replace(config.runtime, precision="fp32"))  # the precision of the network that the file is compared with
     log = Log(quiet=not backend.processes.first)
     log(source)

@@ -89,7 +89,7 @@ def opened_segmenter(
         segmenter, backend, weights = open_exported(Path(path), spec, config, connect)
         log = Log(quiet=not backend.processes.first)
     else:
-        arrays, source = load_weights(path, spec, config.model.ckpt_part, data_classes=True)
+        arrays, source = load_weights(path, spec, config.data, config.model.ckpt_part, data_classes=True)
         backend = connect(config.runtime)
         log = Log(quiet=not backend.processes.first)
         learner = backend.learner(spec, config, log)

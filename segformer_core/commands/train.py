@@ -115,7 +115,7 @@ def starting_weights(spec: SegFormer, config: Config) -> tuple[Mapping[str, np.n
         return arrays, f"weights start from seed {training.seed}"
     if not training.pretrained_ckpt_path:
         raise ConfigError("load_ckpt is True but pretrained_ckpt_path is empty; name a weight file or set load_ckpt False")
-    return load_pretrained(training.pretrained_ckpt_path, spec, arrays, config.model.ckpt_part)
+    return load_pretrained(training.pretrained_ckpt_path, spec, arrays, config.data, config.model.ckpt_part)
 
 
 def check_split(training: TrainingConfig, processes: Processes) -> None:

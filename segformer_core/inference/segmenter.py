@@ -168,7 +168,7 @@ def load(connect: Connect, weights: str | Path, config_path: str | Path, keys: M
     paths = [f"--config_path={config_path}"] if config_path else []
     config = load_config([*paths, *(f"--{name}={value}" for name, value in keys.items())])
     weights = usable(weights, WeightsError)
-    spec, arrays, faults = load_network(weights, config.model.ckpt_part)
+    spec, arrays, faults = load_network(weights, config.data, config.model.ckpt_part)
     check_channels(spec.in_channels, str(weights))
     for fault in faults:
         warnings.warn(f"{weights}: {fault}", UserWarning, stacklevel=USERS_LINE)

@@ -5,33 +5,40 @@ from collections.abc import Mapping
 import numpy as np
 
 from segformer_core.config.agreement import check_agreement
+from segformer_core.config.keys import DataConfig
 from segformer_core.errors import WeightsError
 from segformer_core.spec.model import DECODE_HEAD, SegFormer
 from segformer_core.weights.detect import LEFT_OVER
 from segformer_core.weights.dialect import Arrays
 from segformer_core.weights.hub import local_path, stated_numerics
+from segformer_core.weights.preprocessor import Preparation
 from segformer_core.weights.reading import Weights, left_out, network_arrays, read
 from segformer_core.weights.tree import NOT_AN_ARRAY, OUTSIDE
 
 
-def load_weights(path: str, spec: SegFormer, part: str = "", data_classes: bool = False) -> tuple[Arrays, str]:
+def load_weights(
+    path: str, spec: SegFormer, data: DataConfig | None = None, part: str = "", data_classes: bool = False
+) -> tuple[Arrays, str]:
     """The arrays of a file that holds exactly `spec`, and a sentence that says what was loaded. Raises WeightsError.
 
-    `part` is the key or prefix of one of several networks in the file, here and below. `data_classes`: the classes of `spec`
-    are those of the data to label.
+    The sentence warns if `data`, where given, normalises images otherwise than the file states. `part` is the key or prefix of
+    one of several networks in the file, here and below. `data_classes`: the classes of `spec` are those of the data to label.
     """
     weights = _with_head(path, part)
     _check_network(weights, spec, path, with_head=True, data_classes=data_classes)
-    return network_arrays(weights), _sentence(weights, spec, path, "all arrays")
+    return network_arrays(weights), _sentence(weights, spec, data, path, "all arrays")
 
 
-def load_network(path: str, part: str = "") -> tuple[SegFormer, Arrays, tuple[str, ...]]:
+def load_network(path: str, data: DataConfig | None = None, part: str = "") -> tuple[SegFormer, Arrays, tuple[str, ...]]:
     """The network that a file describes, its arrays, and warnings, each a sentence. Raises WeightsError."""
     weights = _with_head(path, part)
-    return weights.architecture.spec(weights.numerics), network_arrays(weights), (*weights.warnings, *_beside(weights))
+    notes = (*_warnings(weights, data), *_beside(weights))
+    return weights.architecture.spec(weights.numerics), network_arrays(weights), notes
 
 
-def load_pretrained(path: str, spec: SegFormer, fresh: Mapping[str, np.ndarray], part: str = "") -> tuple[Arrays, str]:
+def load_pretrained(
+    path: str, spec: SegFormer, fresh: Mapping[str, np.ndarray], data: DataConfig | None = None, part: str = ""
+) -> tuple[Arrays, str]:
     """The arrays to start training from, and a sentence that says what was loaded.
 
     Only one partial load is allowed: if the file has no decode head, or one of another number of classes, its encoder is taken
@@ -42,11 +49,11 @@ def load_pretrained(path: str, spec: SegFormer, fresh: Mapping[str, np.ndarray],
     whole = count == spec.class_count
     _check_network(weights, spec, path, whole)
     if whole:
-        return network_arrays(weights), _sentence(weights, spec, path, "all arrays")
+        return network_arrays(weights), _sentence(weights, spec, data, path, "all arrays")
     head = {name: array for name, array in fresh.items() if name.startswith(DECODE_HEAD)}
     encoder = {name: array for name, array in network_arrays(weights).items() if not name.startswith(DECODE_HEAD)}
     why = "it has no decode head" if count is None else f"its head has {count} classes and class_num is {spec.class_count}"
-    return encoder | head, _sentence(weights, spec, path, f"the encoder ({len(encoder)} arrays)") + (
+    return encoder | head, _sentence(weights, spec, data, path, f"the encoder ({len(encoder)} arrays)") + (
         f"; {why}, so the head starts fresh ({len(head)} arrays)"
     )
 
@@ -77,9 +84,19 @@ def _check_network(weights: Weights, spec: SegFormer, path: str, with_head: bool
     check_agreement(f"{path} has", pairs, data_classes)
 
 
-def _sentence(weights: Weights, spec: SegFormer, path: str, what: str) -> str:
+def _warnings(weights: Weights, data: DataConfig | None) -> tuple[str, ...]:
+    theirs = weights.stated.preparation
+    if data is None or theirs is None or theirs.normalises_like(Preparation.of(data)):
+        return weights.warnings
+    mean, std = ("[" + ",".join(f"{value:.6g}" for value in values) + "]" for values in (theirs.mean, theirs.std))
+    return *weights.warnings, (
+        f"{theirs.file} normalises images otherwise than this run; set --img_norm_mean {mean} --img_norm_std {std} to do the same"
+    )
+
+
+def _sentence(weights: Weights, spec: SegFormer, data: DataConfig | None, path: str, what: str) -> str:
     sentence = f"loaded {what} of {path}: {weights.dialect.title}, {weights.architecture}"
-    notes = list(weights.warnings)
+    notes = list(_warnings(weights, data))
     if weights.numerics != spec.numerics:
         notes.append(f"that code computes with numerics {weights.numerics!r}, this run with {spec.numerics!r}")
     return ". ".join([sentence, *_beside(weights), *(f"WARNING: {note}" for note in notes)])

@@ -1,26 +1,27 @@
 """Writes weights in any dialect and any form of file."""
 
 import json
-import shutil
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from segformer_core.errors import ConfigError, UserError, WeightsError
-from segformer_core.spec.model import DECODE_HEAD, HEADS, MLP_RATIO, PATCH_KERNELS, PATCH_STRIDES, SR_RATIOS
+from segformer_core.spec.model import DECODE_HEAD
 from segformer_core.weights import containers
 from segformer_core.weights.architecture import CLASSIFIER, Architecture
 from segformer_core.weights.containers.directory import PRESET_MODEL, PRESET_TASK
 from segformer_core.weights.containers.stored import WRITTEN_TYPES
+from segformer_core.weights.descriptions import DESCRIBED, Descriptions
 from segformer_core.weights.dialect import Arrays, Dialect, entries, put, without_place
 from segformer_core.weights.dialects import CANONICAL, DIALECTS
 from segformer_core.weights.dialects.keras import TASK
+from segformer_core.weights.preprocessor import metadata_of
 from segformer_core.weights.reading import FUSE_CONV_BIAS, Weights, folded
+from segformer_core.weights.stated import CONFIG
 from segformer_core.weights.store import description, hashed
+from segformer_core.weights.together import write_together
 
 FAMILIES = tuple(dict.fromkeys(dialect.name for dialect in DIALECTS))
 FAMILY_OF_SUFFIX = {
@@ -32,32 +33,44 @@ FAMILY_OF_SUFFIX = {
     "": "hf",
 }
 """The default dialect of each suffix; a path without a suffix is a folder."""
-FOLDERS = ("hf", "hf5", "keras_preset")
-"""Dialects that can be written as a folder."""
+EXPORTED = {
+    **dict.fromkeys((".onnx", ".pt2"), "python -m backend_torch.export"),
+    **dict.fromkeys((".mindir", ".air"), "python -m backend_mindspore.export"),
+    **dict.fromkeys((".engine", ".plan"), "python -m backend_torch.export --export_format ONNX, then trtexec"),
+    ".om": "python -m backend_mindspore.export, then atc",
+    ".ms": "python -m backend_mindspore.export, then converter_lite",
+}
+"""Suffixes of files that hold a network with its weights -> what writes them."""
 ONLY_SUFFIX = {"keras": ".h5", "tf": ".h5", "keras_preset": "", "paddle": ".pdparams"}
 """Dialects that no program reads from another form of file."""
 
 
 @dataclass(frozen=True)
 class WritingPlan:
-    """What will be written where. `dropped` are sentences on what the target has no place for, or what is folded."""
+    """What will be written where. `dropped` are sentences on what the target has no place for, or what is folded.
+
+    `descriptions` are the JSON files of a folder, by name; they are among `files`.
+    """
 
     dialect: Dialect
     architecture: Architecture
     files: tuple[Path, ...]
     dropped: tuple[str, ...]
+    descriptions: Descriptions
 
 
 def plan_writing(weights: Weights, path: Path, family: str = "", drop_head: bool = False) -> WritingPlan:
     """How `weights` would be written to `path`. Raises WeightsError if the dialect has no place for the decode head."""
     family = family or FAMILY_OF_SUFFIX.get(path.suffix, "")
+    if path.suffix in EXPORTED:
+        raise WeightsError(f"{path} would be a whole network and convert_model writes weights alone; use {EXPORTED[path.suffix]}")
     if path.suffix not in FAMILY_OF_SUFFIX:
         raise WeightsError(
             f"cannot tell what form {path} should have; end it in one of {', '.join(containers.WRITTEN_SUFFIXES)}, or in no "
             "suffix for a folder"
         )
     suffix = ONLY_SUFFIX.get(family, path.suffix)
-    if suffix != path.suffix or (not suffix and family not in FOLDERS):
+    if suffix != path.suffix or (not suffix and family not in DESCRIBED):
         expected = "a file" if family not in ONLY_SUFFIX else f"a {suffix} file" if suffix else "a folder"
         raise WeightsError(f"{family} weights cannot be written as {path}; expected {expected}")
     architecture = weights.architecture.encoder_only() if drop_head else weights.architecture
@@ -75,7 +88,9 @@ def plan_writing(weights: Weights, path: Path, family: str = "", drop_head: bool
     if FUSE_CONV_BIAS in unnamed:
         dropped.append("the fusion's bias is folded into BatchNorm's mean")
     dropped += [f"{name}: {dialect.title} does not count batches" for name in sorted(unnamed - {FUSE_CONV_BIAS})]
-    return WritingPlan(dialect, architecture, tuple(_files(path, family, architecture)), tuple(dropped))
+    described = {} if path.suffix else DESCRIBED[family](architecture, weights.stated)
+    files = [path] if path.suffix else [path / name for name in (*described, *_arrays_files(family, architecture))]
+    return WritingPlan(dialect, architecture, tuple(files), tuple(dropped), described)
 
 
 def write(weights: Weights, path: Path, plan: WritingPlan, dtype: str = "fp32", force: bool = False) -> None:
@@ -90,18 +105,10 @@ def write(weights: Weights, path: Path, plan: WritingPlan, dtype: str = "fp32", 
         _refuse_overflow(arrays)
     metadata = {"format": "pt"}
     if plan.dialect is CANONICAL:
-        metadata = hashed(arrays, WRITTEN_TYPES[dtype], description(plan.architecture, weights.numerics) | weights.provenance)
-    folder = path.parent if path.suffix else path
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder, prefix=".converting-") as temporary:
-            for file in plan.files:
-                _write_file(Path(temporary) / file.name, arrays, WRITTEN_TYPES[dtype], metadata, plan)
-            for file in plan.files:
-                shutil.move(Path(temporary) / file.name, file)
-    except OSError as error:
-        why = error.strerror or error
-        raise UserError(f"cannot write {path}: {why}; free some space or choose another folder") from error
+        stated = metadata_of(weights.stated.classes, weights.stated.preparation)
+        described = description(plan.architecture, weights.numerics) | weights.provenance | stated
+        metadata = hashed(arrays, WRITTEN_TYPES[dtype], described)
+    write_together(plan.files, lambda file: _write_file(file, arrays, WRITTEN_TYPES[dtype], metadata, plan))
 
 
 def exported(weights: Weights, plan: WritingPlan) -> Arrays:
@@ -122,34 +129,6 @@ def exported(weights: Weights, plan: WritingPlan) -> Arrays:
     return arrays
 
 
-def transformers_config(architecture: Architecture) -> dict[str, Any]:
-    """config.json of a transformers model: SegformerConfig's keys."""
-    head, classifier = architecture.class_count is not None, architecture.image_classes is not None
-    model = "SegformerForSemanticSegmentation" if head else "SegformerForImageClassification" if classifier else "SegformerModel"
-    labels = architecture.class_count or architecture.image_classes
-    return {
-        "architectures": [model],
-        "model_type": "segformer",
-        "num_channels": architecture.in_channels,
-        "num_encoder_blocks": len(architecture.widths),
-        "depths": list(architecture.depths),
-        "hidden_sizes": list(architecture.widths),
-        "num_attention_heads": list(HEADS),
-        "sr_ratios": list(SR_RATIOS),
-        "patch_sizes": list(PATCH_KERNELS),
-        "strides": list(PATCH_STRIDES),
-        "mlp_ratios": [MLP_RATIO] * len(architecture.widths),
-        "hidden_act": "gelu",
-        "drop_path_rate": 0.1,
-        "classifier_dropout_prob": 0.1,
-        "reshape_last_stage": not classifier,
-        "semantic_loss_ignore_index": 255,
-        **({"decoder_hidden_size": architecture.decoder_width} if head else {}),
-        **({"id2label": {str(label): f"LABEL_{label}" for label in range(labels)}} if labels else {}),
-        **({"label2id": {f"LABEL_{label}": label for label in range(labels)}} if labels else {}),
-    }
-
-
 def _narrowest(family: str, architecture: Architecture) -> Dialect:
     """The dialect of this name that loses the fewest arrays and, among those, has the fewest names without an array."""
     candidates = [dialect for dialect in DIALECTS if dialect.name == family]
@@ -163,21 +142,22 @@ def _narrowest(family: str, architecture: Architecture) -> Dialect:
     return min(candidates, key=cost)
 
 
-def _files(path: Path, family: str, architecture: Architecture) -> list[Path]:
-    if path.suffix:
-        return [path]
+def _arrays_files(family: str, architecture: Architecture) -> list[str]:
+    """Names of the files of a folder that hold arrays."""
     if family == "keras_preset":
         has_task = architecture.class_count is not None or architecture.image_classes is not None
-        return [path / PRESET_MODEL] + ([path / PRESET_TASK] if has_task else [])
-    return [path / "config.json", path / "model.safetensors"]
+        return [PRESET_MODEL, PRESET_TASK] if has_task else [PRESET_MODEL]
+    return ["model.safetensors"]
 
 
 def _write_file(
     path: Path, arrays: Mapping[str, np.ndarray], type_name: str, metadata: Mapping[str, str], plan: WritingPlan
 ) -> None:
-    if path.name == "config.json":
-        config = transformers_config(plan.architecture) | {"torch_dtype": type_name}
-        path.write_text(json.dumps(config, indent=2) + "\n")
+    if path.name in plan.descriptions:
+        content = plan.descriptions[path.name]
+        if path.name == CONFIG and plan.dialect.name != "keras_preset":
+            content = content | {"torch_dtype": type_name}
+        path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
         return
     if path.name == PRESET_TASK:
         arrays = {name.removeprefix(TASK): array for name, array in arrays.items() if name.startswith(TASK)}

@@ -5,6 +5,7 @@ import math
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -48,11 +49,12 @@ def opened(path: Path, inside: bytes | None = None, container: str = "HDF5") -> 
 
 def write(path: Path, arrays: Mapping[str, np.ndarray], type_name: str) -> None:
     """Write a dataset for each array; for names ending in ":0" also the lists that TensorFlow's loader reads."""
-    h5py = _h5py(path)
+    h5py = _h5py("this .h5 file")
     if type_name == BFLOAT16:
         raise WeightsError("an .h5 file holds numpy arrays, which cannot be bf16; choose --dtype fp32 or fp16")
     weights: dict[str, list[bytes]] = {}
-    with h5py.File(path, "w") as file:
+    whole = BytesIO()  # on a full disk h5py raises errors of many kinds and leaves the file open
+    with h5py.File(whole, "w") as file:
         for name, array in arrays.items():
             file.create_dataset(name, data=array.astype(type_name, copy=False) if array.dtype.kind == "f" else array)
             layer, _, weight = name.partition("/")
@@ -62,6 +64,7 @@ def write(path: Path, arrays: Mapping[str, np.ndarray], type_name: str) -> None:
             file.attrs["layer_names"] = [layer.encode() for layer in weights]
         for layer, names in weights.items():
             file[layer].attrs["weight_names"] = names
+    path.write_bytes(whole.getbuffer())
 
 
 def _datasets(h5py: ModuleType, file: Any, path: Path) -> Iterator[tuple[str, Any]]:
@@ -140,7 +143,7 @@ def _damaged(path: Path, error: Exception, what: str = "damaged") -> WeightsErro
     return WeightsError(f"{path} is {what} ({printable(str(error))}); fetch or write it again")
 
 
-def _h5py(path: Path) -> ModuleType:
+def _h5py(path: Path | str) -> ModuleType:
     try:
         import h5py
     except ImportError as error:
