@@ -132,6 +132,43 @@ def test_other_statistics_than_the_runs_are_warned_of(tmp_path):
     assert "otherwise" not in load_weights(str(tmp_path), spec, same)[1]
 
 
+@pytest.mark.parametrize(
+    ("ours", "label"),
+    [
+        (("road", "a_sky", "car"), None),
+        (("A sky", "road", "car"), "label 0 is 'road' there and 'A sky' here"),
+        (("road", "car", "a sky"), "label 1 is 'a sky' there and 'car' here"),
+        (("street", "a sky", "car"), None),  # perhaps another word for the same
+        ((), None),
+    ],
+)
+def test_classes_in_another_order_are_warned_of(ours, label, tmp_path):
+    saved(tmp_path / "model.safetensors", foreign_arrays(TRANSFORMERS_4, segmenter("b0", 3)))
+    (tmp_path / "config.json").write_text(json.dumps({"id2label": {"0": "road", "1": "a sky", "2": "car"}}))
+    sentence = load_weights(str(tmp_path), segformer("b0", 3), class_names=ours)[1]
+    assert ("in another order" in sentence) == (label is not None) and (label or "") in sentence
+
+
+@pytest.mark.parametrize(
+    "value", ["{", "[", '"x"', "[1, 2, 3]", '["a"]', "[" * 9999, '{"img_norm_mean": [1, 2, 3], "img_norm_std": 0}']
+)
+def test_metadata_that_is_not_understood_is_left_out(value, tiny, tmp_path):
+    arrays = network_arrays(read(tiny))
+    again = read(saved(tmp_path / "again.safetensors", arrays, {"classes": value, "config": value}))
+    assert again.stated.classes == () and again.stated.preparation is None and again.warnings == ()
+
+
+def test_load_warns_of_other_statistics(tmp_path, need_torch):
+    from backend_torch import load
+
+    spec = segformer("b0")
+    save_weights(tmp_path / "x.safetensors", spec, hot_arrays(spec), config=json.dumps(RUN | {"img_norm_mean": [1, 2, 3]}))
+    with pytest.warns(
+        UserWarning, match=r"its metadata normalises images otherwise than this run; set --img_norm_mean \[1,2,3\]"
+    ):
+        load(str(tmp_path / "x.safetensors"), **RUN)
+
+
 STATED = {
     "transformers": ("preprocessor_config.json", STATISTICS, (123.675, 58.395)),
     "pixels as they are": ("preprocessor_config.json", {"do_rescale": False, "image_mean": 100, "image_std": [50]}, (100, 50)),

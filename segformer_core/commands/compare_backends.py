@@ -14,7 +14,7 @@ from segformer_core.config.help import asks_help, help_text, wrapped
 from segformer_core.config.keys import Config
 from segformer_core.config.load import load_config
 from segformer_core.config.reads import READS
-from segformer_core.data.dataset import Dataset, read_pair
+from segformer_core.data.dataset import Classes, Dataset, read_pair
 from segformer_core.evaluation.metrics import confusion_matrix, near_ties, scores
 from segformer_core.inference.segmenter import Segmenter
 from segformer_core.protocol.learner import Learner
@@ -46,7 +46,7 @@ def main(arguments: Sequence[str]) -> int:
     config = load_config(arguments, READS[NAME])
     spec = network(config)
     dataset = opened_dataset(config, config.evaluation.eval_split, spec, OTHER_SPLIT)
-    learners = opened_learners(config, spec)
+    learners = opened_learners(config, spec, dataset.classes)
     tally = compare(learners, Segmenter(learners["torch"], spec, config.data, config.evaluation), dataset)
     counted = f"{tally.differing} labels differ, {tally.unexplained} of them not near a tie"
     print(f"{len(dataset)} images, {tally.pixels:,} pixels: {counted}")
@@ -55,10 +55,10 @@ def main(arguments: Sequence[str]) -> int:
     return int(tally.unexplained > 0 or apart > LARGEST_MIOU_DIFFERENCE)
 
 
-def opened_learners(config: Config, spec: SegFormer) -> dict[str, Learner]:
+def opened_learners(config: Config, spec: SegFormer, classes: Classes) -> dict[str, Learner]:
     """Backend -> the network with the weights of eval_ckpt_path. Raises UserError."""
     path = required(config.evaluation.eval_ckpt_path, "eval_ckpt_path")
-    arrays, source = load_weights(path, spec, config.data, config.model.ckpt_part, data_classes=True)
+    arrays, source = load_weights(path, spec, config.data, config.model.ckpt_part, classes.names)
     print(source)
     learners = {name: connector(name)(config.runtime).learner(spec, config, print) for name in BACKENDS}
     for learner in learners.values():

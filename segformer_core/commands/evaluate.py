@@ -28,7 +28,7 @@ def evaluate_command(config: Config, connect: Connect) -> None:
     output = writable_directory(Path(evaluation.eval_output_path))
     page_folder = writable_directory(Path(evaluation.report)) if evaluation.report else None
     submission = Submission(Path(evaluation.save_submission), dataset) if evaluation.save_submission else None
-    segmenter, backend, log, weights = opened_segmenter(path, spec, config, connect)
+    segmenter, backend, log, weights = opened_segmenter(path, spec, config, connect, dataset.classes)
     keep = submission.write if submission else forget
     if dataset.note:
         log(dataset.note)

@@ -17,7 +17,7 @@ def infer_command(config: Config, connect: Connect) -> None:
     check_classes(classes, spec)
     results = Results(sources, classes, inference)
     path = required(inference.infer_ckpt_path, "infer_ckpt_path")
-    segmenter, _, log, _ = opened_segmenter(path, spec, config, connect)
+    segmenter, _, log, _ = opened_segmenter(path, spec, config, connect, classes)
     if note:
         log(note)
     infer(segmenter, results, inference.infer_log_interval, log)

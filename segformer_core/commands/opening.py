@@ -75,7 +75,7 @@ def opened_dataset(config: Config, split: str, spec: SegFormer, way_on: str, wit
 
 
 def opened_segmenter(
-    path: str, spec: SegFormer, config: Config, connect: Connect
+    path: str, spec: SegFormer, config: Config, connect: Connect, classes: Classes
 ) -> tuple[Segmenter, Backend, Log, dict[str, str]]:
     """A network with the weights of `path`, or an exported file; the lines that announce it are logged.
 
@@ -89,7 +89,7 @@ def opened_segmenter(
         segmenter, backend, weights = open_exported(Path(path), spec, config, connect)
         log = Log(quiet=not backend.processes.first)
     else:
-        arrays, source = load_weights(path, spec, config.data, config.model.ckpt_part, data_classes=True)
+        arrays, source = load_weights(path, spec, config.data, config.model.ckpt_part, classes.names)
         backend = connect(config.runtime)
         log = Log(quiet=not backend.processes.first)
         learner = backend.learner(spec, config, log)

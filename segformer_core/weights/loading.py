@@ -6,7 +6,7 @@ import numpy as np
 
 from segformer_core.config.agreement import check_agreement
 from segformer_core.config.keys import DataConfig
-from segformer_core.errors import WeightsError
+from segformer_core.errors import WeightsError, brief
 from segformer_core.spec.model import DECODE_HEAD, SegFormer
 from segformer_core.weights.detect import LEFT_OVER
 from segformer_core.weights.dialect import Arrays
@@ -17,16 +17,18 @@ from segformer_core.weights.tree import NOT_AN_ARRAY, OUTSIDE
 
 
 def load_weights(
-    path: str, spec: SegFormer, data: DataConfig | None = None, part: str = "", data_classes: bool = False
+    path: str, spec: SegFormer, data: DataConfig | None = None, part: str = "", class_names: tuple[str, ...] = ()
 ) -> tuple[Arrays, str]:
     """The arrays of a file that holds exactly `spec`, and a sentence that says what was loaded. Raises WeightsError.
 
-    The sentence warns if `data`, where given, normalises images otherwise than the file states. `part` is the key or prefix of
-    one of several networks in the file, here and below. `data_classes`: the classes of `spec` are those of the data to label.
+    The sentence warns if the file states that images are normalised otherwise than by `data`, or that its classes are
+    `class_names` in another order. `part` is the key or prefix of one of several networks in the file, here and below.
+    `class_names` are those of the data to label, if there are any.
     """
     weights = _with_head(path, part)
-    _check_network(weights, spec, path, with_head=True, data_classes=data_classes)
-    return network_arrays(weights), _sentence(weights, spec, data, path, "all arrays")
+    _check_network(weights, spec, path, with_head=True, data_classes=bool(class_names))
+    sentence = _sentence(weights, spec, data, path, "all arrays")
+    return network_arrays(weights), sentence + _other_order(weights.stated.classes, class_names)
 
 
 def load_network(path: str, data: DataConfig | None = None, part: str = "") -> tuple[SegFormer, Arrays, tuple[str, ...]]:
@@ -91,6 +93,18 @@ def _warnings(weights: Weights, data: DataConfig | None) -> tuple[str, ...]:
     mean, std = ("[" + ",".join(f"{value:.6g}" for value in values) + "]" for values in (theirs.mean, theirs.std))
     return *weights.warnings, (
         f"{theirs.file} normalises images otherwise than this run; set --img_norm_mean {mean} --img_norm_std {std} to do the same"
+    )
+
+
+def _other_order(theirs: tuple[str, ...], ours: tuple[str, ...]) -> str:
+    """A warning if both name the same classes by other indices; other names may be other words for the same."""
+    plain, names = ([name.casefold().replace("_", " ").strip() for name in classes] for classes in (theirs, ours))
+    if plain == names or sorted(plain) != sorted(names):
+        return ""
+    index = next(index for index, (one, other) in enumerate(zip(plain, names, strict=True)) if one != other)
+    return (
+        f". WARNING: the weights' classes are in another order than the data's: label {index} is {brief(theirs[index])} there "
+        f"and {brief(ours[index])} here; name a dataset_file in the weights' order"
     )
 
 
