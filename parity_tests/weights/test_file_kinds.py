@@ -159,6 +159,32 @@ def test_unsigned_and_untyped_storages(tmp_path, need_torch):
     assert np.array_equal(loaded(tmp_path / "x.pth")["a"], values.numpy().T)
 
 
+@pytest.mark.parametrize("protocol", [2, 4, 5])
+def test_numpy_arrays_of_ml_dtypes(protocol, tmp_path):
+    """bfloat16 is read, float8 is named."""
+    import pickle
+
+    import ml_dtypes
+
+    values = np.arange(6, dtype=np.float32).reshape(2, 3)
+    path = tmp_path / "x.pdparams"
+    path.write_bytes(pickle.dumps({"a": np.asfortranarray(values).astype(ml_dtypes.bfloat16)}, protocol))
+    assert_equal_arrays(loaded(path), {"a": values})
+    stored = typed(pickle.dumps({"a": values.astype(ml_dtypes.float8_e4m3fn)}, protocol), path, "a")
+    assert (stored.type_name, stored.shape) == ("float8_e4m3fn", (2, 3))
+
+
+def test_a_torch_file_unpacked_and_packed_again(tmp_path, need_torch):
+    """Compressed, and without the folder at its root."""
+    import torch
+
+    (tmp_path / "x.pth").write_bytes(torch_bytes({"a": torch.arange(3)}))
+    with zipfile.ZipFile(tmp_path / "x.pth") as old, zipfile.ZipFile(tmp_path / "y.pth", "w", zipfile.ZIP_DEFLATED) as new:
+        for name in old.namelist():
+            new.writestr(name.partition("/")[2], old.read(name))
+    assert loaded(tmp_path / "y.pth")["a"].tolist() == [0, 1, 2]
+
+
 @pytest.mark.parametrize(("code", "kind"), [("F8_E4M3", "float8_e4m3fn"), ("F8_E5M2", "float8_e5m2"), ("C64", "complex64")])
 def test_types_that_cannot_be_read_have_their_name_in_safetensors(code, kind, tmp_path):
     width = 8 if code == "C64" else 1

@@ -28,6 +28,8 @@ ZIP_MAGIC = b"PK\x03\x04"
 TORCH_SUFFIXES = (".pth", ".pt", ".bin")
 WRITTEN_SUFFIXES = (*TORCH_SUFFIXES, ".safetensors", ".ckpt", ".pdparams", ".h5")
 
+READ_SUFFIXES = (*WRITTEN_SUFFIXES, ".keras")
+
 
 @contextmanager
 def opened(path: Path) -> Iterator[Content]:
@@ -44,6 +46,8 @@ def opened(path: Path) -> Iterator[Content]:
             yield content
     except OSError as error:
         raise WeightsError(f"{path} cannot be read: {error.strerror or error}") from error
+    except MemoryError as error:
+        raise WeightsError(f"{path} needs more memory than this machine has; use one with more, or check the file") from error
 
 
 def write(path: Path, arrays: Mapping[str, np.ndarray], type_name: str, metadata: Mapping[str, str]) -> None:
@@ -87,18 +91,17 @@ def _form(path: Path) -> AbstractContextManager[Content]:
         raise WeightsError(f"{path} is an encrypted TAO file; decrypt it with TAO and its key, then convert the .pth")
     if path.suffix in (".ckpt", ""):
         return mindspore_file.opened(path)
-    raise WeightsError(f"{path} is damaged, or a weight file of no known kind; expected one of {', '.join(WRITTEN_SUFFIXES)}")
+    raise WeightsError(f"{path} is damaged, or a weight file of no known kind; expected one of {', '.join(READ_SUFFIXES)}")
 
 
 @contextmanager
 def _in_zip(path: Path) -> Iterator[Content]:
     with opened_archive(path) as archive:
-        pickles = [name for name in archive.names if name.endswith(torch_file.PICKLE)]
         if keras_archive.is_one(archive.names):
             reader = keras_archive.opened
-        elif len(pickles) == 1:
+        elif len(torch_file.pickles(archive.names)) == 1:
             reader = torch_file.opened_zip
         else:
-            raise refuse_archive(path, archive.names, (*WRITTEN_SUFFIXES, ".npz", ".keras"))
+            raise refuse_archive(path, archive.names, (*READ_SUFFIXES, ".npz"))
         with reader(archive) as content:
             yield content

@@ -8,7 +8,7 @@ import numpy as np
 
 from segformer_core.errors import brief
 from segformer_core.weights.containers.pickle_machine import Constructor, Restored
-from segformer_core.weights.containers.stored import OTHER_TYPES, Stored
+from segformer_core.weights.containers.stored import BFLOAT16, OTHER_TYPES, STORED_TYPES, Stored
 
 PLAIN_TYPE = re.compile(r"[<>=|]?[?a-zA-Z]\d{0,2}")
 """A type of one number; numpy's parser takes far more, and long for it."""
@@ -21,10 +21,13 @@ class PickledDtype(Restored):
     def __init__(self, code: Any = None, *_: Any):
         plain = isinstance(code, str) and PLAIN_TYPE.fullmatch(code)
         self.dtype = np.dtype(code) if plain else np.dtype("O")
-        self.name = code.name.rpartition(".")[2] if isinstance(code, Constructor) else self.dtype.name  # ml_dtypes.float8_e4m3
+        self.name = self.dtype.name
+        if isinstance(code, Constructor):  # a type of ml_dtypes
+            self.name = code.name.rpartition(".")[2]
+            self.dtype = STORED_TYPES[BFLOAT16] if self.name == BFLOAT16 else self.dtype
 
     def restore(self, state: Any) -> None:
-        if state[1] in ("<", ">"):
+        if state[1] in ("<", ">") and self.name != BFLOAT16:
             self.dtype = np.dtype(state[1] + self.dtype.str[1:])  # native where it can be, unlike newbyteorder's
 
 
@@ -39,7 +42,7 @@ class PickledArray(Restored):
         shape = lengths(shape)
         if kind.name in OTHER_TYPES:
             self.stored = Stored.unread(shape, kind.name)
-        elif kind.dtype.kind in "fiub" and isinstance(raw, bytes | bytearray | str):
+        elif (kind.dtype.kind in "fiub" or kind.name == BFLOAT16) and isinstance(raw, bytes | bytearray | str):
             self.stored = _array(raw, kind.dtype, shape, "F" if fortran else "C")
 
     def __repr__(self) -> str:
@@ -70,7 +73,7 @@ def number(kind: Any, raw: Any = b"") -> Any:
 def lengths(shape: Any) -> tuple[int, ...]:
     """A shape, checked. Raises ValueError."""
     numbers = tuple(shape) if isinstance(shape, tuple | list) and len(shape) <= MOST_AXES else (-1,)
-    if not all(isinstance(length, int) and 0 <= length <= LONGEST_AXIS for length in numbers):
+    if not all(type(length) is int and 0 <= length <= LONGEST_AXIS for length in numbers):
         raise ValueError(f"an array of shape {brief(shape)}")
     return numbers
 
@@ -81,7 +84,10 @@ def _array(raw: bytes | bytearray | str, dtype: np.dtype, shape: tuple[int, ...]
         raise ValueError(f"an array of shape {brief(shape)} and type {dtype.name} holds {len(raw)} bytes")
     if dtype.name in OTHER_TYPES:
         return Stored.unread(shape, dtype.name)
-    return Stored(shape, dtype.name, lambda: np.frombuffer(_bytes(raw), dtype).reshape(shape, order=order))
+    widened = np.dtype(np.float32) if dtype.name == BFLOAT16 else dtype
+    return Stored(
+        shape, dtype.name, lambda: np.frombuffer(_bytes(raw), dtype).astype(widened, copy=False).reshape(shape, order=order)
+    )
 
 
 def _bytes(raw: bytes | bytearray | str) -> bytes | bytearray:

@@ -23,15 +23,20 @@ from segformer_core.weights.containers.zip_archive import ZipArchive
 
 LEGACY_MAGIC = pickle.PROTO + b"\x02" + pickle.LONG1 + b"\x0a" + 0x1950A86A20F9469CFC6C.to_bytes(10, "little")
 """The number at the start of the older form, pickled with protocol 2."""
-PICKLE = "/data.pkl"
+PICKLE = "data.pkl"
+
+
+def pickles(names: list[str]) -> list[str]:
+    """The members of a zip that may be the pickle of one that torch.save wrote."""
+    return [name for name in names if name.rpartition("/")[2] == PICKLE]
 
 
 @contextmanager
 def opened_zip(archive: ZipArchive) -> Iterator[Content]:
     """The tree of a zip that torch.save wrote: one of its members is data.pkl."""
     source = str(archive.path)
-    pickled = next(name for name in archive.names if name.endswith(PICKLE))
-    root = pickled.removesuffix("data.pkl")
+    pickled = pickles(archive.names)[0]
+    root = pickled.removesuffix(PICKLE)
     if f"{root}constants.pkl" in archive.names:
         raise WeightsError(
             f"{source} is a TorchScript program, not a dictionary of arrays; load it with torch.jit.load where it was made and "
