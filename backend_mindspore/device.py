@@ -5,6 +5,7 @@ import os
 
 from segformer_core.config.keys import RuntimeConfig
 from segformer_core.errors import BackendError, install
+from segformer_core.protocol.launch import chosen_device
 from segformer_core.protocol.learner import ALONE, Backend, Precision, resident_peak
 
 ASCEND_DEVICES = "/dev/davinci[0-9]*"
@@ -27,11 +28,12 @@ def connect(runtime: RuntimeConfig) -> Backend:
     if runtime.run_distribute and not launched():
         raise BackendError("run_distribute is True but this process is alone; start it with msrun --worker_num=N -m …")
     ms.set_context(mode=ms.GRAPH_MODE if runtime.execution_mode == "graph" else ms.PYNATIVE_MODE)
+    id_, chosen = device_number(runtime, target, local_rank() if launched() else None)
     if target == "Ascend":
-        ms.set_device(target, local_rank() if launched() else runtime.device_id)
+        ms.set_device(target, id_)
     elif ms.get_context("device_target") != target:  # once a kernel has run, MindSpore 2.7 refuses even the same device
         ms.set_device(target)
-    processes = join() if launched() else ALONE
+    processes = join(target) if launched() else ALONE
     return Backend(
         "mindspore",
         target,
@@ -41,7 +43,16 @@ def connect(runtime: RuntimeConfig) -> Backend:
         EXPORTS,
         processes,
         ms.runtime.max_memory_allocated if target == "Ascend" else resident_peak,
+        id_,
+        chosen,
     )
+
+
+def device_number(runtime: RuntimeConfig, target: str, rank: int | None) -> tuple[int, str]:
+    """Which of the Ascend devices is used, and who chose it: `rank`, the place among the host's processes, or the user."""
+    if target == "CPU":
+        return 0, ""
+    return (rank, "") if rank is not None else chosen_device(runtime.device_id)
 
 
 def precisions(runtime: RuntimeConfig, target: str) -> Precision:

@@ -2,6 +2,7 @@
 
 from segformer_core.config.keys import RuntimeConfig
 from segformer_core.errors import BackendError, install
+from segformer_core.protocol.launch import chosen_device
 from segformer_core.protocol.learner import ALONE, Backend, Precision, resident_peak
 
 
@@ -18,7 +19,7 @@ def connect(runtime: RuntimeConfig) -> Backend:
 
     if runtime.run_distribute and not launched():
         raise BackendError("run_distribute is True but this process is alone; start it with torchrun --nproc_per_node N -m …")
-    id_ = local_rank() if launched() else runtime.device_id
+    id_, chosen = device_number(runtime, torch.cuda.device_count(), local_rank() if launched() else None)
     device = torch.device(device_target(runtime, torch.cuda.device_count(), id_))
     if device.type == "cuda":
         torch.cuda.set_device(device)
@@ -34,7 +35,16 @@ def connect(runtime: RuntimeConfig) -> Backend:
         EXPORTS,
         processes,
         torch.cuda.max_memory_allocated if device.type == "cuda" else resident_peak,
+        id_,
+        chosen,
     )
+
+
+def device_number(runtime: RuntimeConfig, devices: int, rank: int | None) -> tuple[int, str]:
+    """Which of the CUDA devices is used, and who chose it: `rank`, the place among the host's processes, or the user."""
+    if device_target(runtime, devices, 0) == "cpu":
+        return 0, ""
+    return (rank, "") if rank is not None else chosen_device(runtime.device_id)
 
 
 def device_target(runtime: RuntimeConfig, cuda_devices: int, device_id: int) -> str:
@@ -47,7 +57,9 @@ def device_target(runtime: RuntimeConfig, cuda_devices: int, device_id: int) -> 
     if target == "cpu" or not cuda_devices:
         return "cpu"
     if device_id >= cuda_devices:
-        raise BackendError(f"CUDA device {device_id} is asked for and there are {cuda_devices}; start as many processes or fewer")
+        raise BackendError(
+            f"CUDA device {device_id} is asked for and there are {cuda_devices}; start fewer processes, or set device_id"
+        )
     return f"cuda:{device_id}"
 
 

@@ -10,6 +10,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from segformer_core.protocol.launch import Group, joining, variable, whole_number
 from segformer_core.protocol.learner import COLLECTIVE_TIMEOUT_SECONDS, Processes
 
 CPU, CUDA = "gloo", "nccl"
@@ -21,15 +22,25 @@ def launched() -> bool:
 
 
 def local_rank() -> int:
-    """The index of this process on its host, which is also the index of its device."""
-    return int(os.environ.get("LOCAL_RANK", os.environ["RANK"]))
+    """The index of this process on its host, which is also the index of its device. Raises BackendError."""
+    name = "LOCAL_RANK" if "LOCAL_RANK" in os.environ else "RANK"
+    return whole_number(name, os.environ[name], 0)
+
+
+def group() -> Group:
+    """The processes that the environment names. Raises BackendError for what no launcher says."""
+    count = whole_number("WORLD_SIZE", os.environ["WORLD_SIZE"], 1)
+    rank = whole_number("RANK", os.environ["RANK"], 0, count - 1)
+    host, port = variable("MASTER_ADDR", "RANK"), whole_number("MASTER_PORT", variable("MASTER_PORT", "RANK"), 1, 65535)
+    return Group(rank, count, f"{host}:{port}", "RANK")
 
 
 def join(device: torch.device) -> Processes:
-    """Connect to the other processes. Raises RuntimeError if they do not connect in time."""
+    """Connect to the other processes. Raises BackendError if they do not connect in time."""
     if not dist.is_initialized():
         backend = CPU if device.type == "cpu" else CUDA
-        dist.init_process_group(backend, timeout=timedelta(seconds=COLLECTIVE_TIMEOUT_SECONDS))
+        with joining(group()):
+            dist.init_process_group(backend, timeout=timedelta(seconds=COLLECTIVE_TIMEOUT_SECONDS))
         # PyTorch warns of a kernel with one channel, whose two layouts are the same.
         warnings.filterwarnings("ignore", "Grad strides do not match bucket view strides")
 

@@ -122,7 +122,7 @@ def test_the_process_that_runs_an_exported_file_ends_with_the_command(tmp_path, 
 
     thread = threading.Thread(target=stop)
     thread.start()
-    backend = SimpleNamespace(name="torch", device="cpu")
+    backend = SimpleNamespace(name="torch", device="cpu", device_id=0)
     assert exit_code(lambda: len(run_afresh(backend, tmp_path / "x.onnx", [np.zeros(1)]))) == SIGNALLED + signal.SIGTERM
     thread.join()
     with pytest.raises(ProcessLookupError):

@@ -21,6 +21,7 @@ EXCEPTIONS = {
     "distributed.py: CPU, CUDA": ("torch", "each device has a communication library of its own"),
     "distributed.py: Sum.backward": ("torch", "MindSpore's AllReduce has a gradient"),
     "distributed.py: STATE": ("mindspore", "graphs are built for a number of processes"),
+    "distributed.py: ROLES, TABLE": ("mindspore", "msrun names roles, and a rank table is another way to start"),
     "distributed.py: LIMBS, LIMB_BITS": ("mindspore", "AllReduce on a CPU adds float32 alone"),
     "exported.py: OPENED, OPSET, SERIALISED, onnx_bytes, open_onnx, open_torch, torch_bytes": ("torch", "it writes two formats"),
     "exported.py: SMALLEST, quiet": ("torch", "torch.export takes short axes for constants, and warns"),

@@ -106,9 +106,10 @@ def described_weights(path: str, arrays: Mapping[str, np.ndarray], spec: SegForm
 
 
 def describe(spec: SegFormer, backend: Backend) -> str:
+    device = f"{backend.device} (device {backend.device_id}, {backend.chosen})" if backend.chosen else backend.device
     return (
         f"SegFormer mit_{spec.variant}, {spec.class_count} classes, {parameter_count(spec):,} parameters, "
-        f"{backend.name} on {backend.device}, linear layers in {backend.precision.training} in training and "
+        f"{backend.name} on {device}, linear layers in {backend.precision.training} in training and "
         f"{backend.precision.inference} in evaluation"
     )
 

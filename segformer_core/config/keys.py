@@ -174,7 +174,7 @@ class ExportConfig:
 @dataclass(frozen=True)
 class RuntimeConfig:
     device_target: str = key("auto", "device", choices=("auto", "CPU", "GPU", "CUDA", "Ascend"))
-    device_id: int = key(0, "number of the device, from 0, if there are several", low=0)
+    device_id: int = key(-1, "number of the device, from 0; -1: the environment variable DEVICE_ID's, else 0", low=-1)
     run_distribute: bool = key(False, "refuse to run unless msrun, torchrun or a rank table started it on several devices")
     precision: str = key("auto", "precision of matrix products and convolutions; auto: by device", choices=("auto", *PRECISIONS))
     execution_mode: str = key("graph", "MindSpore's execution mode", choices=("graph", "pynative"))

@@ -1,5 +1,6 @@
 """Run an exported file in a new process, where nothing is in memory that was made while the file was written."""
 
+import os
 import subprocess
 import sys
 import tempfile
@@ -9,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from segformer_core.config.keys import RuntimeConfig
+from segformer_core.protocol.launch import DEVICE_ID, LAUNCHED_BY
 from segformer_core.protocol.learner import Backend, Connect
 
 
@@ -24,7 +26,9 @@ def run_afresh(backend: Backend, path: Path, inputs: Sequence[np.ndarray]) -> li
         target = "CPU" if backend.device.lower() == "cpu" else "auto"
         arguments = [target, str(path), str(input_path), str(output_path)]
         command = [sys.executable, "-m", f"backend_{backend.name}.run_exported", *arguments]
-        process = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
+        alone = {name: value for name, value in os.environ.items() if name not in LAUNCHED_BY}
+        alone[DEVICE_ID] = str(backend.device_id)
+        process = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False, env=alone)
         if process.returncode:
             lines = process.stderr.strip().splitlines()
             raise DoesNotRun(lines[-1] if lines else f"its process ended with exit code {process.returncode}")

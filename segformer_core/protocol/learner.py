@@ -159,6 +159,9 @@ class Backend:
     processes: Processes = ALONE
     peak_memory: Callable[[], int] = resident_peak
     """-> bytes: the most that was in use so far of the device's own memory; on a CPU, of the process' resident memory."""
+    device_id: int = 0
+    chosen: str = ""
+    """Who chose among several devices, for the log."""
 
 
 Connect = Callable[[RuntimeConfig], Backend]
