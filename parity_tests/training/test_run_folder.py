@@ -1,5 +1,6 @@
 """A run's folder as disks and users leave it: full, gone, no folder, with other files under our names."""
 
+import gc
 import json
 import os
 import shutil
@@ -122,6 +123,24 @@ def test_the_folder_goes_away_in_the_middle_of_a_run(tmp_path):
             write()
     log.close()
     checkpoints.release()
+
+
+def test_pictures_leave_no_garbage(tmp_path):
+    """A figure of its own for each picture is cyclic garbage of about 5 MB, which Python collects late in a large program."""
+    (tmp_path / "metrics.jsonl").write_text("".join(f'{{"step": {step}, "loss": 0.5}}\n' for step in range(100)))
+    draw_curves(tmp_path)
+    gc.disable()
+    try:
+        before = resident_bytes()
+        for _ in range(12):
+            draw_curves(tmp_path)
+        assert resident_bytes() - before < 25 * 2**20
+    finally:
+        gc.enable()
+
+
+def resident_bytes() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 @pytest.mark.parametrize(("place", "why"), [("a file", "File exists"), ("below a file", "Not a directory"), ("/proc/run", ".*")])

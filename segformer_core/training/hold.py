@@ -46,7 +46,7 @@ class Hold:
         if self.path.exists():
             descriptor = _opened(self.path)
             try:
-                _lock(descriptor, self.path)
+                _lock(descriptor, self.path, fcntl.LOCK_SH)  # shared, so that a thousand processes may look at once
             finally:
                 os.close(descriptor)
 
@@ -57,7 +57,7 @@ class Hold:
         """
         self._descriptor = _opened(self.path)
         try:
-            refusal = _lock(self._descriptor, self.path)
+            refusal = _lock(self._descriptor, self.path, fcntl.LOCK_EX)
             os.ftruncate(self._descriptor, 0)
             os.pwrite(self._descriptor, json.dumps(_holder()).encode() + b"\n", 0)
         except OSError as error:
@@ -83,12 +83,12 @@ def _opened(path: Path) -> int:
         raise UserError(f"cannot write {path}: {error.strerror}; choose another folder") from error
 
 
-def _lock(descriptor: int, path: Path) -> str:
+def _lock(descriptor: int, path: Path, kind: int) -> str:
     """Lock the file; returns why it cannot be locked at all, or nothing. Raises TrainingError, which names the holder."""
     until = time.monotonic() + PATIENCE_SECONDS
     while True:
         try:
-            fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.lockf(descriptor, kind | fcntl.LOCK_NB)
         except OSError as error:
             if error.errno not in HELD:
                 return error.strerror or str(error)
