@@ -13,7 +13,7 @@ from segformer_core.weights.architecture import Architecture
 from segformer_core.weights.containers.stored import Content, Stored
 from segformer_core.weights.detect import BESIDE, LEFT_OVER, PROFILED, detect
 from segformer_core.weights.dialect import entries
-from segformer_core.weights.dialects import NVLABS, NVLABS_BACKBONE, SMP, TRANSFORMERS_4
+from segformer_core.weights.dialects import CANONICAL, NVLABS, NVLABS_BACKBONE, SMP, TRANSFORMERS_4
 from segformer_core.weights.reading import left_out, read
 from segformer_core.weights.tree import NOT_AN_ARRAY, OUTSIDE
 
@@ -171,6 +171,14 @@ def test_of_two_networks_without_an_order_none_is_taken(read_tree):
     with pytest.raises(WeightsError, match="the file holds 2 networks, below net_b and below net_a, .*; name one: --part net_b"):
         read_tree(tree)
     assert_equal_arrays(read_tree(tree, part="net_a").atoms, read_tree(OTHER).atoms)
+    tree = {**BACKBONE, **foreign_arrays(CANONICAL, ENCODER)}
+    with pytest.raises(
+        WeightsError, match="holds 2 networks, by our own and by NVlabs/SegFormer, encoder, .*: --from canonical$"
+    ):
+        read_tree(tree)
+    tree = {f"net_{index}": NETWORK for index in range(17)}
+    with pytest.raises(WeightsError, match="holds 17 networks; name one: --part net_0 "):
+        read_tree(tree)
     tree = {"runs": {"a": {"net": NETWORK}, "b": {"net": OTHER}}}
     with pytest.raises(WeightsError, match="'net' at several places: runs.a.net and runs.b.net"):
         read_tree(tree, part="net")
@@ -216,7 +224,7 @@ def test_a_part_of_a_network_is_never_taken(case, read_tree):
 
 
 def test_an_encoder_that_lies_beside_vectors_is_whole(read_tree):
-    weights = read_tree({**below("enc.", BACKBONE), "mean": np.zeros(3)})
+    weights = read_tree({**below("enc.", BACKBONE), "mean": np.zeros((1, 3, 1, 1))})
     assert weights.architecture == ENCODER and weights.dropped == {"mean": BESIDE}
 
 

@@ -16,6 +16,7 @@ PROFILED = "left by a profiler"
 BESIDE = "beside the network, no part of it"
 
 NAMES_SHOWN = 3
+MOST_NETWORKS = 16
 
 
 @dataclass(frozen=True)
@@ -81,6 +82,8 @@ def detect(shapes: Shapes, source: str, family: str = "auto", drop_head: bool = 
     if not found:
         refuse_unknown(shapes, source, family)
     whole = [network for network in found if network.whole] or found[:1]
+    if len(whole) > MOST_NETWORKS:
+        raise WeightsError(f"{source} holds {len(whole)} networks; name one: {choice(whole[0].part)}")
     readings = [_reading(network, shapes, whole, source) for network in whole]
     if drop_head:
         readings = [replace(it, result=getattr(it.result, "encoder", None) or it.result) for it in readings]
@@ -109,10 +112,11 @@ def _first(readings: list[Reading], source: str) -> Reading:
         if all(reading.comes_before(other) for other in readings if other is not reading):
             return reading
     tied = [it for it in readings if not any(other.comes_before(it) for other in readings)]
-    parts = [it.network.part for it in tied]
+    places = [f"below {it.network.part}" if it.network.part else f"by {it.result.dialect.title}" for it in tied]
+    part, family = tied[0].network.part, tied[0].result.dialect.name
     raise WeightsError(
-        f"{source} holds {len(parts)} networks, below {' and below '.join(parts)}, and nothing says which is meant; name one: "
-        f"{choice(parts[0])}"
+        f"{source} holds {len(tied)} networks, {' and '.join(places)}, and nothing says which is meant; name one: "
+        f"{choice(part) if part else f'--from {family}'}"
     )
 
 
@@ -204,11 +208,16 @@ def _unknown(
     strangers: list[str], prefix: str, architecture: Architecture, expected: Mapping[str, Entry], shapes: Shapes
 ) -> list[str]:
     """Those of the strangers that may take part in computing: inside the network's modules, or a head beside an encoder."""
-    if architecture.class_count is None and any(len(shapes[name]) > 1 for name in strangers):
+    if architecture.class_count is None and any(_matrix(shapes[name]) for name in strangers):
         return strangers
     modules = {BOUNDARY.split(name, maxsplit=1)[0] for name in expected}
     inside = [name for name in strangers if name.startswith(prefix)]
     return [name for name in inside if BOUNDARY.split(name.removeprefix(prefix), maxsplit=1)[0] in modules]
+
+
+def _matrix(shape: tuple[int, ...]) -> bool:
+    """Whether an array may be a layer's weight: a mean of shape (1, 3, 1, 1) is none."""
+    return sum(size > 1 for size in shape) > 1
 
 
 def _encoder(

@@ -78,11 +78,16 @@ def networks(names: Iterable[str], family: str = "auto") -> list[Network]:
                     found.setdefault((name[:start], index), []).append(name)
     order = sorted(found, key=lambda key: (-len(found[key]), len(key[0]), key[1]))
     candidates = [Candidate(DIALECTS[index], prefix, frozenset(found[prefix, index])) for prefix, index in order]
+    readers: dict[str, list[int]] = {}
+    for index, candidate in enumerate(candidates):
+        for name in candidate.names:
+            readers.setdefault(name, []).append(index)
     result: list[Network] = []
     claimed: set[str] = set()
     for first in candidates:
         if claimed.isdisjoint(first.names):
-            equal = [it for it in candidates if len(it.names) == len(first.names) and not first.names.isdisjoint(it.names)]
+            others = sorted({index for name in first.names for index in readers[name]})
+            equal = [candidates[index] for index in others if len(candidates[index].names) == len(first.names)]
             claimed.update(*(it.names for it in equal))
             result.append(Network(tuple(equal), 3 * len(first.names) >= _encoder_sizes()[first.dialect.title]))
     return [network for network in result if network.whole or _tells(network, len(names))]
