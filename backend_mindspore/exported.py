@@ -9,6 +9,7 @@ from mindspore import Tensor, nn
 
 from backend_mindspore.deployment import Deployed
 from backend_mindspore.prediction import Prediction
+from segformer_core.export.messages import MINDIR, checked_bytes
 from segformer_core.protocol.form import Form
 from segformer_core.protocol.learner import Exports, Session
 from segformer_core.protocol.plan import Plan
@@ -36,6 +37,7 @@ def write(spec: spec.SegFormer, arrays: Mapping[str, np.ndarray], form: Form, pa
 
 def open_file(path: Path) -> Session:
     """The file, to be run by MindSpore on the connected device."""
+    checked_bytes(path, MINDIR)
     network = nn.GraphCell(ms.load(str(path)))
 
     def run(images: np.ndarray) -> np.ndarray:

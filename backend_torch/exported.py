@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import json
 import logging
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -9,11 +10,14 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch._export.serde.serialize import SerializedArtifact, deserialize
 from torch.export import Dim
 
 from backend_torch.deployment import Deployed
 from backend_torch.prediction import Prediction
+from segformer_core.export.archive import read_archive
+from segformer_core.export.messages import ONNX, checked_bytes
 from segformer_core.protocol.form import FORMATS, IMAGES, Form
 from segformer_core.protocol.learner import Exports, Session
 from segformer_core.protocol.plan import Plan
@@ -59,12 +63,18 @@ def open_onnx(path: Path) -> Session:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()  # else all cores, whatever OMP_NUM_THREADS says
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # its threads would wait on PyTorch's cores
-    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    content = checked_bytes(path, ONNX)  # of bytes the runtime knows no folder whose files it could read
+    session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     return lambda images: session.run(None, {IMAGES: images})[0]
 
 
 def open_torch(path: Path) -> Session:
-    network = torch.export.load(path).module()
+    """Not by torch.export.load, which unpickles: it would run what a stranger has put into the file."""
+    archive = read_archive(path)
+    state: dict[str, Tensor] = {name: torch.from_numpy(array) for name, array in archive.arrays.items()}
+    state |= {name: nn.Parameter(state[name], requires_grad=False) for name in archive.parameters & state.keys()}
+    artifact = SerializedArtifact(json.dumps(archive.program).encode(), state, {}, b"")  # type: ignore[arg-type]
+    network = deserialize(artifact).module()
 
     @torch.inference_mode()
     def run(images: np.ndarray) -> np.ndarray:

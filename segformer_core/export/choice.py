@@ -4,12 +4,17 @@ import importlib
 from pathlib import Path
 
 from segformer_core.config.keys import Config
-from segformer_core.errors import BackendError, ConfigError, UserError, install
+from segformer_core.errors import BackendError, ConfigError, UserError, brief, install
+from segformer_core.files import temporary_name
 from segformer_core.protocol.form import CHANNELS, FORMATS, LABELS, OF_SUFFIX, Form
 from segformer_core.spec.model import SMALLEST_INPUT, SegFormer
 
 SIDECAR = ".json"
 """The suffix of a description's file name: net.onnx.json describes net.onnx."""
+LONGEST_FILE_NAME = 255
+"""Bytes, on every file system of Linux."""
+LARGEST_PROCESS = 2**22
+"""The largest number of a process, which a temporary file has in its name."""
 
 
 def choose_size(config: Config) -> tuple[int, int]:
@@ -85,9 +90,14 @@ def need_packages(format_name: str, packages: tuple[str, ...]) -> None:
 def target(config: Config, form: Form, stem: str) -> Path:
     """The file to write: export_path itself, or `stem` with the format's suffix if export_path is a folder.
 
-    Raises UserError if the file or its description exists, or if the suffix is that of another format.
+    Raises UserError if the file or its description exists, if the suffix is that of another format, or if the name is none.
     """
     export = config.export
+    longest = LONGEST_FILE_NAME - len(temporary_name(Path(f"{form.suffix}{SIDECAR}"), LARGEST_PROCESS).name)
+    if Path(stem).name != stem or stem == ".." or any(mark == "\0" or "\ud800" <= mark <= "\udfff" for mark in stem):
+        raise ConfigError(f"export_name is {brief(stem)}; expected a name without a folder, which export_path can name")
+    if len(stem.encode()) > longest:
+        raise ConfigError(f"export_name is {brief(stem)}, of {len(stem.encode())} bytes; expected at most {longest}")
     path = Path(export.export_path or ".")
     if path.suffix in OF_SUFFIX and path.suffix != form.suffix:
         raise ConfigError(f"export_path is {path}; expected the suffix {form.suffix} for a file of {form.format}, or a folder")

@@ -9,7 +9,7 @@ import numpy as np
 
 from segformer_core.config.agreement import check_agreement
 from segformer_core.config.keys import Config
-from segformer_core.errors import BackendError, ConfigError, DataError
+from segformer_core.errors import BackendError, ConfigError, DataError, UserError, WeightsError, brief
 from segformer_core.export.choice import need_packages
 from segformer_core.export.sidecar import network_keys, read_sidecar
 from segformer_core.inference.segmenter import Segmenter
@@ -57,6 +57,43 @@ class ExportedPredictor:
                 )
 
 
+def opened(path: Path, form: Form, backend: Backend) -> Session:
+    """The file, ready to run. Its outputs are of the form's shape and type. Raises WeightsError, also when it is run."""
+    try:
+        session = backend.exports.open(path)
+    except UserError:
+        raise
+    except Exception as error:  # each runtime has its own exceptions for a damaged file
+        raise WeightsError(f"{path} cannot be opened as {form.format} ({first_line(error)}); export it again") from error
+
+    def checked(images: np.ndarray) -> np.ndarray:
+        try:
+            outputs = session(images)
+        except Exception as error:
+            raise WeightsError(
+                f"{path} fails on images of shape {images.shape} ({first_line(error)}); export it again"
+            ) from error
+        count, *sides = np.delete(images.shape, 3 if form.preprocess else 1)
+        shape = (count, *sides) if form.labels else (count, form.class_count, *(-(-side // 4) for side in sides))
+        kind = np.uint8 if form.labels else np.float32
+        if outputs.shape != shape or outputs.dtype != kind:
+            raise WeightsError(
+                f"{path} gives {outputs.dtype} of shape {outputs.shape}; expected {form.output_name}, {np.dtype(kind)} of shape "
+                f"{tuple(map(int, shape))}: export it again"
+            )
+        if form.labels and outputs.max() >= form.class_count:
+            raise WeightsError(f"{path} gives class {outputs.max()}; expected 0 to {form.class_count - 1}: export it again")
+        return outputs
+
+    return checked
+
+
+def first_line(error: Exception) -> str:
+    """The first line of the message that says something, shortened."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip(" -\n")]
+    return f"{type(error).__name__}: {brief(lines[0])}" if lines else type(error).__name__
+
+
 def run(session: Session, form: Form, images: np.ndarray) -> np.ndarray:
     """(B, 3, H, W) float32 images -> the file's outputs for them. A static file gets the images one by one."""
     if form.preprocess:
@@ -79,7 +116,7 @@ def open_exported(path: Path, spec: SegFormer, config: Config, connect: Connect)
         where = "atc compiles it and no backend runs it" if entry.proved_as else f"backend_{entry.backend} runs it"
         raise BackendError(f"{path} is a file of {form.format}: {where}")
     need_packages(form.format, entry.runtime)
-    session = backend.exports.open(path)
+    session = opened(path, form, backend)
 
     def logits(images: np.ndarray) -> np.ndarray:
         return run(session, form, np.ascontiguousarray(images))

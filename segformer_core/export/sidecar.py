@@ -3,7 +3,7 @@
 import json
 import platform
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -11,16 +11,67 @@ from typing import Any
 import segformer_core
 from segformer_core.config.keys import Config, flat
 from segformer_core.data.dataset import Classes
-from segformer_core.errors import WeightsError
+from segformer_core.errors import WeightsError, brief
 from segformer_core.export.choice import sidecar_path
 from segformer_core.export.converters import converter_lines
+from segformer_core.export.json_checks import Check, Unexpected, boolean, by_name, fields, integer, number, one_of
 from segformer_core.export.verification import Comparison
-from segformer_core.files import sha256_of_files, write_text
+from segformer_core.files import sha256_of_files, special_file, write_text
 from segformer_core.protocol.form import CHANNELS, FORMATS, IMAGES, Form
 from segformer_core.spec.model import SegFormer
 
 SIDECAR_VERSION = 1
 """Increased when code that reads older descriptions would misread a newer one."""
+LONGEST_SIDECAR = 2**22
+"""Bytes; one of a hundred classes has 20 thousand."""
+
+
+def several(check: Check, count: int) -> Check:
+    def checked(values: Any) -> list[Any]:
+        if not isinstance(values, list) or len(values) != count:
+            raise Unexpected(f"{brief(values)} for {count} values")
+        return [check(value) for value in values]
+
+    return checked
+
+
+def between(low: int, high: int) -> Check:
+    def checked(value: Any) -> int:
+        if low <= integer(value) <= high:
+            return int(value)
+        raise Unexpected(f"{brief(value)}; expected {low} to {high}")
+
+    return checked
+
+
+def text(value: Any) -> str:
+    if isinstance(value, str) and len(value) <= LONGEST_TEXT:
+        return value
+    raise Unexpected(f"{brief(value)} as a text")
+
+
+LONGEST_TEXT = 5000
+DESCRIPTION = fields(
+    {
+        "file": fields({"sha256": text}),
+        "form": fields(
+            {
+                "format": one_of(frozenset(FORMATS)),
+                "size": several(between(1, 2**16), 2),
+                "dynamic": boolean,
+                "precision": one_of({"fp32", "fp16"}),
+                "preprocess": boolean,
+                "labels": boolean,
+                "mean": several(number, CHANNELS),
+                "std": several(number, CHANNELS),
+                "class_count": between(1, 2**16),
+            }
+        ),
+        "network": by_name(text, text),
+        "weights": fields({"path": text, "sha256": text}),
+    }
+)
+"""What is read of a description; the rest is for people and other programs."""
 
 
 @dataclass(frozen=True)
@@ -129,21 +180,39 @@ def write_sidecar(file: ExportedFile, origin: Origin, proof: Proof) -> None:
 
 
 def read_sidecar(path: Path) -> tuple[Form, dict[str, Any]]:
-    """The form of an exported file and its whole description. Raises WeightsError if the description is of another file."""
+    """The form of an exported file and its whole description, of which `network` and `weights` are checked too.
+
+    Raises WeightsError if the description is damaged, or of another file.
+    """
     described = sidecar_path(path)
+    for file in (path, described):
+        if kind := special_file(file):
+            raise WeightsError(f"{file} is {kind}; expected a regular file")
     if not path.is_file():
         raise WeightsError(f"no such weight file: {path}")
     try:
-        content = json.loads(described.read_text(encoding="utf-8"))
-        form: dict[str, Any] = {item.name: content["form"][item.name] for item in fields(Form)}
-        expected_hash, _ = content["file"]["sha256"], content["network"]
-    except (OSError, ValueError, LookupError, TypeError) as error:
+        with described.open("rb") as opened:
+            raw = opened.read(LONGEST_SIDECAR + 1)
+        if len(raw) > LONGEST_SIDECAR:
+            raise ValueError(f"it is longer than {LONGEST_SIDECAR} bytes")
+        content = json.loads(raw)
+        version = content["format"]
+        checked = DESCRIPTION(content) if version == SIDECAR_VERSION else {}
+    except (OSError, ValueError, LookupError, TypeError, RecursionError, Unexpected) as error:
         raise WeightsError(
-            f"cannot read {described}, the description of {path.name} ({error}); keep both in one folder, or export again"
+            f"cannot read {described}, the description of {path.name} ({why(error)}); keep both in one folder, or export again"
         ) from error
-    if content["format"] != SIDECAR_VERSION:
-        raise WeightsError(f"{described} has format {content['format']}; expected {SIDECAR_VERSION}: export the file again")
-    if sha256_of_files(path) != expected_hash:
+    if version != SIDECAR_VERSION:
+        raise WeightsError(f"{described} has format {brief(version)}; expected {SIDECAR_VERSION}: export the file again")
+    if sha256_of_files(path) != checked["file"]["sha256"]:
         raise WeightsError(f"{path} is not the file that {described.name} describes; export it again")
-    form |= {name: tuple(value) for name, value in form.items() if isinstance(value, list)}
-    return Form(**form), content
+    form = Form(**{name: tuple(value) if isinstance(value, list) else value for name, value in checked["form"].items()})
+    if form.suffix != path.suffix:
+        raise WeightsError(f"{described} describes a file of {form.format}; expected one whose name ends in {path.suffix}")
+    return form, content
+
+
+def why(error: Exception) -> str:
+    if isinstance(error, Unexpected):
+        return f"it has {error}"
+    return "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
