@@ -206,7 +206,8 @@ def read_sidecar(path: Path) -> tuple[Form, dict[str, Any]]:
         raise WeightsError(f"{described} has format {brief(version)}; expected {SIDECAR_VERSION}: export the file again")
     if sha256_of_files(path) != checked["file"]["sha256"]:
         raise WeightsError(f"{path} is not the file that {described.name} describes; export it again")
-    form = Form(**{name: tuple(value) if isinstance(value, list) else value for name, value in checked["form"].items()})
+    fields: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in checked["form"].items()}
+    form = Form(**fields)
     if form.suffix != path.suffix:
         raise WeightsError(f"{described} describes a file of {form.format}; expected one whose name ends in {path.suffix}")
     return form, content
