@@ -35,8 +35,8 @@ def atomic_write(path: Path, write: Callable[[Path], object]) -> None:
 
 
 def write_text(path: Path, text: str) -> Path:
-    """Write UTF-8, atomically. Raises UserError."""
-    atomic_write(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+    """Write UTF-8, atomically; half characters, as names of files may hold, are written as codes. Raises UserError."""
+    atomic_write(path, lambda temporary: temporary.write_text(text, encoding="utf-8", errors="backslashreplace"))
     return path
 
 

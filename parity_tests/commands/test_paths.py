@@ -17,7 +17,9 @@ from segformer_core.config.keys import KEYS
 from segformer_core.config.load import load_config
 from segformer_core.config.reads import READS
 from segformer_core.errors import UserError
+from segformer_core.files import write_text
 from segformer_core.inference.sources import find_sources
+from segformer_core.inference.video import Video, video_writer
 from segformer_core.paths import name_fault, path_fault
 from segformer_core.spec.model import segformer
 from segformer_core.weights.store import save_weights
@@ -113,7 +115,10 @@ def test_a_path_in_a_file_is_refused_with_the_file(bad, folder):
 
 
 def test_a_path_that_the_command_does_not_read_is_not_looked_up(folder):
-    assert load_config(["--eval_ckpt_path", "file/x"], READS["infer"]).evaluation.eval_ckpt_path == "file/x"
+    (folder / "recipe.yaml").write_text("eval_ckpt_path: file/x")
+    assert load_config(["--config_path", "recipe.yaml"], READS["infer"]).evaluation.eval_ckpt_path == "file/x"
+    with pytest.raises(UserError, match="eval_ckpt_path in .*recipe.yaml is 'file/x': a part of it is a file"):
+        load_config(["--config_path", "recipe.yaml"], READS["evaluate"])
 
 
 def test_what_a_path_may_be(folder):
@@ -162,6 +167,17 @@ def test_commands_and_the_python_api_in_the_home_folder(home, capsys):
     network = backend_torch.load("~/w.safetensors", device_target=DEVICE, base_size=[64, 96], class_num=3)
     labels = network.segment("~/set/images/val/val0.png")
     assert np.array_equal(labels, cv2.imread(str(home / "masks/val0_gray.png"), cv2.IMREAD_GRAYSCALE))
+
+
+def test_names_that_are_no_utf8(folder):
+    """Texts that hold them are written; a video, at which cv2 ends the process, is refused."""
+    place = folder / os.fsdecode(b"caf\xe9")
+    place.mkdir()
+    (place / "clip.mp4").write_bytes(b"x")
+    assert write_text(place / "page.html", str(place)).read_text(encoding="utf-8").endswith("caf\\udce9")
+    for use in (lambda: Video(place / "clip.mp4"), lambda: video_writer(place / "out.mp4", 25, (32, 32)).__enter__()):
+        with pytest.raises(UserError, match="is no UTF-8"):
+            use()
 
 
 def test_an_empty_path_is_none_given():

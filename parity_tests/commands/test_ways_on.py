@@ -162,6 +162,15 @@ def test_weights_that_are_named_and_not_to_be_used(told, folder, capsys):
     assert capsys.readouterr().err.startswith("error: no such weight file: nowhere.pth")
 
 
+@pytest.mark.parametrize("command", WEIGHTS)
+def test_the_weights_of_another_command(command, told):
+    """Silently ignored, they would leave the user with the results of others."""
+    own = WEIGHTS[command]
+    for other in set(WEIGHTS.values()) - {own}:
+        sentence = f"--{other} names weights that this command does not use; expected --{own}"
+        assert sentence in told(command, **{other: "three.safetensors"})
+
+
 @pytest.mark.parametrize(
     ("key", "value", "scaled"),
     [

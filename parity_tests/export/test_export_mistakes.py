@@ -95,7 +95,8 @@ EARLY_MISTAKES = {
 def test_mistakes_before_anything_is_loaded(mistake, folder, weights, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     command, keys, message = EARLY_MISTAKES[mistake]
-    assert main(command, refuse, flags(SMALL | {"data_path": folder, "export_ckpt_path": weights} | keys)) == USERS_MISTAKE
+    own = {"export_ckpt_path": weights} if command == "export" else {}
+    assert main(command, refuse, flags(SMALL | {"data_path": folder} | own | keys)) == USERS_MISTAKE
     printed = capsys.readouterr()
     assert printed.out == "" and printed.err.count("\n") == 1 and message in printed.err, printed.err
     assert not [path for path in tmp_path.iterdir() if path.name != "eval_result"]

@@ -49,8 +49,10 @@ class DataConfig:
         (512, 1024), "height, width in pixels that an image is first resized to", low=32, high=LONGEST_SIDE
     )
     crop_size: tuple[int, int] = decisive((512, 1024), "height, width in pixels of a training crop", low=32, high=LONGEST_SIDE)
-    img_norm_mean: tuple[float, float, float] = decisive((123.675, 116.28, 103.53), "RGB mean, 0..255", low=0)
-    img_norm_std: tuple[float, float, float] = decisive((58.395, 57.12, 57.375), "RGB standard deviation, 0..255", low=1e-3)
+    img_norm_mean: tuple[float, float, float] = decisive((123.675, 116.28, 103.53), "RGB mean, 0..255", low=0, high=255)
+    img_norm_std: tuple[float, float, float] = decisive(
+        (58.395, 57.12, 57.375), "RGB standard deviation, 0..255", low=1e-3, high=255
+    )
     scale_range: tuple[float, float] = decisive((0.5, 2.0), "random scale of base_size in training", low=0.01, high=100)
     cat_max_ratio: float = decisive(0.75, "largest share of one class that a training crop should have", low=0, high=1)
     photometric_distortion: bool = decisive(True, "distort brightness, contrast, saturation and hue in training")

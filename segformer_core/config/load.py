@@ -15,6 +15,8 @@ from segformer_core.config.values import COMMAND_LINE, check_value, known_key, p
 from segformer_core.errors import ConfigError, brief
 from segformer_core.paths import path_fault
 
+WEIGHTS = "_ckpt_path"
+"""How the keys of weight files end."""
 SWITCHES = {"force": "export_force"}
 """Flags that need no value -> the key that each sets."""
 
@@ -25,6 +27,7 @@ def load_config(arguments: Sequence[str], reads: Collection[str] = KEYS.keys()) 
     `reads` are the keys that the command reads: of these, each path must be one where a file can be.
     """
     flags = _flags(arguments)
+    _check_weights(flags, reads)
     path = flags.pop(CONFIG_PATH, None)
     values: Values = {}
     if path is not None:
@@ -48,6 +51,14 @@ def load_config(arguments: Sequence[str], reads: Collection[str] = KEYS.keys()) 
         )
     check_together(config)
     return config
+
+
+def _check_weights(flags: Collection[str], reads: Collection[str]) -> None:
+    """Raise ConfigError for a weight file, named on the command line, that the command would not use."""
+    strange = [name for name in flags if name.endswith(WEIGHTS) and name not in reads]
+    if strange:
+        own = ", ".join(f"--{name}" for name in KEYS if name.endswith(WEIGHTS) and name in reads)
+        raise ConfigError(f"--{strange[0]} names weights that this command does not use; expected {own}")
 
 
 def _check_reachable(checked: dict[str, Any], values: Values) -> None:

@@ -18,6 +18,7 @@ DEEPEST = 32
 LONGEST_REASON = 160
 UNREAD_TAGS = ("tag:yaml.org,2002:timestamp", "tag:yaml.org,2002:value")
 """Kinds of plain words that stay text."""
+READ_TAGS = [f"tag:yaml.org,2002:{kind}" for kind in ("null", "bool", "int", "float", "str", "seq", "map")]
 MERGE = "tag:yaml.org,2002:merge"
 
 
@@ -81,6 +82,8 @@ class _PlainLoader(yaml.SafeLoader):
         return node
 
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        if node.tag not in READ_TAGS:
+            raise _mistake(f"the tag {brief(node.tag)} is not read; write a plain value", node)
         try:
             return super().construct_object(node, deep)
         except yaml.YAMLError:
@@ -97,7 +100,7 @@ class _PlainLoader(yaml.SafeLoader):
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
         seen = set()
-        for key, _ in node.value:
+        for key, _ in node.value if isinstance(node, yaml.MappingNode) else ():
             if not isinstance(key, yaml.ScalarNode):
                 continue  # a list or mapping as a key: SafeLoader refuses it, with its line
             if key.tag == MERGE:  # merges of merges fill any memory

@@ -33,6 +33,8 @@ class Video:
 
     def __init__(self, path: Path):
         """Open the file. Raises DataError if it is no readable video."""
+        if not _is_text(path):
+            raise DataError(f"{path} has a name or a folder that is no UTF-8, and cv2 opens no such video; rename it")
         self.path = path
         self.capture = _opened(path)
         self.capture.set(cv2.CAP_PROP_ORIENTATION_AUTO, 1)  # rotate frames as a phone's metadata say
@@ -69,6 +71,8 @@ def video_writer(path: Path, rate: float, size: tuple[int, int]) -> Iterator[Cal
     They go to a temporary file, which is renamed to `path` when the context is left without an exception. If the height or
     width is odd, the last row or column is repeated, because cv2 would cut it off. Raises UserError.
     """
+    if not _is_text(path):
+        raise UserError(f"{path} has a name or a folder that is no UTF-8, and cv2 writes no such video; choose another folder")
     temporary, colour = temporary_name(path, f"{os.getpid()}-frames"), path.suffix == ".mp4"
     down, right = size[0] % 2, size[1] % 2
     codec = cv2.VideoWriter.fourcc(*CODECS[path.suffix])
@@ -103,6 +107,11 @@ def video_writer(path: Path, rate: float, size: tuple[int, int]) -> Iterator[Cal
         with busy:  # after an interrupt another thread may still write a frame
             writer.release()
         temporary.unlink(missing_ok=True)
+
+
+def _is_text(path: Path) -> bool:
+    """Whether the absolute path is UTF-8; of another one cv2's video functions end the process."""
+    return os.fsencode(path.absolute()).decode("utf-8", "ignore") == str(path.absolute())
 
 
 def _opened(path: Path) -> cv2.VideoCapture:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-from segformer_core.errors import ConfigError
+from segformer_core.errors import ConfigError, brief
 from segformer_core.spec.layers import BatchNorm2d, Conv2d, LayerNorm, Leaf, Linear
 
 
@@ -184,7 +184,7 @@ def segformer(
     """
     shape = variant if isinstance(variant, Variant) else VARIANTS[variant_name(variant)]
     if numerics not in NUMERICS:
-        raise ConfigError(f"unknown numerics profile {numerics!r}; known profiles: {', '.join(NUMERICS)}")
+        raise ConfigError(f"unknown numerics profile {brief(numerics)}; known profiles: {', '.join(NUMERICS)}")
     constants = NUMERICS[numerics]
     if not decoder_width:
         wide = constants.wide_decoder
@@ -211,7 +211,7 @@ def variant_name(name: str) -> str:
     """b0..b5, also from mit_b0..mit_b5. Raises ConfigError."""
     short = name.removeprefix("mit_")
     if short not in VARIANTS:
-        raise ConfigError(f"unknown backbone {name!r}; known: {', '.join(f'mit_{variant}' for variant in VARIANTS)}")
+        raise ConfigError(f"unknown backbone {brief(name)}; known: {', '.join(f'mit_{variant}' for variant in VARIANTS)}")
     return short
 
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from segformer_core.data.dataset import IGNORED, Dataset, Item, read_label
 from segformer_core.data.pipeline import prefetch
-from segformer_core.errors import ConfigError
+from segformer_core.errors import ConfigError, brief
 
 CITYSCAPES = (
     *(0.8373, 0.918, 0.866, 1.0345, 1.0166, 0.9969, 0.9754, 1.0489, 0.8786, 1.0023),
@@ -34,11 +34,13 @@ def class_weights(text: str, dataset: Dataset, workers: int) -> tuple[float, ...
             try:
                 weights = [float(word) for word in text.strip("[]() ").split(",")]
             except ValueError:
-                raise ConfigError(f"class_weights is {text!r}; expected none, cityscapes, auto or a list of numbers") from None
+                raise ConfigError(
+                    f"class_weights is {brief(text)}; expected none, cityscapes, auto or a list of numbers"
+                ) from None
     if len(weights) != count:
         raise ConfigError(f"class_weights has {len(weights)} weights and the data {count} classes; expected one per class")
     if not all(0 <= weight < float("inf") for weight in weights) or not any(weights):
-        raise ConfigError(f"class_weights is {text!r}; expected finite numbers from 0 on, not all 0")
+        raise ConfigError(f"class_weights is {brief(text)}; expected finite numbers from 0 on, not all 0")
     return tuple(weights)
 
 
