@@ -65,7 +65,8 @@ class Checkpoints:
             raise TrainingError(f"another run has changed {self.folder} while this one was starting; start this one again")
         for pattern in WRITTEN:
             for half_written in self.folder.glob(temporary_name(Path(pattern), "*").name):
-                half_written.unlink(missing_ok=True)
+                with suppress(OSError):
+                    half_written.unlink()
 
     def release(self) -> None:
         """Let another run have the folder."""
@@ -80,7 +81,8 @@ class Checkpoints:
         write_checkpoint(path, learner, self.spec, step, self.decisive)
         if self.keep:
             for old in self.resumable()[self.keep :]:
-                old.unlink(missing_ok=True)
+                with suppress(OSError):  # what cannot be deleted stays
+                    old.unlink()
         return path
 
     def save_if_best(self, learner: Learner, step: int, miou: float) -> Path | None:

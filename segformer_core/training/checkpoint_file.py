@@ -3,7 +3,7 @@
 import json
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,7 +36,7 @@ VERSION_WITHOUT_METADATA_HASH = 1
 NAME = re.compile(rf"segformer_mit_\w+_(step)?\d+{re.escape(SUFFIX)}")
 """The names of checkpoints, after an epoch or a step; `…_best` holds weights alone."""
 
-DAMAGE = (KeyError, ValueError, TypeError, AttributeError)
+DAMAGE = (KeyError, ValueError, TypeError, RecursionError)
 """What reading the metadata of a damaged file of version 1, which has no hash of them, may raise."""
 
 
@@ -54,6 +54,7 @@ class Checkpoint:
 class Header:
     """What a checkpoint's metadata say. `decisive` maps the names of the values that decide a run's result to them."""
 
+    version: int
     step: int
     decisive: Mapping[str, Any]
 
@@ -65,16 +66,18 @@ def write_checkpoint(path: Path, learner: Learner, spec: SegFormer, step: int, d
 
 
 def read_header(path: Path) -> Header:
-    """Raises WeightsError if the file is damaged or no checkpoint, TrainingError if a newer version wrote it."""
+    """Raises WeightsError if the file is damaged or no checkpoint."""
     with containers.opened(path) as content:
         return _header(content, path)
 
 
 @contextmanager
-def opened_checkpoint(path: Path, spec: SegFormer) -> Iterator[tuple[Header, Any]]:
-    """(header, a function that reads the Checkpoint). Both raise as `read_header` does."""
+def opened_checkpoint(path: Path, spec: SegFormer) -> Iterator[tuple[Header, Callable[[], Checkpoint]]]:
+    """(header, a function that reads the Checkpoint). Both raise as `read_header` does; TrainingError for a newer version."""
     with containers.opened(path) as content:
         header = _header(content, path)
+        if header.version > VERSION:
+            raise TrainingError(f"{path} was written by a newer version of this project; update this one to resume from it")
         yield header, lambda: _checkpoint(content, header, path, spec)
 
 
@@ -86,8 +89,8 @@ def read_best(path: Path) -> tuple[int, float]:
             step, miou = int(content.metadata["step"]), float(content.metadata["miou"])
         except DAMAGE as error:
             raise WeightsError(f"{path} is damaged: it does not say of which step and mIoU it is") from error
-        if math.isnan(miou):
-            raise WeightsError(f"{path} is damaged: its mIoU is no number")
+        if not math.isfinite(miou):
+            raise WeightsError(f"{path} is damaged: its mIoU is no finite number")
         return step, miou
 
 
@@ -98,12 +101,9 @@ def _header(content: Content, path: Path) -> Header:
             f"{path} holds weights but no state of a training run; to start from the weights, use --pretrained_ckpt_path"
         )
     try:
-        version, header = int(content.metadata["checkpoint"]), _read_fields(content.metadata)
+        return _read_fields(content.metadata)
     except DAMAGE as error:
         raise WeightsError(f"{path} is damaged: what it says of its run cannot be read; copy it again") from error
-    if version > VERSION:
-        raise TrainingError(f"{path} was written by a newer version of this project; update this one to resume from it")
-    return header
 
 
 def _read_fields(metadata: Mapping[str, str]) -> Header:
@@ -112,7 +112,7 @@ def _read_fields(metadata: Mapping[str, str]) -> Header:
     needed = {ARRAYS_HASH} if version == VERSION_WITHOUT_METADATA_HASH else {ARRAYS_HASH, METADATA_HASH}
     if version < VERSION_WITHOUT_METADATA_HASH or step < 1 or not needed <= metadata.keys():
         raise ValueError
-    return Header(step, dict(json.loads(metadata["config"])))
+    return Header(version, step, dict(json.loads(metadata["config"])))
 
 
 def _checkpoint(content: Content, header: Header, path: Path, spec: SegFormer) -> Checkpoint:
