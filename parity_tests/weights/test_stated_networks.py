@@ -225,6 +225,22 @@ def test_a_keras_preset_of_another_network_is_refused(mistake, tmp_path):
     assert words in str(caught.value)
 
 
+@pytest.mark.parametrize("container", ["", "Functional", "Sequential"])
+def test_an_archives_own_config_is_compared(container, tmp_path):
+    """It comes with the arrays, as metadata; keras' containers hold the network among their layers."""
+    whole = copy.deepcopy(SEGMENTER)
+    wrapped = keras_object(container, layers=[keras_object("InputLayer"), whole, 3]) if container else whole
+    archive = tmp_path / "x.keras"
+    assert stated_of(archive, "keras", TINY, {"config.json": json.dumps(wrapped)}).warnings == ()
+    whole["config"]["backbone"]["config"]["image_encoder"]["config"]["layerwise_num_heads"] = [1, 1, 1, 1]
+    with pytest.raises(
+        WeightsError, match=r"x.keras/config.json states layerwise_num_heads \[1, 1, 1, 1\]; this project computes"
+    ):
+        stated_of(archive, "keras", TINY, {"config.json": json.dumps(wrapped)})
+    with pytest.raises(WeightsError, match=r"x.keras/config.json is damaged or no JSON"):
+        stated_of(archive, "keras", TINY, {"config.json": "{"})
+
+
 def test_a_keras_preset_of_this_network_is_read(tmp_path):
     arrays = foreign_arrays(KERAS_PRESET, TINY)
     parts = {"model": {}, "task": {}}

@@ -21,14 +21,19 @@ def read_object(path: Path) -> dict[str, Any]:
             data = file.read(LARGEST_BYTES + 1)
     except OSError as error:
         raise WeightsError(f"{path} cannot be read: {error.strerror or error}") from error
+    return parsed(data, str(path))
+
+
+def parsed(data: bytes, source: str) -> dict[str, Any]:
+    """The object in the bytes of a JSON file, which the error calls `source`. Raises WeightsError."""
     if len(data) > LARGEST_BYTES:
-        raise WeightsError(f"{path} has more than {LARGEST_BYTES >> 20} MiB; expected a small JSON file: fetch it again")
+        raise WeightsError(f"{source} has more than {LARGEST_BYTES >> 20} MiB; expected a small JSON file: fetch it again")
     try:
         content = json.loads(data)
     except (ValueError, RecursionError) as error:
-        raise WeightsError(f"{path} is damaged or no JSON ({error}); fetch it again") from error
+        raise WeightsError(f"{source} is damaged or no JSON ({error}); fetch it again") from error
     if not isinstance(content, dict):
-        raise WeightsError(f"{path} holds a {type(content).__name__}; expected a JSON object: fetch it again")
+        raise WeightsError(f"{source} holds a {type(content).__name__}; expected a JSON object: fetch it again")
     return content
 
 

@@ -74,7 +74,7 @@ def read(path: str | Path, family: str = "auto", drop_head: bool = False, numeri
             dropped |= {name: OUTSIDE for name in arrays if name not in chosen}
             arrays = chosen
         match = detect({name: stored.shape for name, stored in arrays.items()}, str(path), family, drop_head)
-        described = stated_of(path, match.dialect.name, match.architecture, content.metadata)
+        described = stated_of(content.files[0], match.dialect.name, match.architecture, content.metadata)
         atoms, warnings = _atoms(match, arrays, str(path))
         stated = numerics or content.metadata.get("numerics", "")
         return Weights(

@@ -8,7 +8,7 @@ from typing import Any
 from segformer_core.errors import WeightsError, brief
 from segformer_core.spec.model import HEADS, MLP_RATIO, PATCH_KERNELS, PATCH_STRIDES, SR_RATIOS
 from segformer_core.weights.architecture import Architecture
-from segformer_core.weights.json_file import is_there, read_object
+from segformer_core.weights.json_file import is_there, parsed, read_object
 from segformer_core.weights.preprocessor import Preparation, described_by, preparation_beside
 
 CONFIG, TASK_CONFIG = "config.json", "task.json"
@@ -80,6 +80,8 @@ TRANSFORMERS = Form(
 )
 
 KERAS_CLASSES = ("MiTBackbone", "SegFormerBackbone", "SegFormerImageSegmenter", "MiTImageClassifier")
+KERAS_CONTAINERS = ("Functional", "Sequential")
+"""Keras' own classes, whose layers may be those above."""
 
 KERAS = Form(
     computed={
@@ -115,10 +117,14 @@ class Stated:
 def stated_of(path: Path, dialect: str, network: Architecture, metadata: Mapping[str, str]) -> Stated:
     """What is stated of the arrays in `path`: by our own files' metadata, or in the folder by the files of other code bases.
 
-    Raises WeightsError that names each key by which config.json there describes another network.
+    An archive that holds a config.json of its own has that text in its metadata, under this name. Raises WeightsError that names
+    each key by which it describes another network.
     """
     if dialect not in STATED_FOR:
         return Stated(*described_by(metadata, network.class_count))
+    if CONFIG in metadata:
+        config = parsed(metadata[CONFIG].encode(), f"{path}/{CONFIG}")
+        return Stated(warnings=tuple(_keras(config, network, path)[1]))
     folder = path if path.is_dir() else path.parent
     preparation, faults = preparation_beside(folder)
     if not is_there(folder / CONFIG):
@@ -197,7 +203,7 @@ def _keras_keys(config: Mapping[str, Any], path: Path) -> dict[str, Any]:
         inner = item.get("config") if isinstance(item, dict) else None
         if not isinstance(inner, dict):
             continue
-        if item.get("class_name") not in KERAS_CLASSES and item is config:
+        if item.get("class_name") not in (*KERAS_CLASSES, *KERAS_CONTAINERS) and item is config:
             raise WeightsError(
                 f"{path} states class_name {brief(item.get('class_name'))}; expected one of {', '.join(KERAS_CLASSES)}: "
                 f"put the {path.name} there that belongs to the weights"
@@ -205,5 +211,7 @@ def _keras_keys(config: Mapping[str, Any], path: Path) -> dict[str, Any]:
         if item.get("class_name") in KERAS_CLASSES:
             keys |= inner
             objects += [inner.get("image_encoder"), inner.get("backbone")]
+        elif item.get("class_name") in KERAS_CONTAINERS and isinstance(inner.get("layers"), list):
+            objects += inner["layers"]
     shape = keys.get("image_shape")
     return keys | ({"channels": shape[-1]} if isinstance(shape, list) and shape else {})
