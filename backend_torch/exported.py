@@ -62,6 +62,7 @@ def open_onnx(path: Path) -> Session:
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()  # else all cores, whatever OMP_NUM_THREADS says
+    options.log_severity_level = 4  # what is wrong is told once, by the exception
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # its threads would wait on PyTorch's cores
     content = checked_bytes(path, ONNX)  # of bytes the runtime knows no folder whose files it could read
     session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
