@@ -65,7 +65,7 @@ def open_onnx(path: Path) -> Session:
     options.log_severity_level = 4  # what is wrong is told once, by the exception
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # its threads would wait on PyTorch's cores
     content = checked_bytes(path, ONNX)  # of bytes the runtime knows no folder whose files it could read
-    session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"], enable_fallback=0)
     return lambda images: session.run(None, {IMAGES: images})[0]
 
 
