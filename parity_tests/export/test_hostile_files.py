@@ -21,7 +21,7 @@ from segformer_core.export.messages import MINDIR, ONNX, checked_bytes
 from segformer_core.export.sidecar import LONGEST_SIDECAR, network_keys, read_sidecar
 from segformer_core.files import sha256_of_files
 
-MUTATIONS = 1500 if FULL else 60
+MUTATIONS = 1500 if FULL else 40
 
 
 def _key(number: int) -> bytes:
@@ -154,26 +154,34 @@ def test_damaged_descriptions_are_refused_or_read(tmp_path):
             assert "\n" not in str(error).replace(str(path), ""), error
 
 
-def test_damaged_onnx_files_are_refused_or_run(tmp_path):
+SLOW = pytest.mark.skipif(not FULL, reason="MindSpore compiles each file that it can load; make test-all runs it")
+
+
+@pytest.mark.parametrize(
+    ("name", "framework", "mutations"),
+    [("ONNX", "torch", MUTATIONS), pytest.param("MINDIR", "mindspore", 150, marks=SLOW)],
+)
+def test_damaged_files_are_refused_or_run(name, framework, mutations, tmp_path):
     """Seeded. A runtime's own exceptions become one sentence, when the file is opened and when it runs."""
-    backend = connected("torch")(RuntimeConfig(device_target="CPU"))
-    sound, path, rng = tmp_path / "net.onnx", tmp_path / "damaged.onnx", random.Random(0)
-    backend.exports.write(SPEC, ARRAYS, form("ONNX"), sound)
+    backend = connected(framework)(RuntimeConfig(device_target="CPU"))
+    described, rng, refused = form(name), random.Random(0), 0
+    sound, path = tmp_path / f"net{described.suffix}", tmp_path / f"damaged{described.suffix}"
+    backend.exports.write(SPEC, ARRAYS, described, sound)
     raw = sound.read_bytes()
-    refused = 0
-    for _ in range(MUTATIONS):
+    for _ in range(mutations):
         damaged = bytearray(raw[: rng.randrange(len(raw))] if rng.random() < 0.1 else raw)
+        nodes = min(len(damaged), 80_000)  # then come the numbers of its weights
         for _ in range(rng.randint(1, 3)):
-            damaged[rng.randrange(min(len(damaged), 80_000))] = rng.randrange(
-                256
-            )  # its nodes; then come the numbers of its weights
+            damaged[rng.randrange(nodes)] = rng.randrange(256)
         path.write_bytes(damaged)
         try:
-            opened(path, form("ONNX"), backend)(np.zeros((1, 3, 64, 96), np.float32))
+            session = opened(path, described, backend)
+            if framework == "torch":
+                session(np.zeros((1, 3, 64, 96), np.float32))
         except UserError as error:
             refused += 1
             assert "\n" not in str(error) and len(str(error)) < 600, error
-    assert refused > MUTATIONS / 6
+    assert refused > mutations / 6
 
 
 class Failing:
@@ -184,6 +192,15 @@ class Failing:
         if self.error:
             raise self.error
         return lambda _: self.gives
+
+
+def test_a_lack_of_memory_is_told_by_those_who_know_what_to_lower(tmp_path):
+    def run(_):
+        raise MemoryError
+
+    exports = SimpleNamespace(open=lambda _: run)
+    with pytest.raises(MemoryError):
+        opened(tmp_path / "net.onnx", form("ONNX"), SimpleNamespace(exports=exports))(np.zeros((1, 3, 64, 96), np.float32))
 
 
 GIVEN = {

@@ -13,6 +13,7 @@ from segformer_core.errors import BackendError, ConfigError, DataError, UserErro
 from segformer_core.export.choice import need_packages
 from segformer_core.export.sidecar import network_keys, read_sidecar
 from segformer_core.inference.segmenter import Segmenter
+from segformer_core.memory import is_out_of_memory
 from segformer_core.protocol.form import FORMATS, Form
 from segformer_core.protocol.learner import Backend, Connect, Session
 from segformer_core.protocol.plan import Plan
@@ -70,6 +71,8 @@ def opened(path: Path, form: Form, backend: Backend) -> Session:
         try:
             outputs = session(images)
         except Exception as error:
+            if is_out_of_memory(error):
+                raise  # the segmenter names what to lower
             raise WeightsError(
                 f"{path} fails on images of shape {images.shape} ({first_line(error)}); export it again"
             ) from error
