@@ -27,8 +27,9 @@ def brief(value: object) -> str:
     return text if len(text) <= BRIEF_LENGTH else f"{text[: BRIEF_LENGTH - 1]}…"
 
 
-UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
-"""Control characters, line ends, and the bytes of a file's name that are no UTF-8: what a terminal or a log cannot show."""
+UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+"""What a terminal or a log cannot show, or shows as something else: control characters, line ends, marks that turn the direction
+of a text, and the bytes of a file's name that are no UTF-8."""
 
 
 def one_line(text: object) -> str:

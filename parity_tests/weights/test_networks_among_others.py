@@ -1,6 +1,7 @@
 """A complete network is found below any prefix and any key; what lies beside it is left out and said."""
 
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,8 +15,8 @@ from segformer_core.weights.containers.stored import Content, Stored
 from segformer_core.weights.detect import BESIDE, LEFT_OVER, PROFILED, detect
 from segformer_core.weights.dialect import entries
 from segformer_core.weights.dialects import CANONICAL, NVLABS, NVLABS_BACKBONE, SMP, TRANSFORMERS_4
+from segformer_core.weights.flattening import NOT_AN_ARRAY, OUTSIDE
 from segformer_core.weights.reading import left_out, read
-from segformer_core.weights.tree import NOT_AN_ARRAY, OUTSIDE
 
 SEGMENTER, ENCODER = segmenter("b0"), architecture("b0")
 NETWORK = foreign_arrays(NVLABS, SEGMENTER)
@@ -49,7 +50,7 @@ def read_tree(monkeypatch):
     def read_tree(tree, **options):
         from contextlib import nullcontext
 
-        content = Content("a dictionary", stored(tree), {}, ())
+        content = Content("a dictionary", stored(tree), {}, (Path("x.pth"),))
         monkeypatch.setattr(reading.containers, "opened", lambda _: nullcontext(content))
         return read("the file", **options)
 
@@ -273,7 +274,7 @@ def test_numbers_of_another_kind_are_refused_by_name(kind, monkeypatch):
         for name, array in NETWORK.items()
     }
     tree["backbone.patch_embed1.proj.weight"] = Stored((32, 3, 7, 7), kind, lambda: None)
-    monkeypatch.setattr(reading.containers, "opened", lambda _: nullcontext(Content("a dictionary", tree, {}, ())))
+    monkeypatch.setattr(reading.containers, "opened", lambda _: nullcontext(Content("a dictionary", tree, {}, (Path("x.pth"),))))
     with pytest.raises(
         WeightsError, match=rf"proj.weight is of type {kind}; expected floats of type float16, bfloat16, float32, float64"
     ):

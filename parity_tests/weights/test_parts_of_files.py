@@ -12,6 +12,7 @@ from segformer_core.commands.export import export_command
 from segformer_core.commands.infer import infer_command
 from segformer_core.commands.train import train_command
 from segformer_core.config.load import load_config
+from segformer_core.data.dataset import Classes
 from segformer_core.errors import ConfigError, WeightsError
 from segformer_core.inference.segmenter import load
 from segformer_core.spec.arrays import init_arrays
@@ -19,6 +20,7 @@ from segformer_core.spec.model import segformer
 from segformer_core.weights.loading import load_network, load_pretrained, load_weights
 
 SPEC = segformer("b0", class_count=3)
+CLASSES = Classes(("sky", "road", "car"), ((0, 0, 0), (1, 1, 1), (2, 2, 2)))
 FIRST, SECOND = hot_arrays(SPEC), init_arrays(SPEC, 1)
 
 
@@ -31,7 +33,7 @@ def connect(runtime):
 
 
 def compare(config, connect):
-    compare_backends.opened_learners(config, SPEC)
+    compare_backends.opened_learners(config, SPEC, CLASSES)
 
 
 def segment(config, connect):
@@ -77,8 +79,8 @@ def test_a_command_loads_the_part_that_is_asked_for(command, two, tmp_path, monk
 def test_the_arrays_are_those_of_the_part(two):
     fresh = init_arrays(SPEC, 2)
     for part, arrays in {"net_a": FIRST, "net_b": SECOND}.items():
-        weights, sentence = load_weights(str(two), SPEC, part)
-        for loaded in (weights, load_pretrained(str(two), SPEC, fresh, part)[0], load_network(str(two), part)[1]):
+        weights, sentence = load_weights(str(two), SPEC, part=part)
+        for loaded in (weights, load_pretrained(str(two), SPEC, fresh, part=part)[0], load_network(str(two), part=part)[1]):
             assert loaded.keys() == arrays.keys() and all(np.array_equal(loaded[name], arrays[name]) for name in arrays)
         assert "left out" not in sentence
 

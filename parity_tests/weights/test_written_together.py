@@ -123,7 +123,9 @@ def test_hdf5_without_h5py_names_the_package(tmp_path, monkeypatch):
     for target in ("x.h5", "preset"):
         with pytest.raises(UserError) as caught:
             main([source, str(tmp_path / target), *TARGETS[target]])
-        assert "h5py is not installed; run pip install h5py" in str(caught.value) and ".converting" not in str(caught.value)
+        assert "h5py is not installed: run pip install -c constraints.txt" in str(caught.value) and ".converting" not in str(
+            caught.value
+        )
         assert state(tmp_path) == before
 
 

@@ -8,8 +8,8 @@ from segformer_core.errors import WeightsError
 from segformer_core.spec.model import HEADS
 from segformer_core.weights.architecture import Architecture
 from segformer_core.weights.dialect import Dialect, Entry, Missing, Shapes, architecture_of, entries
-from segformer_core.weights.foreign import PROFILER, TRAINING, refuse_other_networks, refuse_unknown
 from segformer_core.weights.networks import BOUNDARY, TYPICAL, Network, networks
+from segformer_core.weights.other_networks import PROFILER, TRAINING, refuse_other_networks, refuse_unknown
 
 LEFT_OVER = "left by a training run or another head"
 PROFILED = "left by a profiler"

@@ -10,10 +10,10 @@ from segformer_core.errors import WeightsError, brief
 from segformer_core.spec.model import DECODE_HEAD, SegFormer
 from segformer_core.weights.detect import LEFT_OVER
 from segformer_core.weights.dialect import Arrays
+from segformer_core.weights.flattening import NOT_AN_ARRAY, OUTSIDE
 from segformer_core.weights.hub import local_path, stated_numerics
 from segformer_core.weights.preprocessor import Preparation
 from segformer_core.weights.reading import Weights, left_out, network_arrays, read
-from segformer_core.weights.tree import NOT_AN_ARRAY, OUTSIDE
 
 
 def load_weights(

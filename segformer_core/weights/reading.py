@@ -15,9 +15,9 @@ from segformer_core.weights.containers.stored import BFLOAT16, Stored
 from segformer_core.weights.detect import Match, detect
 from segformer_core.weights.dialect import Arrays, Dialect, entries, put, take
 from segformer_core.weights.dialects import CANONICAL
+from segformer_core.weights.flattening import NOT_AN_ARRAY, OUTSIDE, below, flat
 from segformer_core.weights.stated import Stated, stated_of
 from segformer_core.weights.store import check_hashes
-from segformer_core.weights.tree import NOT_AN_ARRAY, OUTSIDE, below, flat
 
 FLOATS = ("float16", BFLOAT16, "float32", "float64")
 INERT = "of a class that no weights need; nothing of it was run"
@@ -113,7 +113,7 @@ def left_out(dropped: Mapping[str, str]) -> list[str]:
     """For each reason a phrase: how many names, why, and the first of them."""
     phrases = []
     for why, names in reasons(dropped).items():
-        one, many = ("entry", "entries") if why == NOT_AN_ARRAY else ("array", "arrays")
+        one, many = ("entry", "entries") if why in (NOT_AN_ARRAY, INERT) else ("array", "arrays")
         first = ", ".join(names[:3]) + (", …" if len(names) > 3 else "")
         phrases.append(f"{len(names)} {one if len(names) == 1 else many}, {why}: {first}")
     return phrases

@@ -17,7 +17,7 @@ from segformer_core.weights.containers import (
     safetensors_file,
     torch_file,
 )
-from segformer_core.weights.containers.foreign import FIRST_BYTES, refuse_archive, refuse_foreign
+from segformer_core.weights.containers.other_files import FIRST_BYTES, refuse_archive, refuse_foreign
 from segformer_core.weights.containers.stored import Content
 from segformer_core.weights.containers.zip_archive import opened_archive
 

@@ -7,11 +7,10 @@ from typing import Any
 
 from segformer_core.errors import WeightsError, brief
 from segformer_core.files import special_file
-from segformer_core.weights.containers.foreign import json_object
-from segformer_core.weights.containers.limits import LONGEST_TEXT, brief_size
 from segformer_core.weights.containers.stored import Content
-from segformer_core.weights.containers.tree import name_of, printable
+from segformer_core.weights.containers.tree import name_of
 from segformer_core.weights.dialects.keras import TASK
+from segformer_core.weights.json_file import read_object
 
 INDEX_SUFFIX = ".index.json"
 MODEL_FILES = (
@@ -99,21 +98,12 @@ def opened_index(path: Path, open_file: Open) -> Iterator[Content]:
 
 def _weight_map(path: Path) -> dict[str, str]:
     """The shard of each array."""
-    byte_count = path.stat().st_size
-    if byte_count > LONGEST_TEXT:
+    shard_of: Any = read_object(path).get("weight_map")
+    if not isinstance(shard_of, dict) or not all(isinstance(shard, str) for shard in shard_of.values()):
         raise WeightsError(
-            f"{path} has {brief_size(byte_count)}; expected an index of shards, of {brief_size(LONGEST_TEXT)} at most"
+            f"{path} is not an index of shards (weight_map is {brief(shard_of)}); expected an object that names a file for "
+            "each array"
         )
-    try:
-        shard_of: Any = json_object(path, path.read_bytes())["weight_map"]
-        if not isinstance(shard_of, dict):
-            raise ValueError(f"weight_map is {brief(shard_of)}")
-        other = next((shard for shard in shard_of.values() if not isinstance(shard, str)), None)
-        if other is not None:
-            raise ValueError(f"weight_map names the shard {brief(other)}")
-    except (ValueError, KeyError) as error:
-        why = printable(str(error))
-        raise WeightsError(f"{path} is not an index of shards ({why}); expected a JSON object with weight_map") from error
     return {name_of(name): shard for name, shard in shard_of.items()}
 
 

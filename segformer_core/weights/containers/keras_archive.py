@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 from segformer_core.weights.containers import hdf5_file
 from segformer_core.weights.containers.stored import Content
@@ -16,6 +17,10 @@ def is_one(names: list[str]) -> bool:
 
 @contextmanager
 def opened(archive: ZipArchive) -> Iterator[Content]:
-    """The arrays of the weights inside, which are unpacked in memory. Their names are those of a file of the whole model."""
+    """The arrays of the weights inside, which are unpacked in memory, by the names of a file of the whole model.
+
+    The metadata hold the text of config.json under that name.
+    """
+    stated = {CONFIG: archive.read(CONFIG).decode(errors="replace")}
     with hdf5_file.opened(archive.path, archive.read(WEIGHTS), "Keras archive") as content:
-        yield content
+        yield replace(content, metadata=stated)

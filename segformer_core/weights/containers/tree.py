@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from segformer_core.errors import brief
+from segformer_core.errors import brief, one_line
 
 LONGEST_NAME = 500
 """No code base has names so long; a message that repeats one stays readable."""
@@ -11,8 +11,7 @@ LONGEST_NAME = 500
 
 def printable(text: str) -> str:
     """The text on one line of at most 500 characters; as it is, if it is one."""
-    short = text if len(text) <= LONGEST_NAME else f"{text[: LONGEST_NAME - 1]}…"
-    return short if short.isprintable() else repr(short)[1:-1]
+    return one_line(text if len(text) <= LONGEST_NAME else f"{text[: LONGEST_NAME - 1]}…")
 
 
 MOST_LEVELS, MOST_ENTRIES = 16, 500_000

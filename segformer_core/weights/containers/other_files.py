@@ -1,6 +1,5 @@
 """Files that are often given as weights and hold none: each has its own sentence."""
 
-import json
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -86,14 +85,3 @@ def _refuse_answers(path: Path, text: bytes) -> None:
         return
     if (text.startswith(b"{") and path.suffix != ".json") or ANSWER.search(words):
         raise WeightsError(f"{path} is a text that begins with {brief(words[:80])}, not a weight file; {again}")
-
-
-def json_object(path: Path, text: bytes) -> dict[str, object]:
-    """The object in a JSON file. Raises ValueError, also for one nested without end."""
-    try:
-        found = json.loads(text)
-    except RecursionError as error:
-        raise ValueError("it is nested too deeply") from error
-    if not isinstance(found, dict):
-        raise ValueError(f"it holds a {type(found).__name__}")
-    return found
