@@ -3,7 +3,7 @@
 import keyword
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from segformer_core.errors import brief
@@ -79,15 +79,15 @@ def by_name(names: Check, check: Check) -> Check:
     return checked
 
 
-def fields(checks: Mapping[str, Check], **defaults: Any) -> Check:
-    """An object of these fields; others are left out. `defaults` has the values of those that need not be there."""
+def fields(checks: Mapping[str, Check], optional: Collection[str] = ()) -> Check:
+    """An object of these fields; others are left out. Those of `optional` need not be there, and are then not made up."""
 
     def checked(values: Any) -> dict[str, Any]:
-        given = defaults | _mapping(values)
-        missing = checks.keys() - given.keys()
+        given = _mapping(values)
+        missing = checks.keys() - given.keys() - set(optional)
         if missing:
             raise Unexpected(f"no {min(missing)} in {brief(values)}")
-        return {name: check(given[name]) for name, check in checks.items()}
+        return {name: check(given[name]) for name, check in checks.items() if name in given}
 
     return checked
 

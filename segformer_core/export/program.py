@@ -132,7 +132,10 @@ path = matching(PATH)
 device = fields({"type": one_of({"cpu"}), "index": nothing})
 tensor = fields({"name": name})
 size = either(
-    {"as_int": integer, "as_expr": fields({"expr_str": expression, "hint": optional(either({"as_int": integer}))}, hint=None)}
+    {
+        "as_int": integer,
+        "as_expr": fields({"expr_str": expression, "hint": optional(either({"as_int": integer}))}, optional=("hint",)),
+    }
 )
 meta = fields(
     {
@@ -166,16 +169,14 @@ node = fields(
     {
         "target": one_of(OPERATORS),
         "inputs": many(
-            fields({"name": lambda value: value and name(value), "arg": argument, "kind": optional(integer)}, kind=None)
+            fields({"name": lambda value: value and name(value), "arg": argument, "kind": optional(integer)}, optional=("kind",))
         ),
         "outputs": many(either({"as_tensor": tensor, "as_sym_int": size_argument})),
         "metadata": always({}),
         "is_hop_single_tensor_return": always(None),
         "name": optional(name),
     },
-    metadata={},
-    is_hop_single_tensor_return=None,
-    name=None,
+    optional=("metadata", "is_hop_single_tensor_return", "name"),
 )
 graph = fields(
     {
@@ -189,9 +190,7 @@ graph = fields(
         "custom_obj_values": nothing,
         "is_single_tensor_return": boolean,
     },
-    sym_float_values={},
-    custom_obj_values={},
-    is_single_tensor_return=False,
+    optional=("sym_float_values", "custom_obj_values", "is_single_tensor_return"),
 )
 signature = fields(
     {
@@ -217,8 +216,7 @@ PROGRAM = fields(
                 "metadata": always({}),
                 "treespec_namedtuple_fields": always({}),
             },
-            metadata={},
-            treespec_namedtuple_fields={},
+            optional=("metadata", "treespec_namedtuple_fields"),
         ),
         "opset_version": by_name(one_of({"aten"}), integer),
         "range_constraints": by_name(matching(SYMBOL), fields({"min_val": optional(integer), "max_val": optional(integer)})),
