@@ -149,9 +149,7 @@ def test_an_index_names_files_beside_it(case, tmp_path):
 @pytest.mark.parametrize("text", ["", "[]", "3", "null", '{"weight_map"', '{"metadata": {}}', "\xff", '{"weight_map": 1e999}'])
 def test_an_index_that_is_none(text, tmp_path):
     (tmp_path / "model.safetensors.index.json").write_bytes(text.encode("latin1"))
-    with pytest.raises(
-        WeightsError, match="is not an index of shards|is damaged or no JSON|expected a JSON object|is empty; fetch"
-    ):
+    with pytest.raises(WeightsError, match="is not an index of shards|is damaged or no JSON|a JSON object|is empty; fetch"):
         read(tmp_path)
 
 
