@@ -1,8 +1,9 @@
 """Time what is around the network: `segformer benchmark_pipeline --backend torch`.
 
 Times, in turns, the network alone (image to labels at a quarter of its size), evaluate (image and truth read, labelled at full
-size, counted) and infer (image read, labelled, gray, colour and overlay written) on made images as noisy as photographs. Prints
-medians an image, what evaluate and infer add to the network, and the peak of resident memory.
+size, counted), infer (image read, labelled, gray, colour and overlay written), and the check of the data before a training run
+(image and truth read) on made images as noisy as photographs. Prints medians an image, how they compare with the network, and the
+peak of resident memory.
 """
 
 import argparse
@@ -27,9 +28,10 @@ from segformer_core.inference.infer import infer
 from segformer_core.inference.results import Results
 from segformer_core.inference.segmenter import Segmenter
 from segformer_core.inference.sources import named
-from segformer_core.protocol.learner import Learner, resident_peak
+from segformer_core.protocol.learner import ALONE, Learner, resident_peak
 from segformer_core.spec.arrays import init_arrays
 from segformer_core.spec.model import SMALLEST_INPUT, segformer
+from segformer_core.training.data_check import check_data
 
 NETWORK = "network"
 NOISE = 6.0
@@ -67,6 +69,7 @@ def pipeline_tasks(learner: Learner, segmenter: Segmenter, dataset: Dataset, out
         "labels at full size": lambda: [learner.predict(images, prepared.plan) for _ in dataset.items],
         "evaluate": lambda: evaluate(segmenter, dataset, quiet, ""),
         "infer": lambda: infer(segmenter, results, len(sources), quiet),
+        "check of the data": lambda: check_data([dataset], segmenter.data.dataset_num_parallel_workers, ALONE, quiet),
     }
 
 
