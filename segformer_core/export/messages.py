@@ -3,16 +3,15 @@
 Both are protobuf messages. A table says, for each message, in which fields other messages lie and which fields are refused.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from segformer_core.errors import WeightsError, brief
 from segformer_core.export.json_checks import Unexpected
 from segformer_core.files import special_file
+from segformer_core.weights.containers.protobuf import fields
 
-VARINT, EIGHT_BYTES, DELIMITED, FOUR_BYTES = 0, 1, 2, 5
-FIXED = {EIGHT_BYTES: 8, FOUR_BYTES: 4}
 DEEPEST = 20
 LONGEST_NAME = 300
 
@@ -94,7 +93,7 @@ def _check(message: memoryview, kind: str, messages: Mapping[str, Message], dept
     if depth > DEEPEST:
         raise Unexpected("messages nested too deeply")
     known = messages[kind]
-    for number, value in _fields(message):
+    for number, value in fields(message):
         if number in known.refused:
             raise Unexpected(known.refused[number])
         if number in known.inside:
@@ -105,35 +104,7 @@ def _check(message: memoryview, kind: str, messages: Mapping[str, Message], dept
                 raise Unexpected(f"the {kind} {brief(text)}")
 
 
-def _bytes(value: memoryview | None) -> memoryview:
-    if value is None:
+def _bytes(value: int | memoryview) -> memoryview:
+    if isinstance(value, int):
         raise ValueError("a number where a message is expected")
     return value
-
-
-def _fields(message: memoryview) -> Iterator[tuple[int, memoryview | None]]:
-    """Each field's number and bytes; None for a number. Raises ValueError or IndexError for what is not protobuf."""
-    at = 0
-    while at < len(message):
-        key, at = _varint(message, at)
-        number, wire = key >> 3, key & 7
-        if wire == VARINT:
-            _, at = _varint(message, at)
-            yield number, None
-            continue
-        length, at = (FIXED[wire], at) if wire in FIXED else _varint(message, at)
-        if wire not in (*FIXED, DELIMITED) or at + length > len(message):
-            raise ValueError(f"no protobuf at byte {at}")
-        yield number, None if wire in FIXED else message[at : at + length]
-        at += length
-
-
-def _varint(message: memoryview, at: int) -> tuple[int, int]:
-    number = 0
-    for shift in range(0, 70, 7):
-        byte = message[at]
-        at += 1
-        number |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return number, at
-    raise ValueError(f"no protobuf at byte {at}")

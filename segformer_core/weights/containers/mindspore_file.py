@@ -13,10 +13,10 @@ from pathlib import Path
 import numpy as np
 
 from segformer_core.errors import WeightsError, brief
+from segformer_core.weights.containers import protobuf
 from segformer_core.weights.containers.stored import STORED_TYPES, Content, Stored, encoded, from_bytes, raw_bytes
 from segformer_core.weights.containers.tree import printable
 
-VARINT, LENGTH_DELIMITED = 0, 2
 CHECKSUM_MARK, CHECKSUM_LENGTH = b"crc_num", 17
 TYPES = {"BFloat16": "bfloat16", "UInt8": "uint8", "UInt16": "uint16", "UInt32": "uint32", "UInt64": "uint64"} | {
     name.capitalize(): name for name in ("float16", "float32", "float64", "int8", "int16", "int32", "int64", "bool")
@@ -68,13 +68,13 @@ def write(path: Path, arrays: Mapping[str, np.ndarray], type_name: str) -> None:
     with path.open("wb") as file:
         for name, array in arrays.items():
             values, written = encoded(array, type_name)
-            dims = b"".join(_varint(1 << 3 | VARINT) + _varint(length) for length in values.shape)
-            content = _header(3, values.nbytes)
-            tensor = dims + _delimited(2, TYPE_OF[written].encode()) + content
-            tag = _delimited(1, name.encode())
+            dims = b"".join(protobuf.varint(1 << 3 | protobuf.VARINT) + protobuf.varint(length) for length in values.shape)
+            content = protobuf.header(3, values.nbytes)
+            tensor = dims + protobuf.delimited(2, TYPE_OF[written].encode()) + content
+            tag = protobuf.delimited(1, name.encode())
             tensor_length = len(tensor) + values.nbytes
-            tensor_header = _header(2, tensor_length)
-            file.write(_header(1, len(tag) + len(tensor_header) + tensor_length) + tag + tensor_header + tensor)
+            tensor_header = protobuf.header(2, tensor_length)
+            file.write(protobuf.header(1, len(tag) + len(tensor_header) + tensor_length) + tag + tensor_header + tensor)
             file.write(raw_bytes(values))
 
 
@@ -102,7 +102,7 @@ Fields = dict[int, list[int | memoryview]]
 def _fields(message: memoryview, left: int) -> tuple[Fields, int]:
     """The fields of a message by number, and how many more may come. Raises ValueError for what is not a protobuf message."""
     fields: Fields = {}
-    for number, value in _walk(message):
+    for number, value in protobuf.fields(message):
         fields.setdefault(number, []).append(value)
         left -= 1
         if left < 0:
@@ -124,51 +124,8 @@ def _dims(values: list[int | memoryview]) -> list[int]:
         if isinstance(value, int):
             dims.append(value)
         while isinstance(value, memoryview) and at < len(value) and len(dims) <= MOST_AXES:  # packed
-            dim, at = _read_varint(value, at)
+            dim, at = protobuf.read_varint(value, at)
             dims.append(dim)
     if len(dims) > MOST_AXES or any(dim > LARGEST_AXIS for dim in dims):
         raise ValueError(f"an array of shape {brief(dims)}")
     return dims
-
-
-def _walk(message: memoryview) -> Iterator[tuple[int, int | memoryview]]:
-    at = 0
-    while at < len(message):
-        key, at = _read_varint(message, at)
-        number, wire = key >> 3, key & 7
-        value, at = _read_varint(message, at)
-        if wire == VARINT:
-            yield number, value
-        elif wire == LENGTH_DELIMITED and at + value <= len(message):
-            yield number, message[at : at + value]
-            at += value
-        else:
-            raise ValueError(f"not a MindSpore checkpoint at byte {at}")
-
-
-def _read_varint(message: memoryview, at: int) -> tuple[int, int]:
-    number = 0
-    for shift in range(0, 64, 7):
-        byte = message[at]
-        at += 1
-        number |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return number, at
-    raise ValueError(f"not a MindSpore checkpoint at byte {at}")
-
-
-def _varint(number: int) -> bytes:
-    out = bytearray()
-    while number > 0x7F:
-        out.append(number & 0x7F | 0x80)
-        number >>= 7
-    out.append(number)
-    return bytes(out)
-
-
-def _header(field: int, length: int) -> bytes:
-    return _varint(field << 3 | LENGTH_DELIMITED) + _varint(length)
-
-
-def _delimited(field: int, raw: bytes) -> bytes:
-    return _header(field, len(raw)) + raw
