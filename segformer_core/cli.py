@@ -20,16 +20,13 @@ from segformer_core.config.reads import READS
 from segformer_core.errors import UserError
 from segformer_core.export.verification import Unproven
 from segformer_core.inference.infer import Incomplete
-from segformer_core.interrupt import Stopped, one_way_out
+from segformer_core.interrupt import SIGNALLED, Stopped, one_way_out
 from segformer_core.memory import is_out_of_memory, sentence
 from segformer_core.output import OutputLost, guarded_output, tell
 from segformer_core.protocol.learner import Backend, Connect
 
-DONE, INCOMPLETE, USERS_MISTAKE, SIGNALLED = 0, 1, 2, 128
-"""Exit codes. INCOMPLETE: infer could not read some files and did the rest, or export did not keep its file.
-
-SIGNALLED is added to the signal's number.
-"""
+DONE, INCOMPLETE, USERS_MISTAKE = 0, 1, 2
+"""Exit codes. INCOMPLETE: infer could not read some files and did the rest, or export did not keep its file."""
 
 COMMANDS: dict[str, Callable[[Config, Connect], None]] = {
     "train": train_command,

@@ -1,5 +1,6 @@
 """One way out for Ctrl-C, SIGTERM and the end of the terminal: an exception in the main thread; for training a request."""
 
+import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -7,6 +8,9 @@ from contextlib import contextmanager
 from types import FrameType
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+SIGNALLED = 128
+"""The exit code of a process that a signal ended is this and the signal's number."""
+PATIENCE_SECONDS = 3.0
 
 
 class Stopped(KeyboardInterrupt):
@@ -60,7 +64,7 @@ class StopRequest:
 @contextmanager
 def one_way_out() -> Iterator[None]:
     """In this context every signal of SIGNALS raises Stopped in the main thread."""
-    with _handled_by(WayOut()):
+    with _handled_by(WayOut()), _watched():
         yield
 
 
@@ -95,6 +99,39 @@ def _handled_by(handler: Callable[[int, FrameType | None], object] | signal.Hand
     finally:
         for number, former in before.items():
             signal.signal(number, signal.SIG_DFL if former is None else former)  # None: a handler that is not Python's
+
+
+@contextmanager
+def _watched() -> Iterator[None]:
+    """In this context the same signal twice ends the process though the main thread is inside one long call of a framework.
+
+    Python's handlers wait for the call's end. A thread of its own sees the signals' numbers in a pipe.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    before = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+    os.register_at_fork(after_in_child=lambda: signal.set_wakeup_fd(-1))  # a child's signals are not this process's
+    left = threading.Event()
+    threading.Thread(target=_end_at_the_second, args=(reader, left), daemon=True).start()
+    try:
+        yield
+    finally:
+        left.set()
+        signal.set_wakeup_fd(before)
+        os.close(writer)  # which ends the thread
+
+
+def _end_at_the_second(reader: int, left: threading.Event) -> None:
+    """Watch the pipe until it is closed; Python's own handlers may end the process, or leave the context, more gently."""
+    seen: set[int] = set()
+    while number := os.read(reader, 1):
+        if number[0] in seen and number[0] != signal.SIGHUP and not left.wait(PATIENCE_SECONDS):
+            os._exit(SIGNALLED + number[0])
+        seen |= set(number) & set(SIGNALS)
+    os.close(reader)
 
 
 def _end_at_the_next(signal_number: int) -> None:

@@ -15,10 +15,10 @@ import numpy as np
 import pytest
 
 from parity_tests import ROOT
-from segformer_core.cli import SIGNALLED, exit_code, main
+from segformer_core.cli import exit_code, main
 from segformer_core.export.fresh import run_afresh
 from segformer_core.files import atomic_write
-from segformer_core.interrupt import SIGNALS, Stopped, StopRequest, one_way_out, stop_request
+from segformer_core.interrupt import SIGNALLED, SIGNALS, Stopped, StopRequest, one_way_out, stop_request
 from segformer_core.protocol.learner import Processes
 
 
@@ -81,6 +81,25 @@ def test_a_second_signal(first, second, seconds, code, said):
         rest, errors = process.communicate(timeout=30)
     assert (process.returncode, rest) == (code, said)
     assert errors == (f"stopped by {first.name}\n" if said else "")
+
+
+IN_ONE_CALL = """
+import hashlib
+from segformer_core.cli import exit_code
+def run():
+    print("ready", flush=True)
+    hashlib.pbkdf2_hmac("sha256", b"", b"", 10**10)  # one call of hours, which looks at no signal
+raise SystemExit(exit_code(run))
+"""
+
+
+def test_the_second_signal_ends_a_long_call():
+    with subprocess.Popen([sys.executable, "-c", IN_ONE_CALL], cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline() == "ready\n"
+        for _ in range(2):
+            process.send_signal(signal.SIGTERM)
+            time.sleep(0.5)  # two at once are one
+        assert process.wait(timeout=30) == SIGNALLED + signal.SIGTERM
 
 
 def test_training_takes_the_first_signal_as_a_request_and_the_second_as_an_end():
