@@ -1,10 +1,20 @@
 """Fixtures that the tests of the launch scripts and of the rank table share."""
 
+import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from parity_tests.commands.launcher_bench import TABLE_OF_TWO, Bench
+
+
+@pytest.fixture(autouse=True)
+def a_terminal_that_closes_counts() -> Iterator[None]:
+    """The suite itself may run under nohup, whose processes ignore SIGHUP, as do the processes that they start."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
 
 
 @pytest.fixture

@@ -152,7 +152,7 @@ def test_the_home_folder_is_written_out_wherever_a_path_stands(home):
 
 def test_a_pattern_in_the_home_folder(home):
     config = load_config(["--data_path", "~/set/**/val*.png"])
-    sources, _ = find_sources(config.data.data_path, "", Path("out"))
+    sources, *_ = find_sources(config.data.data_path, "", Path("out"))
     assert {source.path.name for source in sources} == {"val0.png"}
 
 

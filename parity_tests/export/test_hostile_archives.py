@@ -41,6 +41,8 @@ def sound(tmp_path_factory):
 
     path = tmp_path_factory.mktemp("sound") / "net.pt2"
     write(SPEC, ARRAYS, form("TORCH"), path)
+    if PROGRAM not in members_of(path):
+        pytest.skip("this PyTorch writes the layout of 2.7, which the archives here are not composed of")
     return path
 
 

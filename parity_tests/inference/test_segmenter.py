@@ -58,7 +58,7 @@ def test_a_fault_of_the_weights_is_a_warning_at_the_callers_line(backend, tmp_pa
     with pytest.warns(UserWarning) as issued:
         BACKENDS[backend].load(str(path), device_target=DEVICE)
     (warning,) = issued
-    fault = "1 arrays hold NaN or infinity, first stages.0.norm.bias: the network cannot work"
+    fault = "1 array holds NaN or infinity, first stages.0.norm.bias: the network cannot work"
     assert str(warning.message) == f"{path}: {fault}" and warning.filename == __file__
 
 

@@ -91,9 +91,9 @@ def test_command_says_in_one_line_what_is_wrong(predicted: Path) -> None:
     cv2.imwrite(str(predicted / "result" / "val0_gray.png"), np.zeros((9, 7), np.uint8))
     for arguments, complaint in (
         ((), "val0_gray.png is 9×7 pixels; expected 64×96"),
-        (("--count", "0"), "--count is 0; expected at least 1"),
+        (("--count", "0"), "argument --count: 0 is out of range; expected 1 to"),
         (("--split", "test"), "no images in"),
-        (("--output", f"{predicted / 'dataset.yaml'}/sheet.png"), "cannot write in folder"),
+        (("--output", f"{predicted / 'dataset.yaml'}/sheet.png"), "a part of it is a file and no folder"),
     ):
         process = command(predicted, *arguments)
         assert process.returncode == 2, process.stderr
