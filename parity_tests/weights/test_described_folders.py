@@ -8,12 +8,15 @@ import numpy as np
 import pytest
 
 from parity_tests.support import hot_arrays
+from parity_tests.training.test_damaged_checkpoints import SPEC, Weights
 from parity_tests.weights.weight_files import foreign_arrays, saved, segmenter, weights_of
 from segformer_core.commands.convert_model import main
 from segformer_core.config.keys import DataConfig
+from segformer_core.config.load import load_config
 from segformer_core.data import cityscapes
 from segformer_core.errors import UserError
 from segformer_core.spec.model import segformer
+from segformer_core.training.checkpoint import Checkpoints
 from segformer_core.weights.architecture import Architecture
 from segformer_core.weights.dialects import TRANSFORMERS_4
 from segformer_core.weights.loading import load_pretrained, load_weights
@@ -83,6 +86,23 @@ def test_names_and_preparation_survive_every_way(tiny, named, tmp_path):
     got = content(again / "preprocessor_config.json")
     assert got.pop("image_mean") == pytest.approx(other.pop("image_mean"))
     assert got.pop("image_std") == pytest.approx(other.pop("image_std")) and got == other
+
+
+@pytest.mark.parametrize("label", ["best", 1])
+def test_a_runs_files_describe_the_folders_that_they_become(label, tmp_path):
+    """The classes are the dataset's, mean, deviation and size the run's."""
+    config = load_config(["--base_size=[64,96]", "--img_norm_mean=[10,20,30]", "--img_norm_std=[40,50,60]"])
+    checkpoints = Checkpoints(str(tmp_path / "run"), SPEC, config, {}, ("sky", "road", "car"))
+    if label == "best":
+        checkpoints.save_if_best(Weights(0), 1, 0.5)
+    else:
+        checkpoints.save(Weights(0), label, 1)
+    main([str(checkpoints.path(label)), str(tmp_path / "folder")])
+    assert json.loads((tmp_path / "folder/config.json").read_text())["id2label"] == {"0": "sky", "1": "road", "2": "car"}
+    preprocessor = json.loads((tmp_path / "folder/preprocessor_config.json").read_text())
+    assert preprocessor["size"] == {"height": 64, "width": 96}
+    assert np.allclose(preprocessor["image_mean"], np.array([10, 20, 30]) / 255)
+    assert np.allclose(preprocessor["image_std"], np.array([40, 50, 60]) / 255)
 
 
 def test_the_names_are_the_weights_own(tiny, named, tmp_path):

@@ -38,7 +38,8 @@ def train_command(config: Config, connect: Connect) -> None:
     without = "put images to evaluate on there, or train without evaluating: --run_eval False"
     validation = opened_dataset(config, "val", spec, without) if config.evaluation.run_eval else None
     stream = TrainingStream(dataset, config.data, config.training.seed, config.training.batch_size, config.training.epoch_size)
-    checkpoints = Checkpoints(config.training.checkpoint_path, spec, config, {"images in the training set": len(dataset)})
+    about = {"images in the training set": len(dataset)}
+    checkpoints = Checkpoints(config.training.checkpoint_path, spec, config, about, dataset.classes.names)
     start = find_start(spec, config, stream, checkpoints)
     weights = class_weights(config.loss.class_weights, dataset, config.data.dataset_num_parallel_workers)
     training = Training(parameter_groups(spec, config.optimizer), weights)

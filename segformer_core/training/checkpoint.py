@@ -24,6 +24,7 @@ from segformer_core.training.curves import CURVES
 from segformer_core.training.hold import Hold
 from segformer_core.training.metrics import METRICS, read_metrics
 from segformer_core.training.new_run import new_run_command
+from segformer_core.weights.preprocessor import Preparation, metadata_of
 from segformer_core.weights.store import SUFFIX, save_weights
 
 NEW_RUN, NEWEST = "none", "auto"
@@ -41,16 +42,18 @@ WRITTEN = (f"segformer_mit_*{SUFFIX}", METRICS, CURVES)
 class Checkpoints:
     """A folder of checkpoints with the original repository's names: segformer_mit_b0_12.safetensors, …_best.safetensors.
 
-    `about` holds what a resumed run must agree with besides the configuration, such as the dataset's size.
+    `about` holds what a resumed run must agree with besides the configuration, such as the dataset's size. The files keep
+    `classes`, the names of the dataset's classes, and how images are prepared, for the folders that they are converted to.
     """
 
-    def __init__(self, folder: str, spec: SegFormer, config: Config, about: Mapping[str, int]):
+    def __init__(self, folder: str, spec: SegFormer, config: Config, about: Mapping[str, int], classes: tuple[str, ...] = ()):
         """Make the folder. Raises UserError if it cannot be written, TrainingError if another run holds it."""
         self.folder = writable_directory(Path(folder))
         self._hold = Hold(self.folder)
         self._hold.check()
         self.spec, self.keep = spec, config.training.keep_checkpoints
         self.decisive = {**decisive_values(config), **about}
+        self.described = metadata_of(classes, Preparation.of(config.data))
         self.best_miou = -math.inf
         self._seen: dict[Path, tuple[int, int]] | None = None
 
@@ -78,7 +81,7 @@ class Checkpoints:
     def save(self, learner: Learner, label: int | str, step: int) -> Path:
         """Write weights, optimizer and decisive values to a file; then delete the oldest files beyond `keep_checkpoints`."""
         path = self.path(label)
-        write_checkpoint(path, learner, self.spec, step, self.decisive)
+        write_checkpoint(path, learner, self.spec, step, self.decisive, self.described)
         if self.keep:
             for old in self.resumable()[self.keep :]:
                 with suppress(OSError):  # what cannot be deleted stays
@@ -91,7 +94,7 @@ class Checkpoints:
             return None
         self.best_miou = miou
         path = self.path(BEST)
-        save_weights(path, self.spec, learner.arrays(), step=str(step), miou=repr(miou))
+        save_weights(path, self.spec, learner.arrays(), step=str(step), miou=repr(miou), **self.described)
         return path
 
     def resumable(self, log: Callable[[str], None] = lambda _: None) -> list[Path]:

@@ -59,10 +59,13 @@ class Header:
     decisive: Mapping[str, Any]
 
 
-def write_checkpoint(path: Path, learner: Learner, spec: SegFormer, step: int, decisive: Mapping[str, Any]) -> None:
-    """Write the learner's weights and optimizer, atomically. Raises UserError."""
+def write_checkpoint(
+    path: Path, learner: Learner, spec: SegFormer, step: int, decisive: Mapping[str, Any], described: Mapping[str, str]
+) -> None:
+    """Write the learner's weights and optimizer, atomically. `described` is more to say in the metadata. Raises UserError."""
     arrays = learner.arrays() | {OPTIMIZER + name: array for name, array in learner.optimizer_arrays().items()}
-    save_described(path, spec, arrays, {"checkpoint": str(VERSION), "step": str(step), "config": json.dumps(decisive)})
+    run = {"checkpoint": str(VERSION), "step": str(step), "config": json.dumps(decisive)}
+    save_described(path, spec, arrays, {**described, **run})
 
 
 def read_header(path: Path) -> Header:
