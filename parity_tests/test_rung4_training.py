@@ -16,6 +16,7 @@ from parity_tests.support import (
     predict,
     torch_learner,
 )
+from parity_tests.training_runs import FULL
 from segformer_core.config.keys import Config, DataConfig, OptimizerConfig
 from segformer_core.data.layout import open_dataset
 from segformer_core.data.pipeline import TrainingStream
@@ -27,7 +28,7 @@ from segformer_core.spec.layers import LayerNorm
 from segformer_core.spec.model import segformer
 from segformer_core.training.schedule import group_rates, learning_rate
 
-STEPS = 20
+STEPS, FIRST_STEPS = 20, 5
 SPEC = segformer("b0", class_count=3)
 OPTIMIZER = OptimizerConfig(lr=6e-5, warmup_steps=5)
 
@@ -60,10 +61,13 @@ def run(learner: Learner, batches: list[Batch], optimizer: OptimizerConfig = OPT
 
 @pytest.mark.parametrize("mode", MODES)
 def test_twenty_steps(mode, batches, need_torch, need_mindspore):
+    """In pynative mode, which is many times slower, the quick form takes the first steps alone."""
     arrays = init_arrays(SPEC, 0)
     first, second = torch_learner(SPEC, arrays, RECIPE), mindspore_learner(SPEC, arrays, RECIPE, mode)
-    want, got = run(first, batches), run(second, batches)
-    assert np.mean(want[-4:]) < np.mean(want[:4]) - 0.05, f"nothing was learnt: {want}"
+    taken = batches if FULL or mode == "graph" else batches[:FIRST_STEPS]
+    want, got = run(first, taken), run(second, taken)
+    if taken is batches:
+        assert np.mean(want[-4:]) < np.mean(want[:4]) - 0.05, f"nothing was learnt: {want}"
     check_difference("losses", difference(np.array(got), np.array(want)), "losses of twenty steps")
     want_arrays, got_arrays = first.arrays(), second.arrays()
     for name, value in want_arrays.items():
