@@ -20,7 +20,7 @@ def connect(runtime: RuntimeConfig) -> Backend:
     if runtime.run_distribute and not launched():
         raise BackendError("run_distribute is True but this process is alone; start it with torchrun --nproc_per_node N -m …")
     id_, chosen = device_number(runtime, torch.cuda.device_count(), local_rank() if launched() else None)
-    device = torch.device(device_target(runtime, torch.cuda.device_count(), id_))
+    device = torch.device(device_target(runtime, torch.cuda.device_count(), id_, chosen))
     if device.type == "cuda":
         torch.cuda.set_device(device)
         torch.backends.cudnn.allow_tf32 = False  # fp32 means fp32: TF32 keeps ten bits of a convolution's inputs
@@ -47,7 +47,7 @@ def device_number(runtime: RuntimeConfig, devices: int, rank: int | None) -> tup
     return (rank, "") if rank is not None else chosen_device(runtime.device_id)
 
 
-def device_target(runtime: RuntimeConfig, cuda_devices: int, device_id: int) -> str:
+def device_target(runtime: RuntimeConfig, cuda_devices: int, device_id: int, chosen: str = "") -> str:
     """`cpu` or `cuda:N` for device_target auto, CPU, GPU or CUDA. Raises BackendError."""
     target = runtime.device_target.lower()
     if target == "ascend":
@@ -58,7 +58,8 @@ def device_target(runtime: RuntimeConfig, cuda_devices: int, device_id: int) -> 
         return "cpu"
     if device_id >= cuda_devices:
         raise BackendError(
-            f"CUDA device {device_id} is asked for and there are {cuda_devices}; start fewer processes, or set device_id"
+            f"CUDA device {device_id} is asked for{chosen and f', {chosen},'} and there are {cuda_devices}; start fewer "
+            "processes, or set device_id"
         )
     return f"cuda:{device_id}"
 

@@ -3,6 +3,7 @@
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -10,7 +11,10 @@ from types import FrameType
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 SIGNALLED = 128
 """The exit code of a process that a signal ended is this and the signal's number."""
+REPEAT_SECONDS = 2.0
+"""A signal is a second one only so long after the first: launchers and schedulers send one and the same to a process twice."""
 PATIENCE_SECONDS = 3.0
+"""How long the main thread may take to end after a second signal, before it is ended."""
 
 
 class Stopped(KeyboardInterrupt):
@@ -25,18 +29,32 @@ class CutShort(Exception):
     """An evaluation has ended early because a stop request asked for it; nothing of it is kept."""
 
 
+class Repeats:
+    """Tells the same signal, sent again on purpose, from others: a launcher sends SIGTERM after Ctrl-C, or one signal twice."""
+
+    def __init__(self) -> None:
+        self.first: dict[int, float] = {}
+
+    def __call__(self, signal_number: int) -> bool:
+        """Whether this signal is a second one. A terminal that closes may send SIGHUP twice, and that is never one."""
+        now = time.monotonic()
+        again = now - self.first.setdefault(signal_number, now) >= REPEAT_SECONDS
+        return again and signal_number != signal.SIGHUP
+
+
 class WayOut:
     """The handler outside training: the first signal raises Stopped, and the same signal again ends the process at once."""
 
     def __init__(self) -> None:
-        self.stopping = False
+        self.repeats, self.stopping = Repeats(), False
 
     def __call__(self, signal_number: int, _: FrameType | None) -> None:
-        if self.stopping:  # a launcher sends SIGTERM after Ctrl-C, and what Ctrl-C began would not be cleaned up
-            return
-        self.stopping = True
-        _end_at_the_next(signal_number)
-        raise Stopped(signal_number)
+        if self.repeats(signal_number):
+            signal.signal(signal_number, signal.SIG_DFL)
+            signal.raise_signal(signal_number)
+        if not self.stopping:  # else what the first signal began would not be cleaned up
+            self.stopping = True
+            raise Stopped(signal_number)
 
 
 class StopRequest:
@@ -46,12 +64,11 @@ class StopRequest:
     """
 
     def __init__(self) -> None:
-        self.signal_number = 0
+        self.repeats, self.signal_number = Repeats(), 0
         self.lost: Exception | None = None
 
     def __call__(self, signal_number: int, _: FrameType | None) -> None:
-        if self.signal_number == signal_number != signal.SIGHUP:
-            _end_at_the_next(signal_number)
+        if self.repeats(signal_number):
             raise Stopped(signal_number)
         self.signal_number = self.signal_number or signal_number
 
@@ -126,15 +143,8 @@ def _watched() -> Iterator[None]:
 
 def _end_at_the_second(reader: int, left: threading.Event) -> None:
     """Watch the pipe until it is closed; Python's own handlers may end the process, or leave the context, more gently."""
-    seen: set[int] = set()
+    repeats = Repeats()
     while number := os.read(reader, 1):
-        if number[0] in seen and number[0] != signal.SIGHUP and not left.wait(PATIENCE_SECONDS):
+        if number[0] in SIGNALS and repeats(number[0]) and not left.wait(PATIENCE_SECONDS):
             os._exit(SIGNALLED + number[0])
-        seen |= set(number) & set(SIGNALS)
     os.close(reader)
-
-
-def _end_at_the_next(signal_number: int) -> None:
-    """A terminal that closes may send SIGHUP twice, from the shell and from the system; that ends nothing."""
-    if signal_number != signal.SIGHUP:
-        signal.signal(signal_number, signal.SIG_DFL)

@@ -15,7 +15,8 @@ TYPES = {"MemoryError", "OutOfMemoryError"}
 TEXTS = re.compile(
     "|".join(
         (
-            r"can't allocate memory",  # PyTorch on a CPU
+            r"can(no|')t allocate memory",  # PyTorch on a CPU; the system, for a process or a mapping
+            r"out of shared memory",  # a worker of PyTorch's DataLoader in a container
             r"out of memory",  # CUDA, Ascend
             r"ALLOC_FAILED",  # cuBLAS and cuDNN
             r"is killed by signal: Killed",  # a worker of PyTorch's DataLoader; the system kills what takes too much

@@ -1,5 +1,8 @@
 """Sizes that no machine holds: one sentence that names what to lower, and in `infer` one image, not the run."""
 
+import errno
+import os
+
 import cv2
 import numpy as np
 import pytest
@@ -200,3 +203,9 @@ def test_a_training_image_that_is_too_large_is_a_sentence_of_its_worker(tmp_path
     *_, message = GuardedStream(TrainingStream(dataset, config.data, 0, 1, 1))[0]
     with pytest.raises(DataError, match="memory for image a in training .*; lower base_size, scale_range or crop_size"):
         raise_message(message[None])
+
+
+def test_a_process_for_which_the_system_has_no_memory():
+    assert is_out_of_memory(OSError(errno.ENOMEM, os.strerror(errno.ENOMEM)))
+    assert is_out_of_memory(RuntimeError("It is possible that dataloader's workers are out of shared memory."))
+    assert not is_out_of_memory(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from parity_tests import ROOT
+from segformer_core import interrupt
 from segformer_core.cli import exit_code, main
 from segformer_core.export.fresh import run_afresh
 from segformer_core.files import atomic_write
@@ -50,7 +51,9 @@ def test_what_nohup_ignores_stays_ignored():
 
 ON_THE_WAY_OUT = """
 import signal, time
+from segformer_core import interrupt
 from segformer_core.cli import exit_code
+interrupt.REPEAT_SECONDS = 0.5
 def run():
     try:
         print("ready", flush=True)
@@ -64,20 +67,23 @@ raise SystemExit(exit_code(run))
 
 
 @pytest.mark.parametrize(
-    ("first", "second", "seconds", "code", "said"),
+    ("first", "second", "after", "seconds", "code", "said"),
     [
-        (signal.SIGTERM, signal.SIGTERM, 60, -signal.SIGTERM, ""),  # the same again ends it at once
-        (signal.SIGINT, signal.SIGINT, 60, -signal.SIGINT, ""),
-        (signal.SIGINT, signal.SIGTERM, 0.5, 130, "cleaned\n"),  # a launcher sends another: what has begun is ended in peace
-        (signal.SIGHUP, signal.SIGHUP, 0.5, 129, "cleaned\n"),  # the shell and the system both send it
+        (signal.SIGTERM, signal.SIGTERM, 1, 60, -signal.SIGTERM, ""),  # the same again ends it at once
+        (signal.SIGINT, signal.SIGINT, 1, 60, -signal.SIGINT, ""),
+        (signal.SIGTERM, signal.SIGTERM, 0, 0.5, 143, "cleaned\n"),  # a scheduler and a launcher both send it: that is one
+        (signal.SIGINT, signal.SIGTERM, 0, 0.5, 130, "cleaned\n"),  # a launcher sends another: what has begun is ended in peace
+        (signal.SIGHUP, signal.SIGHUP, 1, 1.5, 129, "cleaned\n"),  # the shell and the system both send it
     ],
 )
-def test_a_second_signal(first, second, seconds, code, said):
+def test_a_second_signal(first, second, after, seconds, code, said):
     command = [sys.executable, "-c", ON_THE_WAY_OUT % seconds]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        for number, line in ((first, "ready\n"), (second, "cleaning\n")):
-            assert process.stdout.readline() == line
-            process.send_signal(number)
+        assert process.stdout.readline() == "ready\n"
+        process.send_signal(first)
+        assert process.stdout.readline() == "cleaning\n"
+        time.sleep(after)
+        process.send_signal(second)
         rest, errors = process.communicate(timeout=30)
     assert (process.returncode, rest) == (code, said)
     assert errors == (f"stopped by {first.name}\n" if said else "")
@@ -85,10 +91,13 @@ def test_a_second_signal(first, second, seconds, code, said):
 
 IN_ONE_CALL = """
 import hashlib
+from segformer_core import interrupt
 from segformer_core.cli import exit_code
+interrupt.REPEAT_SECONDS = 0.5
+interrupt.PATIENCE_SECONDS = 0.5
 def run():
     print("ready", flush=True)
-    hashlib.pbkdf2_hmac("sha256", b"", b"", 10**10)  # one call of hours, which looks at no signal
+    hashlib.pbkdf2_hmac("sha256", b"", b"", 2**31 - 1)  # one call of an hour, which looks at no signal
 raise SystemExit(exit_code(run))
 """
 
@@ -96,14 +105,17 @@ raise SystemExit(exit_code(run))
 def test_the_second_signal_ends_a_long_call():
     with subprocess.Popen([sys.executable, "-c", IN_ONE_CALL], cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout.readline() == "ready\n"
-        for _ in range(2):
-            process.send_signal(signal.SIGTERM)
-            time.sleep(0.5)  # two at once are one
+        process.send_signal(signal.SIGTERM)
+        time.sleep(1)
+        process.send_signal(signal.SIGTERM)
         assert process.wait(timeout=30) == SIGNALLED + signal.SIGTERM
 
 
-def test_training_takes_the_first_signal_as_a_request_and_the_second_as_an_end():
+def test_training_takes_the_first_signal_as_a_request_and_the_second_as_an_end(monkeypatch):
     with one_way_out(), stop_request() as stop:
+        signal.raise_signal(signal.SIGTERM)
+        signal.raise_signal(signal.SIGTERM)  # sent twice within moments, it is one
+        monkeypatch.setattr(interrupt, "REPEAT_SECONDS", 0.0)
         signal.raise_signal(signal.SIGTERM)
         signal.raise_signal(signal.SIGINT)
         assert stop.signal_number == signal.SIGTERM

@@ -15,9 +15,9 @@ TRUSTED = ("compile_cache",)
 
 
 def rows(page: str) -> list[str]:
-    """The lines of a page's tables, without their heads."""
-    lines = [line for line in PAGES[page].splitlines() if line.startswith("| ")]
-    return [line for line in lines if not line.startswith(("| file |", "| case |"))]
+    """The lines of a page's tables whose last column names tests, without their heads."""
+    tables = re.findall(r"^\|[^\n]*\| test \|\n\|[-|]*\n((?:\|[^\n]*\n)+)", PAGES[page], re.MULTILINE)
+    return [line for table in tables for line in table.splitlines()]
 
 
 def names_in(file: str) -> set[str]:

@@ -37,12 +37,26 @@ PYTHON = "python -m backend_torch.train"
 )
 def test_the_users_own_words_are_kept(typed, command):
     words = shlex.split(f"{PYTHON} {typed}")
-    assert new_run_command(Path("w"), Path("run"), words) == f"{PYTHON} {command}"
+    assert new_run_command(Path("w"), Path("run"), words=words) == f"{PYTHON} {command}"
+
+
+def test_a_part_of_another_file_is_not_asked_of_these_weights():
+    words = shlex.split(f"{PYTHON} --ckpt_part ema --lr 1")
+    command = f"{PYTHON} --lr 1 --pretrained_ckpt_path w --load_ckpt True --checkpoint_path run_2 --ckpt_part ''"
+    assert new_run_command(Path("w"), Path("run"), "ema", words) == command
+
+
+def test_the_launcher_is_named(monkeypatch):
+    monkeypatch.setenv("RANK", "0")
+    monkeypatch.setattr(sys, "orig_argv", ["/usr/bin/python", "-u", "-m", "backend_torch.train", "--lr", "1"])
+    assert new_run_command(Path("w"), Path("run")).startswith(
+        "torchrun … -m backend_torch.train --lr 1 --pretrained_ckpt_path w "
+    )
 
 
 def test_the_new_folder_is_not_there_yet(tmp_path):
     (tmp_path / "run_2").mkdir()
-    assert new_run_command(Path("w"), tmp_path / "run", []).endswith(f"--checkpoint_path {tmp_path / 'run_3'}")
+    assert new_run_command(Path("w"), tmp_path / "run", words=[]).endswith(f"--checkpoint_path {tmp_path / 'run_3'}")
 
 
 @pytest.mark.parametrize("typed", ["--epoch_size 4", "--lr 1e-3", "--seed 5 --batch_size 4"])

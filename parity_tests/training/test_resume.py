@@ -96,7 +96,7 @@ def test_asked_to_stop(backend, number, run_keys, undisturbed, tmp_path):
     for line in process.stdout:
         lines.append(line)
         if line.startswith("Epoch 2/"):
-            process.send_signal(number)
+            os.killpg(process.pid, number)  # as a scheduler does: the workers that read images get it, too
             break
     rest, _ = process.communicate()
     output = "".join(lines) + rest

@@ -53,7 +53,7 @@ def train_command(config: Config, connect: Connect) -> None:
     learner = backend.learner(spec, config, log, training)
     start.load(learner)
     check_same_step(start.step, processes, config.training)
-    if config.training.check_data and not start.step:  # the run that is resumed has checked them
+    if config.training.check_data and not start.step:  # a resumed run has been through most of them
         splits = [dataset] if validation is None else [dataset, validation]
         check_data(splits, config.data.dataset_num_parallel_workers, processes, log)
     earlier = log.record(checkpoints.folder, start.step, config.training.tensorboard)
@@ -103,7 +103,7 @@ def find_start(spec: SegFormer, config: Config, stream: TrainingStream, checkpoi
     if checkpoint.step == stream.steps:
         sentence = (
             f"{checkpoint.path} is the end of this run: nothing is left to train; a new run from its weights starts with: "
-            f"{new_run_command(checkpoint.path, checkpoints.folder)}"
+            f"{new_run_command(checkpoint.path, checkpoints.folder, config.model.ckpt_part)}"
         )
     return Start(checkpoint.weights, (*passed_over, sentence), checkpoint)
 

@@ -117,7 +117,7 @@ class TrainingConfig:
         words=("auto", "none"),
     )
     checkpoint_path: str = path_key("./checkpoint/", "folder for checkpoints, metrics and curves")
-    check_data: bool = key(True, "read every image and label once before the first step of a new run")
+    check_data: bool = key(True, "read every image and label once before the first step; not when a run is resumed")
     train_log_interval: int = key(100, "steps between log lines", low=1)
     tensorboard: bool = key(False, "also write the metrics for TensorBoard, into checkpoint_path/tensorboard")
 

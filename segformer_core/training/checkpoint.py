@@ -53,6 +53,7 @@ class Checkpoints:
         self._hold.check()
         self.spec, self.keep = spec, config.training.keep_checkpoints
         self.decisive = {**decisive_values(config), **about}
+        self.part = config.model.ckpt_part
         self.described = metadata_of(classes, Preparation.of(config.data))
         self.best_miou = -math.inf
         self._seen: dict[Path, tuple[int, int]] | None = None
@@ -194,7 +195,7 @@ class Checkpoints:
         ]
         new_run = "choose another checkpoint_path for a new run"
         if not OF_THE_WEIGHTS & set(different):
-            new_run = f"start a new run from its weights with: {new_run_command(path, self.folder)}"
+            new_run = f"start a new run from its weights with: {new_run_command(path, self.folder, self.part)}"
         raise TrainingError(f"{path} is of another run: {', '.join(listed)}; use the same values to go on with it, or {new_run}")
 
 

@@ -2,7 +2,7 @@
 
 import signal
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, NoReturn
@@ -47,6 +47,10 @@ class Run:
     step: int = 0
     earlier: Sequence[Mapping[str, Any]] = ()
 
+    def __post_init__(self) -> None:
+        self.saved_step = self.step
+        """The step whose state the folder holds."""
+
     @property
     def epoch(self) -> int:
         """The epoch of the latest step, from 1."""
@@ -81,7 +85,7 @@ def _take_steps(run: Run, batches: Iterable[Batch], stop: StopRequest) -> None:
     stream, training, optimizer = run.stream, run.config.training, run.config.optimizer
     run.log.progress(stream.steps, run.step, "train")
     since, counted = time.perf_counter(), run.step
-    for batch in batches:
+    for batch in _until_asked(batches, stop):
         rate = learning_rate(run.step, stream.steps, optimizer)
         frozen = run.step < optimizer.freeze_encoder_epochs * stream.steps_per_epoch
         masks = draw_keep_masks(run.spec, training.seed, run.step, stream.share)
@@ -99,6 +103,17 @@ def _take_steps(run: Run, batches: Iterable[Batch], stop: StopRequest) -> None:
         _stop_if_asked(run, stop, synchronises)
         if synchronises:
             since, counted = time.perf_counter(), run.step
+    if run.step < stream.steps:
+        _stop(run, stop, f"stopped after step {run.step} of {run.stream.steps}")
+
+
+def _until_asked(batches: Iterable[Batch], stop: StopRequest) -> Iterator[Batch]:
+    """The batches; no more of them if the processes that read them were asked to stop together with this one."""
+    try:
+        yield from batches
+    except RuntimeError:
+        if not stop.signal_number:
+            raise
 
 
 def evaluate_epoch(run: Run, stop: StopRequest) -> None:
@@ -160,6 +175,7 @@ def _save_epoch(run: Run, report: Step) -> None:
         run.log(f"epoch {run.epoch} is not saved: its last {skipped} steps were not finite, the weights are in doubt")
     elif run.processes.first and _saves(run):
         run.checkpoints.save(run.learner, run.epoch, run.step)
+        run.saved_step = run.step
 
 
 def _stop_if_asked(run: Run, stop: StopRequest, synchronises: bool) -> None:
@@ -169,7 +185,7 @@ def _stop_if_asked(run: Run, stop: StopRequest, synchronises: bool) -> None:
 
 
 def _stop(run: Run, stop: StopRequest, sentence: str) -> NoReturn:
-    if run.processes.first and not (run.at_epoch_end and _saves(run)):
+    if run.processes.first and run.saved_step != run.step:
         run.checkpoints.save(run.learner, f"step{run.step}", run.step)
     if stop.lost:
         raise stop.lost
