@@ -5,14 +5,19 @@ from collections.abc import Iterator
 VARINT, EIGHT_BYTES, DELIMITED, FOUR_BYTES = 0, 1, 2, 5
 FIXED = {EIGHT_BYTES: 8, FOUR_BYTES: 4}
 MOST_VARINT_BITS = 70
+LARGEST_KEY = 2**32 - 1
+"""Readers of protobuf drop the bits above, and would find another field than is checked here."""
 
 
 def fields(message: memoryview) -> Iterator[tuple[int, int | memoryview]]:
     """Each field's number and its value: an integer, or bytes. Raises ValueError or IndexError for what is not protobuf."""
     at = 0
     while at < len(message):
-        key, at = read_varint(message, at)
+        start = at
+        key, at = read_varint(message, start)
         number, wire = key >> 3, key & 7
+        if not number or key > LARGEST_KEY or at - start != len(varint(key)):
+            raise ValueError(f"not a protobuf message at byte {start}")
         if wire == VARINT:
             value, at = read_varint(message, at)
             yield number, value
