@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from segformer_core.errors import ConfigError, WeightsError
+from segformer_core.errors import ConfigError, WeightsError, one_line
 from segformer_core.files import sha256_of_files
 from segformer_core.spec.model import NUMERICS
 from segformer_core.weights import containers
@@ -50,7 +50,7 @@ class Weights:
     def provenance(self) -> dict[str, str]:
         """Where the weights come from, as metadata for a canonical file."""
         return {
-            "source": Path(self.source).name,
+            "source": one_line(Path(self.source).name),
             "source_format": f"{self.dialect.title} ({self.container})",
             "source_sha256": sha256_of_files(*self.files),
             "dropped": "; ".join(f"{why}: {len(names)}" for why, names in reasons(self.dropped).items()),

@@ -35,8 +35,12 @@ def save_described(path: Path, spec: SegFormer, arrays: Mapping[str, np.ndarray]
 
 
 def hashed(arrays: Mapping[str, np.ndarray], type_name: str, metadata: Mapping[str, str]) -> dict[str, str]:
-    """The metadata of a file of these arrays, floats stored as `type_name`, with a hash of the arrays and one of the rest."""
-    described = {**metadata, ARRAYS_HASH: _sha256(arrays, lambda name: _as_read(arrays[name], type_name))}
+    """The metadata of a file of these arrays, floats stored as `type_name`, with a hash of the arrays and one of the rest.
+
+    Half characters, as names of files may hold, become codes: no reader takes them.
+    """
+    whole = {name: value.encode(errors="backslashreplace").decode() for name, value in metadata.items()}
+    described = {**whole, ARRAYS_HASH: _sha256(arrays, lambda name: _as_read(arrays[name], type_name))}
     return {**described, METADATA_HASH: _metadata_sha256(described)}
 
 
