@@ -11,7 +11,7 @@ from typing import Any
 import segformer_core
 from segformer_core.config.keys import Config, flat
 from segformer_core.data.dataset import Classes
-from segformer_core.errors import WeightsError, brief
+from segformer_core.errors import WeightsError, brief, one_line
 from segformer_core.export.choice import sidecar_path
 from segformer_core.export.converters import converter_lines
 from segformer_core.export.json_checks import Check, Unexpected, boolean, by_name, fields, integer, number, one_of
@@ -45,12 +45,14 @@ def between(low: int, high: int) -> Check:
 
 
 def text(value: Any) -> str:
-    if isinstance(value, str) and len(value) <= LONGEST_TEXT:
-        return value
+    """On one line, since it may be shown."""
+    if isinstance(value, str) and len(value) <= LONGEST_VALUE:
+        return one_line(value)
     raise Unexpected(f"{brief(value)} as a text")
 
 
-LONGEST_TEXT = 5000
+LONGEST_VALUE = 5000
+"""Characters of a text in a description; the longest path has 4095."""
 DESCRIPTION = fields(
     {
         "file": fields({"sha256": text}),
@@ -210,7 +212,7 @@ def read_sidecar(path: Path) -> tuple[Form, dict[str, Any]]:
     form = Form(**fields)
     if form.suffix != path.suffix:
         raise WeightsError(f"{described} describes a file of {form.format}; expected one whose name ends in {path.suffix}")
-    return form, content
+    return form, content | {name: checked[name] for name in ("network", "weights")}
 
 
 def why(error: Exception) -> str:

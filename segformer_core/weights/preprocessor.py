@@ -9,6 +9,7 @@ from typing import Any
 
 from segformer_core.config.keys import DataConfig
 from segformer_core.errors import WeightsError, brief
+from segformer_core.weights.containers.tree import printable
 from segformer_core.weights.json_file import is_there, read_object
 
 TRANSFORMERS_FILE = "preprocessor_config.json"
@@ -85,7 +86,7 @@ def described_by(metadata: Mapping[str, str], class_count: int | None) -> tuple[
         preparation = _preparation(keys.get("base_size"), mean, std, 1.0, "its metadata")
     except FAULTS:
         preparation = None
-    return tuple(classes), preparation
+    return tuple(map(printable, classes)), preparation
 
 
 def transformers_preprocessor(preparation: Preparation) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import Any
 from segformer_core.errors import WeightsError, brief
 from segformer_core.spec.model import HEADS, MLP_RATIO, PATCH_KERNELS, PATCH_STRIDES, SR_RATIOS
 from segformer_core.weights.architecture import Architecture
+from segformer_core.weights.containers.tree import printable
 from segformer_core.weights.json_file import is_there, parsed, read_object
 from segformer_core.weights.preprocessor import Preparation, described_by, preparation_beside
 
@@ -188,10 +189,11 @@ def _labels(config: Mapping[str, Any], path: Path) -> tuple[tuple[str, ...], int
         return (), None
     if not isinstance(labels, dict):
         raise WeightsError(f"{path} states id2label {brief(labels)}; expected an object of class index and name")
-    names = tuple(labels.get(str(index)) for index in range(len(labels)))
-    named = all(isinstance(name, str) and name for name in names) and len(set(names)) == len(names)
+    stated = [labels.get(str(index)) for index in range(len(labels))]
+    names = tuple(printable(name) for name in stated if isinstance(name, str) and name)
+    named = len(names) == len(set(names)) == len(labels)
     default = all(name == f"{DEFAULT_LABEL}{index}" for index, name in enumerate(names))
-    return (() if default or not named else tuple(str(name) for name in names)), len(labels)
+    return (() if default or not named else names), len(labels)
 
 
 def _keras_keys(config: Mapping[str, Any], path: Path) -> dict[str, Any]:
