@@ -28,6 +28,16 @@ def test_a_name_without_its_scheme_is_recognised(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
+    "name",
+    ["model.keras", "model.h5", "model.safetensors.index.json", "net.onnx", "net.mindir", "net.pt2", "net.om", "b0.pdparams"],
+)
+def test_a_file_that_is_not_there_is_not_taken_for_a_repository(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(WeightsError, match=f"^no such weight file: pretrained/{name}$"):
+        read(local_path(f"pretrained/{name}"))
+
+
+@pytest.mark.parametrize(
     "name", ["hf:", "hf:b0", "hf:../b0", "hf:a/..", "hf:a/../../etc", "hf:a/b/c", "hf:a/b c", "hf:/etc", "hf:a/ü"]
 )
 def test_what_is_no_name_is_not_asked_for(name, monkeypatch):

@@ -4,15 +4,17 @@ import re
 from pathlib import Path
 
 from segformer_core.errors import WeightsError, brief, install
-from segformer_core.weights.containers import WRITTEN_SUFFIXES
-from segformer_core.weights.containers.directory import MODEL_FILES
+from segformer_core.weights.containers import READ_SUFFIXES
+from segformer_core.weights.containers.directory import INDEX_SUFFIX, MODEL_FILES
 from segformer_core.weights.preprocessor import TRANSFORMERS_FILE
 from segformer_core.weights.stated import CONFIG
+from segformer_core.weights.writing import EXPORTED
 
 SCHEME = "hf:"
 NVLABS_OWNER = "nvidia"
 """The paper's authors published their weights in transformers' form; they were trained with the paper's constants."""
-
+OF_FILES = (*READ_SUFFIXES, INDEX_SUFFIX, *EXPORTED)
+"""What ends in one of these is the name of a file, not of a repository."""
 
 NAME = re.compile(r"(?!.*(\.\.|--))\w[\w.-]*/\w[\w.-]*", re.ASCII)
 
@@ -54,7 +56,7 @@ def local_path(path: str) -> Path:
 def _on_disk(path: str) -> Path:
     """Raises WeightsError for the name of a repository, which is not a file's."""
     local = Path(path)
-    if NAME.fullmatch(path) and local.suffix not in WRITTEN_SUFFIXES and not local.parent.exists():
+    if NAME.fullmatch(path) and not path.endswith(OF_FILES) and not local.parent.exists():
         raise WeightsError(f"no such weight file: {path}; did you mean hf:{path}, on the Hugging Face hub?")
     return local
 
