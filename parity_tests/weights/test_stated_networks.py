@@ -156,7 +156,7 @@ UNREADABLE = {
 def test_an_unreadable_description_is_one_sentence(case, tmp_path, monkeypatch):
     content, words = UNREADABLE[case]
     if case == "huge":
-        monkeypatch.setattr(json_file, "LARGEST_BYTES", 1999)
+        monkeypatch.setattr(json_file, "LONGEST_TEXT", 1999)
     folder_of(tmp_path)
     (tmp_path / "config.json").write_bytes(content)
     with pytest.raises(WeightsError) as caught:

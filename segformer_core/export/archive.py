@@ -76,8 +76,6 @@ DAMAGE = (
 )
 """What a damaged archive, pickle or JSON text can raise."""
 
-Members = Mapping[str, bytes]
-
 numbers = many(either({"as_int": integer}))
 record = fields(
     {

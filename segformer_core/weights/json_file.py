@@ -6,9 +6,7 @@ from typing import Any
 
 from segformer_core.errors import WeightsError
 from segformer_core.files import special_file
-
-LARGEST_BYTES = 2**24
-"""The names of 22,000 classes fit in a tenth of it."""
+from segformer_core.weights.containers.limits import LONGEST_TEXT
 
 
 def read_object(path: Path) -> dict[str, Any]:
@@ -18,7 +16,7 @@ def read_object(path: Path) -> dict[str, Any]:
         raise WeightsError(f"{path} is {kind}; expected a JSON file, as it was saved beside the weights")
     try:
         with path.open("rb") as file:
-            data = file.read(LARGEST_BYTES + 1)
+            data = file.read(LONGEST_TEXT + 1)
     except OSError as error:
         raise WeightsError(f"{path} cannot be read: {error.strerror or error}") from error
     return parsed(data, str(path))
@@ -26,8 +24,8 @@ def read_object(path: Path) -> dict[str, Any]:
 
 def parsed(data: bytes, source: str) -> dict[str, Any]:
     """The object in the bytes of a JSON file, which the error calls `source`. Raises WeightsError."""
-    if len(data) > LARGEST_BYTES:
-        raise WeightsError(f"{source} has more than {LARGEST_BYTES >> 20} MiB; expected a small JSON file: fetch it again")
+    if len(data) > LONGEST_TEXT:
+        raise WeightsError(f"{source} has more than {LONGEST_TEXT >> 20} MiB; expected a small JSON file: fetch it again")
     try:
         content = json.loads(data)
     except (ValueError, RecursionError) as error:

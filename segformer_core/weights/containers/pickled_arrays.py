@@ -82,8 +82,6 @@ def _array(raw: bytes | bytearray | str, dtype: np.dtype, shape: tuple[int, ...]
     byte_count = math.prod(shape) * dtype.itemsize
     if byte_count != len(raw):
         raise ValueError(f"an array of shape {brief(shape)} and type {dtype.name} holds {len(raw)} bytes")
-    if dtype.name in OTHER_TYPES:
-        return Stored.unread(shape, dtype.name)
     widened = np.dtype(np.float32) if dtype.name == BFLOAT16 else dtype
     return Stored(
         shape, dtype.name, lambda: np.frombuffer(_bytes(raw), dtype).astype(widened, copy=False).reshape(shape, order=order)

@@ -45,7 +45,7 @@ MOST_REPEATED = 2**20
 
 @dataclass(frozen=True)
 class NumberType:
-    """A type of numbers, or a class of storages of it; "object" for a type that weights do not have."""
+    """A type of numbers, or a class of storages of it: a key of STORED_TYPES or OTHER_TYPES."""
 
     type_name: str
 
