@@ -12,6 +12,7 @@ from segformer_core.spec.model import VARIANTS
 from segformer_core.weights import reading
 from segformer_core.weights.architecture import Architecture
 from segformer_core.weights.containers.stored import Content, Stored
+from segformer_core.weights.containers.tree import tree_of
 from segformer_core.weights.detect import BESIDE, LEFT_OVER, PROFILED, detect
 from segformer_core.weights.dialect import entries
 from segformer_core.weights.dialects import CANONICAL, NVLABS, NVLABS_BACKBONE, SMP, TRANSFORMERS_4
@@ -229,6 +230,13 @@ def test_an_encoder_that_lies_beside_vectors_is_whole(read_tree):
     assert weights.architecture == ENCODER and weights.dropped == {"mean": BESIDE}
 
 
+def test_an_array_in_ten_dictionaries_is_found():
+    tree = {"w": Stored.of(one)}
+    for _ in range(10):
+        tree = {"a": tree}
+    assert list(reading.flat(tree_of(tree), "the file")[0]) == ["a." * 10 + "w"]
+
+
 def test_widths_that_the_heads_do_not_divide(read_tree):
     narrow = Architecture((32, 65, 160, 256), (1, 1, 1, 1), 3, 64, 5)
     with pytest.raises(WeightsError, match="stage 2 has 65 channels, expected a multiple of its 2 heads"):
@@ -243,15 +251,15 @@ def test_dictionaries_in_a_circle_and_names_that_meet_are_refused(read_tree):
     wide = {f"k{index}": 0 for index in range(2000)}
     for _ in range(3):
         wide = {f"k{index}": wide for index in range(100)}
-    with pytest.raises(WeightsError, match="more than 200,000 entries"):
-        reading.flat(wide, "the file")
+    with pytest.raises(ValueError, match="more than 200,000 entries"):
+        tree_of(wide)
     with pytest.raises(WeightsError, match="holds no arrays; its first keys are: an integer of"):
         reading.flat({10**9999: 1}, "the file")
     with pytest.raises(WeightsError, match="a name of 100001 characters"):
         reading.flat({"." * 100000: {"": Stored.of(one)}}, "the file")
     wide["self"] = wide
-    with pytest.raises(WeightsError, match="more than 200,000 entries"):
-        reading.flat(wide, "the file")
+    with pytest.raises(ValueError, match="more than 200,000 entries"):
+        tree_of(wide)
 
 
 @pytest.mark.parametrize("prefix", ["", "a.b.c."])

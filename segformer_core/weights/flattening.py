@@ -10,11 +10,8 @@ from segformer_core.weights.containers.stored import Stored
 NOT_AN_ARRAY = "not an array"
 OUTSIDE = "outside the part that was asked for"
 
-DEEPEST = 8
-MOST_ENTRIES = 200_000
-"""A pickle of a few bytes can refer to one dictionary many times, or to itself."""
-
 LONGEST_NAME = 1000
+"""Of an array, with the names of all dictionaries around it."""
 
 COUNTED_MODEL = re.compile(r"/(tf_segformer_[a-z_]+)_\d+/")
 """Keras counts the models of a process: the second of a class has "_1" after its name."""
@@ -25,12 +22,11 @@ WRAPPED = re.compile(r"(?<![^.])(_orig_mod|_fsdp_wrapped_module|_checkpoint_wrap
 def flat(tree: Mapping[str, Any], source: str) -> tuple[dict[str, Stored], dict[str, str]]:
     """Every array by its keys, joined with dots, and the reason for each entry that is none.
 
-    Raises WeightsError, which names `source`, if the file has no arrays or is no tree of reasonable size.
+    The containers have bounded the tree. Raises WeightsError, which names `source`, if the file has no arrays, two of one
+    name, or a name of no reasonable length.
     """
     arrays, others = dict[str, Stored](), dict[str, str]()
-    for count, (name, value) in enumerate(_entries(tree, "", DEEPEST)):
-        if count == MOST_ENTRIES:
-            raise WeightsError(f"{source} has more than {MOST_ENTRIES:,} entries; save the network's state_dict() alone")
+    for name, value in _entries(tree, ""):
         if len(name) > LONGEST_NAME:
             raise WeightsError(f"{source} has a name of {len(name)} characters; save the network's state_dict() alone")
         if not isinstance(value, Stored):
@@ -61,11 +57,11 @@ def below(part: str, arrays: Mapping[str, Stored], source: str) -> dict[str, Sto
     return {name: array for name, array in arrays.items() if name.startswith(nearest[0])}
 
 
-def _entries(tree: Mapping[str, Any], prefix: str, depth: int) -> Iterator[tuple[str, Any]]:
-    """The leaves of a tree; a dictionary that is empty or lies too deep is a leaf."""
+def _entries(tree: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
+    """The leaves of a tree; an empty dictionary is one."""
     for key, value in tree.items():
-        if isinstance(value, Mapping) and value and depth:
-            yield from _entries(value, f"{prefix}{_text(key)}.", depth - 1)
+        if isinstance(value, Mapping) and value:
+            yield from _entries(value, f"{prefix}{_text(key)}.")
         else:
             yield prefix + _text(key), value
 

@@ -14,7 +14,7 @@ def printable(text: str) -> str:
     return one_line(text if len(text) <= LONGEST_NAME else f"{text[: LONGEST_NAME - 1]}…")
 
 
-MOST_LEVELS, MOST_ENTRIES = 16, 500_000
+MOST_LEVELS, MOST_ENTRIES = 16, 200_000
 """Of dictionaries in dictionaries: what weights need is far below."""
 
 
@@ -31,7 +31,7 @@ def tree_of(tree: Mapping[Any, Any], leaf: Callable[[Any], Any] = lambda value: 
             return leaf(value)
         left -= len(value)
         if left < 0:
-            raise ValueError(f"its dictionaries have more than {MOST_ENTRIES} entries")
+            raise ValueError(f"its dictionaries have more than {MOST_ENTRIES:,} entries")
         if level == MOST_LEVELS:
             return {}
         return {name_of(key): plain(item, level + 1) for key, item in value.items()}
