@@ -1,6 +1,7 @@
 """Reads videos ahead in a thread, and writes them so that no half-written one is left. Frames are RGB; sound is lost."""
 
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,12 +12,30 @@ from threading import Lock
 import cv2
 import numpy as np
 
+from segformer_core.data.image_bytes import other_kind
 from segformer_core.data.pipeline import prefetch
 from segformer_core.data.quiet import quiet_decoders
 from segformer_core.errors import DataError, UserError
 from segformer_core.files import atomic_write, special_file, temporary_name
 
 VIDEO_SUFFIXES = (".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv")
+STARTS = re.compile(
+    rb".{4}(ftyp|moov|mdat)|\0.{3}(free|wide|skip|pnot)"  # MP4 and QuickTime
+    rb"|GIF8|RIFF.{4}(AVI|CDXA)|\x1a\x45\xdf\xa3.{1,240}(matroska|webm)"
+    rb"|\0\0+\x01|(.{4})?G.{187}(.{4})?G"  # MPEG's program streams, and transport streams with or without time stamps
+    rb"|\x30\x26\xb2\x75\x8e\x66\xcf\x11\xa6\xd9\x00\xaa\x00\x62\xce\x6c",  # WMV
+    re.DOTALL,
+)
+"""The first bytes of the containers that VIDEO_SUFFIXES name, and of a GIF.
+
+FFmpeg goes by the content, not by the name, and also opens lists of other files (ffconcat, M3U, SDP, DASH): none starts so.
+Of a QuickTime file that refers to others it reads only what is inside: its option enable_drefs is off unless a caller sets it.
+"""
+
+HEAD = 512
+"""Bytes of a file that are compared with STARTS."""
+
+NO_VIDEO = "is empty, damaged, or no video of a kind that can be decoded; replace it"
 CODECS = {".mp4": "mp4v", ".mkv": "FFV1"}
 """Suffix of a written file -> codec: MPEG-4 for colours; FFV1, which is lossless, for label maps."""
 
@@ -35,6 +54,7 @@ class Video:
         """Open the file. Raises DataError if it is no readable video."""
         if not _is_text(path):
             raise DataError(f"{path} has a name or a folder that is no UTF-8, and cv2 opens no such video; rename it")
+        _check_start(path)
         self.path = path
         self.capture = _opened(path)
         self.capture.set(cv2.CAP_PROP_ORIENTATION_AUTO, 1)  # rotate frames as a phone's metadata say
@@ -42,7 +62,7 @@ class Video:
         self.size = int(self.capture.get(cv2.CAP_PROP_FRAME_HEIGHT)), int(self.capture.get(cv2.CAP_PROP_FRAME_WIDTH))
         self.length = int(self.capture.get(cv2.CAP_PROP_FRAME_COUNT))
         if not self.rate > 0 or 0 in self.size:
-            raise DataError(f"{path} is empty, damaged, or no video of a kind that can be decoded; replace it")
+            raise DataError(f"{path} {NO_VIDEO}")
 
     def frames(self) -> Iterator[np.ndarray]:
         """(H, W, 3) uint8 RGB in order, read a few ahead. Raises DataError if there is none, or if one has another size."""
@@ -114,9 +134,20 @@ def _is_text(path: Path) -> bool:
     return os.fsencode(path.absolute()).decode("utf-8", "ignore") == str(path.absolute())
 
 
-def _opened(path: Path) -> cv2.VideoCapture:
-    """Open a video by its absolute path: FFmpeg would take the a of "a:b.mp4" for a protocol. Raises DataError for a pipe."""
+def _check_start(path: Path) -> None:
+    """Raises DataError for a pipe, and for a file that FFmpeg must not see because it is no video and may name other files."""
     if special := special_file(path):
         raise DataError(f"{path} is {special}; expected a file")
+    try:
+        with path.open("rb") as file:
+            head = file.read(HEAD)
+    except (OSError, ValueError):  # a name with a NUL is a ValueError
+        head = b""
+    if not STARTS.match(head):
+        raise DataError(f"{path} {other_kind(head) or NO_VIDEO}")
+
+
+def _opened(path: Path) -> cv2.VideoCapture:
+    """Open a video by its absolute path: FFmpeg would take the a of "a:b.mp4" for a protocol."""
     with quiet_decoders():
         return cv2.VideoCapture(str(path.absolute()), cv2.CAP_FFMPEG)
