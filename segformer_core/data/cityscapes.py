@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from segformer_core.data.dataset import Classes, Found, Item, no_images
-from segformer_core.data.listing import entries, folders, passed_over
+from segformer_core.data.listing import entries, folders, is_folder, passed_over
 from segformer_core.errors import DataError
 
 IMAGES, LABELS = "leftImg8bit", "gtFine"
@@ -37,7 +37,7 @@ def find_items(root: Path, split: str, with_labels: bool = True) -> Found:
     if not with_labels:
         return Found(tuple(Item(image, None, image.stem) for image in images), note)
     beside = folder.parent / LABELS
-    truth = beside if beside.is_dir() else find_folder(root, LABELS, split) or beside
+    truth = beside if is_folder(beside) else find_folder(root, LABELS, split) or beside
     labels = [_label(truth / split, image, TRAIN_IDS_SUFFIX) for image in images]
     missing = [(image, label) for image, label in zip(images, labels, strict=True) if not label.is_file()]
     if missing:
@@ -59,9 +59,9 @@ def find_folder(root: Path, name: str, split: str = "") -> Path | None:
     None if there is none. Raises DataError if there are several.
     """
     nested = root / name / name / split
-    if (root / name).is_dir() and not nested.is_dir():
+    if is_folder(root / name) and not is_folder(nested):
         return root / name
-    deeper = [child / name for child in folders(root) if (child / name / split).is_dir()]
+    deeper = [child / name for child in folders(root) if is_folder(child / name / split)]
     if len(deeper) > 1:
         raise DataError(f"{root} holds {deeper[0]} and {deeper[1]}; give the folder of the one that you mean as data_path")
     return deeper[0] if deeper else None

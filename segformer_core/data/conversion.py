@@ -20,7 +20,7 @@ import numpy as np
 from segformer_core.data.cityscapes import LABEL_IDS_SUFFIX, LABELS, POLYGONS_SUFFIX, TRAIN_IDS_SUFFIX, find_folder
 from segformer_core.data.dataset import IGNORED, Classes, read_label
 from segformer_core.data.image_bytes import is_complete
-from segformer_core.data.listing import entries, folders
+from segformer_core.data.listing import entries, folders, is_folder
 from segformer_core.errors import DataError, UserError
 from segformer_core.files import atomic_write, special_file
 
@@ -37,7 +37,7 @@ class Conversion:
 def find_annotations(root: Path) -> list[Path]:
     """Every file of polygons below the dataset's gtFine, and each label id image that has none. Raises DataError if there is
     nothing."""
-    if not root.is_dir():
+    if not is_folder(root):
         raise DataError(f"no such data path: {root}; give the folder that holds {LABELS}")
     folder = find_folder(root, LABELS) or root / LABELS
     cities = [city for split in folders(folder) for city in folders(split)]

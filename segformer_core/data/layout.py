@@ -5,7 +5,7 @@ from pathlib import Path
 
 from segformer_core.data import cityscapes, folder
 from segformer_core.data.dataset import Classes, Dataset, Found
-from segformer_core.data.listing import is_junk
+from segformer_core.data.listing import is_folder, is_junk
 from segformer_core.errors import DataError
 
 ItemFinder = Callable[[Path, str, bool], Found]
@@ -15,7 +15,7 @@ ItemFinder = Callable[[Path, str, bool], Found]
 def open_dataset(data_path: str, split: str, dataset_file: str = "", with_labels: bool = True) -> Dataset:
     """The `train` or `val` images below `data_path`, in the Cityscapes or the folder layout. Raises DataError."""
     root = Path(data_path)
-    if not root.is_dir():
+    if not is_folder(root):
         raise DataError(f"no such data path: {root}; give the dataset's folder as --data_path")
     described = folder.find_description(root, dataset_file) is not None
     find_items = folder.find_items if described else find_layout(root, split) or _deeper_layout(root, split)
@@ -36,7 +36,7 @@ def find_layout(root: Path, split: str) -> ItemFinder | None:
     archive = cityscapes.find_folder(root, cityscapes.IMAGES, split)
     if archive and (archive.parent == root or archive.parent.name.startswith(cityscapes.IMAGES)):
         return cityscapes.find_items
-    return folder.find_items if (root / folder.IMAGES / split).is_dir() else None
+    return folder.find_items if is_folder(root / folder.IMAGES / split) else None
 
 
 def _is_utf8(name: str) -> bool:

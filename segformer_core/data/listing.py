@@ -21,9 +21,20 @@ def entries(folder: Path) -> list[Path]:
     return [folder / entry.name for entry in _scan(folder)]
 
 
+def is_folder(path: Path) -> bool:
+    """Whether a path is a folder; not so if that may not be known, as in lost+found at the root of a disk.
+
+    Before Python 3.14 Path.is_dir raises the PermissionError.
+    """
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
+
+
 def folders(folder: Path) -> list[Path]:
     """The sub-folders, sorted, without junk; empty if it is no folder. Raises DataError if it cannot be read."""
-    return [folder / entry.name for entry in _scan(folder) if entry.is_dir()]
+    return [folder / entry.name for entry in _scan(folder) if is_folder(folder / entry.name)]
 
 
 def _scan(folder: Path) -> list[os.DirEntry[str]]:
@@ -38,7 +49,7 @@ def _scan(folder: Path) -> list[os.DirEntry[str]]:
 
 def passed_over(paths: Iterable[Path], why: str) -> str:
     """A sentence that counts the paths by their endings, the most frequent first; empty if there are none."""
-    counts = Counter("folder(s)" if path.is_dir() else path.suffix.lower() or "without an ending" for path in paths)
+    counts = Counter("folder(s)" if is_folder(path) else path.suffix.lower() or "without an ending" for path in paths)
     kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(counts.items(), key=lambda item: (-item[1], item[0])))
     total = counts.total()
     return f"passed over {total} {'file' if total == 1 else 'files'} {why}: {kinds}" if total else ""
