@@ -4,6 +4,7 @@ cityscapesscripts draws the polygons; its table says which label id has which tr
 """
 
 import io
+import json
 import multiprocessing
 import os
 import signal
@@ -20,9 +21,13 @@ import numpy as np
 from segformer_core.data.cityscapes import LABEL_IDS_SUFFIX, LABELS, POLYGONS_SUFFIX, TRAIN_IDS_SUFFIX, find_folder
 from segformer_core.data.dataset import IGNORED, Classes, read_label
 from segformer_core.data.image_bytes import is_complete
+from segformer_core.data.image_file import MOST_PIXELS
 from segformer_core.data.listing import entries, folders, is_folder
 from segformer_core.errors import DataError, UserError
 from segformer_core.files import atomic_write, special_file
+
+LARGEST_BYTES = 2**24
+"""Of a file of polygons; Cityscapes' longest is far below 1 MiB."""
 
 
 @dataclass(frozen=True)
@@ -96,14 +101,11 @@ def convert(annotation: Path, force: bool = False) -> Conversion:
 
 
 def draw_polygons(polygons: Path, path: Path) -> None:
-    """Raises DataError if cityscapesscripts does not understand the polygons."""
+    """Raises DataError if cityscapesscripts does not understand the polygons, or if they are too large."""
     from cityscapesscripts.preparation.json2labelImg import json2labelImg  # slow to import
 
     output = io.StringIO()
-    try:
-        polygons.open("rb").close()
-    except OSError as error:
-        raise DataError(f"cannot read {polygons}: {error.strerror}") from error
+    _check_size(polygons)
     try:
         with redirect_stdout(output), redirect_stderr(output):
             json2labelImg(str(polygons), str(path), "trainIds")
@@ -112,6 +114,25 @@ def draw_polygons(polygons: Path, path: Path) -> None:
     except (Exception, SystemExit) as error:  # cityscapesscripts exits on a label that it does not know
         why = (output.getvalue().strip() or f"{type(error).__name__}: {error}").splitlines()[0]
         raise DataError(f"{polygons} cannot be converted ({why}); download it again") from error
+
+
+def _check_size(polygons: Path) -> None:
+    """Raises DataError for a file, or an image that it asks for, beyond the bounds; cityscapesscripts has none."""
+    try:
+        with polygons.open("rb") as file:
+            data = file.read(LARGEST_BYTES + 1)
+    except OSError as error:
+        raise DataError(f"cannot read {polygons}: {error.strerror}") from error
+    if len(data) > LARGEST_BYTES:
+        raise DataError(f"{polygons} has more than {LARGEST_BYTES >> 20} MiB; expected polygons of one image: download it again")
+    try:
+        content = json.loads(data)
+        pixels = int(content["imgHeight"]) * int(content["imgWidth"])
+    except (ValueError, LookupError, TypeError, OverflowError, RecursionError) as error:
+        why = f"{type(error).__name__}: {error}"
+        raise DataError(f"{polygons} cannot be converted ({why}); download it again") from error
+    if pixels > MOST_PIXELS:
+        raise DataError(f"{polygons} asks for too large an image; expected at most {MOST_PIXELS:,} pixels: download it again")
 
 
 def map_label_ids(label_ids: Path, path: Path) -> None:
