@@ -21,7 +21,8 @@ def quiet_decoders() -> Iterator[None]:
     """While any thread is inside, OpenCV logs nothing, and what C libraries print to their standard error is dropped.
 
     libpng and libjpeg print their warnings there. Python's standard error and the file descriptor stay as they are, so a
-    progress bar of another thread still shows.
+    progress bar of another thread still shows. But the stream is the whole process's: what a framework's C++ code prints through
+    it at such a moment, such as a line of MindSpore's log, is dropped as well.
     """
     STREAM.enter()
     try:
