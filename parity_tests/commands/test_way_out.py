@@ -53,7 +53,7 @@ ON_THE_WAY_OUT = """
 import signal, time
 from segformer_core import interrupt
 from segformer_core.cli import exit_code
-interrupt.REPEAT_SECONDS = 0.5
+interrupt.REPEAT_SECONDS = %s
 def run():
     try:
         print("ready", flush=True)
@@ -71,13 +71,13 @@ raise SystemExit(exit_code(run))
     [
         (signal.SIGTERM, signal.SIGTERM, 1, 60, -signal.SIGTERM, ""),  # the same again ends it at once
         (signal.SIGINT, signal.SIGINT, 1, 60, -signal.SIGINT, ""),
-        (signal.SIGTERM, signal.SIGTERM, 0, 0.5, 143, "cleaned\n"),  # a scheduler and a launcher both send it: that is one
-        (signal.SIGINT, signal.SIGTERM, 0, 0.5, 130, "cleaned\n"),  # a launcher sends another: what has begun is ended in peace
-        (signal.SIGHUP, signal.SIGHUP, 1, 1.5, 129, "cleaned\n"),  # the shell and the system both send it
+        (signal.SIGTERM, signal.SIGTERM, 0, 2, 143, "cleaned\n"),  # a scheduler and a launcher both send it: that is one
+        (signal.SIGINT, signal.SIGTERM, 0, 2, 130, "cleaned\n"),  # a launcher sends another: what has begun is ended in peace
+        (signal.SIGHUP, signal.SIGHUP, 1, 3, 129, "cleaned\n"),  # the shell and the system both send it
     ],
 )
 def test_a_second_signal(first, second, after, seconds, code, said):
-    command = [sys.executable, "-c", ON_THE_WAY_OUT % seconds]
+    command = [sys.executable, "-c", ON_THE_WAY_OUT % (0.5 if after else 60, seconds)]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout.readline() == "ready\n"
         process.send_signal(first)
@@ -113,12 +113,10 @@ def test_the_second_signal_ends_a_long_call():
 
 def test_training_takes_the_first_signal_as_a_request_and_the_second_as_an_end(monkeypatch):
     with one_way_out(), stop_request() as stop:
-        signal.raise_signal(signal.SIGTERM)
-        signal.raise_signal(signal.SIGTERM)  # sent twice within moments, it is one
-        monkeypatch.setattr(interrupt, "REPEAT_SECONDS", 0.0)
-        signal.raise_signal(signal.SIGTERM)
-        signal.raise_signal(signal.SIGINT)
+        for number in (signal.SIGTERM, signal.SIGTERM, signal.SIGINT):  # sent twice within moments, it is one
+            signal.raise_signal(number)
         assert stop.signal_number == signal.SIGTERM
+        monkeypatch.setattr(interrupt, "REPEAT_SECONDS", 0.0)
         with pytest.raises(Stopped, match="SIGTERM"):
             signal.raise_signal(signal.SIGTERM)
 
