@@ -36,7 +36,7 @@ def world(first_world, tmp_path, monkeypatch):
     shutil.copytree(first_world, tmp_path / "world", symlinks=True)
     monkeypatch.chdir(tmp_path / "world")
     yield tmp_path / "world"
-    shutil.rmtree(tmp_path / "world")
+    shutil.rmtree(tmp_path / "world", ignore_errors=True)
 
 
 @pytest.mark.parametrize("page", PAGES)
