@@ -51,7 +51,8 @@ def test_a_command_that_does_not_exist_is_not(command):
 
 
 def test_the_commands_of_a_block():
-    text = "A=1 python -m x --lr 1e-4 \\\n    --y [1,2] # why\nmkdir -p a && cd a; tool <in >out 2>&1 | head -1\nBACKEND=b bash 'c d'\n"
+    first = "A=1 python -m x --lr 1e-4 \\\n    --y [1,2] # why\n"
+    text = first + "mkdir -p a && cd a; tool <in >out 2>&1 | head -1\nBACKEND=b bash 'c d'\n"
     words = list(commands(Block("page", 1, "bash", "", text)))
     assert words[0] == ["python", "-m", "x", "--lr", "1e-4", "--y", "[1,2]"]
     assert [command[0] for command in words] == ["python", "mkdir", "cd", "tool", "head", "bash"]
