@@ -3,6 +3,7 @@
 # make test-all   the same with its slow tests whole: many kills, every direction
 # make check  ruff and mypy
 # make VENV=.venv-lowest CONSTRAINTS=constraints-lowest.txt test   with the lowest versions that are supported
+# make check-ascend   tries an Ascend and writes check_device.json; uses the Python on PATH; ARGS=--dry_run tries the CPU
 # make clean  everything that these made
 
 PYTHON ?= python3
@@ -14,7 +15,7 @@ RECIPE := configs/segformer.b0.sample.yaml
 RUN    := runs/sample_b0
 PARALLEL := -n auto --maxprocesses 4 --dist loadfile
 
-.PHONY: help demo test test-all check clean
+.PHONY: help demo test test-all check check-ascend clean
 help:
 	@sed -n 's/^# make/make/p' Makefile
 
@@ -36,6 +37,9 @@ check: $(VENV)/dev.stamp
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+check-ascend: # no environment of its own: MindSpore has to be the wheel that fits the host's CANN
+	$(PYTHON) tools/check_device.py --device_target Ascend $(ARGS)
 
 clean:
 	rm -rf $(VENV) build *.egg-info data/sample $(RUN) eval_result .pytest_cache .mypy_cache .ruff_cache rank_0 kernel_meta

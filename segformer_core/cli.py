@@ -42,6 +42,7 @@ PROGRAMS = {
     "make_sample_data": "write a small made-up city in Cityscapes' layout",
     "make_contact_sheet": "put image, truth and prediction side by side",
     "make_rank_table": "write HCCL's rank table of this Ascend host",
+    "check_device": "try a device and write what was found into one JSON file, for a question",
     "compare_backends": "label a dataset with both frameworks and count the labels that differ",
     "benchmark": "time the two networks beside their peers",
     "benchmark_pipeline": "time what is around the network",
