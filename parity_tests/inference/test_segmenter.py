@@ -41,6 +41,24 @@ def test_three_lines(backend, weights, tmp_path, need_torch):
     assert (labels != want).mean() < 1e-3 and len(np.unique(want)) > 1
 
 
+@pytest.mark.parametrize(
+    "pixels",
+    [
+        np.zeros((10, 20), np.uint8),
+        np.zeros((10, 20, 4), np.uint8),
+        np.zeros((3, 10, 20), np.uint8),
+        np.zeros((10, 20, 3), np.float32),
+        np.zeros((1, 10, 20, 3), np.uint8),
+        np.zeros((0, 20, 3), np.uint8),
+    ],
+)
+def test_an_array_that_is_no_image_is_refused_in_one_sentence(pixels, weights, need_torch):
+    network = backend_torch.load(weights, base_size=[32, 32], device_target=DEVICE)
+    shape = "×".join(map(str, pixels.shape))
+    with pytest.raises(DataError, match=f"^the image is an array of {shape} {pixels.dtype}; expected height × width × 3"):
+        network.segment(pixels)
+
+
 def test_settings_come_from_a_recipe_and_from_keys(weights, need_torch):
     recipe = "configs/segformer.b0.camvid.yaml"
     network = backend_torch.load(weights, recipe, eval_mode="slide", eval_scales=[0.5, 1], eval_flip=True, device_target=DEVICE)

@@ -75,6 +75,45 @@ def test_a_sound_dataset_passes_in_one_line(root: Path) -> None:
         assert lines == ["reading 9 images and their labels once before the first step; --check_data False leaves it out"]
 
 
+def masks_of_0_and_255(root: Path) -> None:
+    for path in root.glob("labels/*/*.png"):
+        label = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+        cv2.imwrite(str(path), np.where(label == 1, 255, 0).astype(np.uint8))
+
+
+def test_a_class_that_no_label_has_is_named(root: Path) -> None:
+    """Masks of 0 and 255 would train without a word, and end with an mIoU of 0.5: 255 is ignored."""
+    masks_of_0_and_255(root)
+    lines: list[str] = []
+    check(root, lines=lines)
+    (warning,) = lines[1:]
+    assert warning == (
+        "WARNING: 2 of 3 classes are in none of the 6 labels of train and cannot be learnt: disc (1), bar (2); 6 labels have "
+        "pixels of 255, which are ignored: if they mean a class, write its index instead"
+    )
+
+
+def test_an_absent_class_where_nothing_is_ignored(root: Path) -> None:
+    for index in range(6):
+        repaint(root / f"labels/train/train{index}.png", index % 2)
+    lines: list[str] = []
+    check(root, lines=lines)
+    assert lines[1:] == ["WARNING: 1 of 3 classes are in none of the 6 labels of train and cannot be learnt: bar (2)"]
+
+
+def test_processes_add_up_what_their_labels_have(root: Path) -> None:
+    """No process alone sees every class; the labels of val count for nothing."""
+    for index in range(6):
+        repaint(root / f"labels/train/train{index}.png", index % 2)
+    said: dict[int, list[str]] = {rank: [] for rank in range(2)}
+    threads = [threading.Thread(target=check, args=(root, processes, said[processes.rank])) for processes in together(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert said[0] == said[1] and said[0][1].endswith("cannot be learnt: bar (2)")
+
+
 def together(count: int) -> list[Processes]:
     """Processes that are threads."""
     arrays: dict[int, np.ndarray] = {}

@@ -199,9 +199,12 @@ PARTIAL = {
     ),
     "a head under any name": (
         {**below("enc.", BACKBONE), "up.conv.weight": matrix},
-        r"1 unknown \(up.conv.weight\)\); --drop_head",
+        r"1 unknown \(up.conv.weight\)\); convert_model --drop_head",
     ),
-    "a head by a key": ({"enc": BACKBONE, "dec": {"conv.weight": matrix}}, r"1 unknown \(dec.conv.weight\)\); --drop_head"),
+    "a head by a key": (
+        {"enc": BACKBONE, "dec": {"conv.weight": matrix}},
+        r"1 unknown \(dec.conv.weight\)\); convert_model --drop_head",
+    ),
     "an array inside a block": (
         {"any": {**NETWORK, "backbone.block1.0.attn.gate": one}},
         r"nearest is NVlabs/SegFormer: 1 unknown \(backbone.block1.0.attn.gate\)",

@@ -15,7 +15,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from segformer_core.config.agreement import check_channels
+from segformer_core.config.agreement import CHANNELS, check_channels
 from segformer_core.config.keys import DataConfig, EvaluationConfig
 from segformer_core.config.load import load_config
 from segformer_core.data.image_file import read_image
@@ -55,8 +55,8 @@ class Segmenter:
     evaluation: EvaluationConfig
 
     def segment(self, image: np.ndarray | str | Path) -> np.ndarray:
-        """(H, W, 3) uint8 RGB, or an image file, -> (H, W) uint8 class indices. Raises DataError for an unreadable file."""
-        pixels = image if isinstance(image, np.ndarray) else read_image(Path(usable(image, DataError)))
+        """(H, W, 3) uint8 RGB, or an image file, -> (H, W) uint8 class indices. Raises DataError for what is no image."""
+        pixels = _checked(image) if isinstance(image, np.ndarray) else read_image(Path(usable(image, DataError)))
         return self.label([self.prepare(pixels)])[0]
 
     def prepare(self, image: np.ndarray) -> Prepared:
@@ -128,6 +128,14 @@ class Segmenter:
             batch.append(sample)
         if batch:
             yield batch
+
+
+def _checked(pixels: np.ndarray) -> np.ndarray:
+    """Raises DataError unless the array is an image; that its channels are red, green and blue nobody can see."""
+    if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != CHANNELS or not pixels.size:
+        shape = "×".join(map(str, pixels.shape))
+        raise DataError(f"the image is an array of {shape} {pixels.dtype}; expected height × width × 3, uint8 0..255, RGB")
+    return pixels
 
 
 def _described(plan: Plan, count: int) -> str:

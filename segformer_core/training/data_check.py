@@ -1,11 +1,15 @@
-"""Reads every image and label before the first step, so that a broken one does not end a run hours later."""
+"""Reads every image and label before the first step, so that a broken one does not end a run hours later.
+
+A class that no label of the training set has is named, too: masks of 0 and 255 are the usual reason, since 255 is ignored.
+"""
 
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from tqdm import tqdm
 
-from segformer_core.data.dataset import Classes, Dataset, Item, read_label, read_pair
+from segformer_core.data.dataset import IGNORED, Classes, Dataset, Item, read_label, read_pair
 from segformer_core.data.image_bytes import sound_png_size
 from segformer_core.data.image_file import read_bytes
 from segformer_core.data.pipeline import prefetch
@@ -18,30 +22,66 @@ SHOWN = 3
 Pair = tuple[Item, Classes]
 
 
+class Examined(NamedTuple):
+    """Why a pair cannot be used, empty if it can; and (256,) bool, the values that its label has, 255 where ignored."""
+
+    fault: str
+    values: np.ndarray
+
+
 def check_data(datasets: Sequence[Dataset], workers: int, processes: Processes, log: Callable[[str], None]) -> None:
     """Raises DataError that names the first pairs that cannot be read, and says how many there are.
 
-    The processes share the pairs and agree on the faults, so that all of them stop, or none.
+    The first dataset is the one to train on: `log` gets a warning of its classes that no label has. The processes share the
+    pairs and agree on the faults, so that all of them stop, or none.
     """
     pairs = [(item, dataset.classes) for dataset in datasets for item in dataset.items]
     log(f"reading {len(pairs)} images and their labels once before the first step; --check_data False leaves it out")
     share = range(processes.rank, len(pairs), processes.count)
-    faults = np.zeros(len(pairs), np.int64)
-    found = prefetch(lambda index: fault(pairs[index]), share, workers)
+    faults, seen = np.zeros(len(pairs), np.int64), np.zeros(IGNORED + 1, np.int64)
+    found = prefetch(lambda index: examined(pairs[index]), share, workers)
     bar = tqdm(
         found, "check data", len(share), unit="image", leave=False, dynamic_ncols=True, disable=not processes.first or None
     )
-    for index, sentence in zip(share, bar, strict=True):
+    for index, (sentence, values) in zip(share, bar, strict=True):
         faults[index] = bool(sentence)
+        if index < len(datasets[0]):
+            seen += values
     wrong = np.flatnonzero(processes.all_reduce(faults))
     if len(wrong):
-        sentences = [fault(pairs[index]) or f"{pairs[index][0].image} was unusable to another process" for index in wrong[:SHOWN]]
+        sentences = [
+            examined(pairs[index]).fault or f"{pairs[index][0].image} was unusable to another process" for index in wrong[:SHOWN]
+        ]
         rest = f"; and {len(wrong) - SHOWN} more" if len(wrong) > SHOWN else ""
         raise DataError(f"{len(wrong)} of {len(pairs)} images or labels cannot be used: {'; '.join(sentences)}{rest}")
+    if warning := absent_classes(datasets[0], processes.all_reduce(seen)):
+        log(f"WARNING: {warning}")
 
 
-def fault(pair: Pair) -> str:
-    """The sentence that says why an image and its label cannot be used together; empty if they can.
+def absent_classes(dataset: Dataset, seen: np.ndarray) -> str:
+    """A sentence on the classes that no label of the dataset has; empty if there are none.
+
+    `seen`: (256,) the number of labels that have each value, 255 where ignored.
+    """
+    classes = dataset.classes
+    absent = [f"{name} ({index})" for index, name in enumerate(classes.names) if not seen[index]]
+    if not absent:
+        return ""
+    names = ", ".join(absent[:SHOWN]) + (", …" if len(absent) > SHOWN else "")
+    sentence = (
+        f"{len(absent)} of {len(classes)} classes are in none of the {len(dataset)} labels of {dataset.split} and cannot be "
+        f"learnt: {names}"
+    )
+    if not seen[IGNORED]:
+        return sentence
+    return (
+        f"{sentence}; {seen[IGNORED]} labels have pixels of {classes.ignore_value}, which are ignored: if they mean a class, "
+        "write its index instead"
+    )
+
+
+def examined(pair: Pair) -> Examined:
+    """What is wrong with an image and its label together, and the label's values.
 
     Labels are decoded, and images as well, except PNGs: their check sums say whether they are sound.
     """
@@ -49,8 +89,9 @@ def fault(pair: Pair) -> str:
     assert item.label is not None
     try:
         size = sound_png_size(read_bytes(item.image))
-        if size is None or read_label(item.label, classes).shape != size:
-            read_pair(item, classes)
+        label = None if size is None else read_label(item.label, classes)
+        if label is None or label.shape != size:
+            _, label = read_pair(item, classes)
     except DataError as error:
-        return str(error)
-    return ""
+        return Examined(str(error), np.zeros(IGNORED + 1, bool))
+    return Examined("", np.bincount(label.ravel(), minlength=IGNORED + 1) > 0)

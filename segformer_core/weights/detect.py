@@ -135,7 +135,7 @@ def _why(reading: Reading, complete: list[Reading], source: str) -> str:
     why = nearest.dialect.refused_head or f"its decode head is incomplete or another function ({nearest})"
     return (
         f"{source} holds {nearest.encoder.architecture.encoder_only()}, by {nearest.dialect.title}, but {why}; "
-        f"--drop_head takes the encoder alone{elsewhere}"
+        f"convert_model --drop_head writes the encoder alone{elsewhere}"
     )
 
 
