@@ -158,8 +158,8 @@ def _check_progress(run: Run, report: Step) -> None:
     images = ", ".join(names[:4]) + (", …" if len(names) > 4 else "")
     raise TrainingError(
         f"the loss or its gradient has not been finite for {skipped} steps, since step {first + 1} (epoch "
-        f"{first // run.stream.steps_per_epoch + 1}, images {images}); the weights are "
-        "those before it: lower lr, set clip_norm, or use precision fp32, and resume from a checkpoint"
+        f"{first // run.stream.steps_per_epoch + 1}, images {images}); the weights are those before it: resume from a checkpoint "
+        "with precision fp32, or start a new run, with a checkpoint as pretrained_ckpt_path, with a lower lr or with clip_norm"
     )
 
 
