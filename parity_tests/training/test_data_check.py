@@ -123,7 +123,9 @@ def together(count: int) -> list[Processes]:
         def all_reduce(array: np.ndarray) -> np.ndarray:
             arrays[rank] = array
             barrier.wait()
-            return np.sum(list(arrays.values()), axis=0)
+            total = np.sum(list(arrays.values()), axis=0)
+            barrier.wait()  # else a quick one's next array would come into this sum
+            return total
 
         return all_reduce
 
