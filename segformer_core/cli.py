@@ -36,6 +36,9 @@ COMMANDS: dict[str, Callable[[Config, Connect], None]] = {
 }
 """The commands of a backend, which take the keys of the configuration as flags."""
 
+ORIGINAL_NAMES = {"eval": "evaluate"}
+"""The original repository's name of a command -> ours."""
+
 PROGRAMS = {
     "convert_model": "convert weights between the formats of all SegFormer code bases",
     "convert_dataset": "make Cityscapes' label images from its polygons",
@@ -81,8 +84,9 @@ def program(arguments: Sequence[str] | None = None) -> int:
         if name in ("-h", "--help"):
             print(USAGE)
             return DONE
-        if name in COMMANDS:
-            mistake = f"{name} belongs to a backend; run python -m backend_mindspore.{name} …, or backend_torch"
+        command = ORIGINAL_NAMES.get(name, name)
+        if command in COMMANDS:
+            mistake = f"{name} belongs to a backend; run python -m backend_mindspore.{command} …, or backend_torch"
         else:
             mistake = f"unknown command {name!r}" if name else "no command"
         raise UserError(f"{mistake}\n\n{USAGE}")

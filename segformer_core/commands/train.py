@@ -26,6 +26,7 @@ from segformer_core.training.log import Log
 from segformer_core.training.loop import Evaluate, Run, train
 from segformer_core.training.new_run import new_run_command
 from segformer_core.weights.loading import load_pretrained
+from segformer_core.weights.usual_names import usual_file
 
 SAVED_COPIES = 3
 """A checkpoint holds every number with AdamW's two moments, on any device in this machine's memory."""
@@ -97,8 +98,8 @@ def find_start(spec: SegFormer, config: Config, stream: TrainingStream, checkpoi
     passed_over: list[str] = []
     checkpoint = checkpoints.to_resume(config.training.resume, passed_over.append)
     if checkpoint is None:
-        arrays, source = starting_weights(spec, config)
-        return Start(arrays, (*passed_over, source))
+        arrays, sources = starting_weights(spec, config)
+        return Start(arrays, (*passed_over, *sources))
     sentence = f"going on from {checkpoint.path} after step {checkpoint.step} of {stream.steps}"
     if checkpoint.step == stream.steps:
         sentence = (
@@ -108,24 +109,33 @@ def find_start(spec: SegFormer, config: Config, stream: TrainingStream, checkpoi
     return Start(checkpoint.weights, (*passed_over, sentence), checkpoint)
 
 
-def starting_weights(spec: SegFormer, config: Config) -> tuple[Mapping[str, np.ndarray], str]:
-    """The arrays of a new run, and a sentence on where they are from. Raises UserError."""
+def starting_weights(spec: SegFormer, config: Config) -> tuple[Mapping[str, np.ndarray], tuple[str, ...]]:
+    """The arrays of a new run, and sentences on where they are from. Raises UserError."""
     training = config.training
     arrays = init_arrays(spec, training.seed)
     if not training.load_ckpt:
-        return arrays, f"weights start from seed {training.seed}"
-    if not training.pretrained_ckpt_path:
+        return arrays, (f"weights start from seed {training.seed}",)
+    named = training.pretrained_ckpt_path
+    if not named:
         raise ConfigError("load_ckpt is True but pretrained_ckpt_path is empty; name a weight file or set load_ckpt False")
-    return load_pretrained(training.pretrained_ckpt_path, spec, arrays, config.data, config.model.ckpt_part)
+    path = usual_file(named) if "pretrained_ckpt_path" in config.from_files else named
+    stands_in = () if path == named else (f"{path} is taken in place of {named}, which the configuration names and is not there",)
+    arrays, source = load_pretrained(path, spec, arrays, config.data, config.model.ckpt_part)
+    return arrays, (*stands_in, source)
 
 
 def check_split(training: TrainingConfig, processes: Processes) -> None:
     """Raises ConfigError unless a batch can be shared out evenly."""
-    parts = processes.count * training.accumulation_steps
-    if training.batch_size % parts:
+    size, parts = training.batch_size, processes.count * training.accumulation_steps
+    if size % parts:
+        one_devices = size * processes.count
+        hint = (
+            f"; if {size} images were meant for each device, as in the original repository, set --batch_size {one_devices} "
+            f"({processes.count} devices × {size})"
+        )
         raise ConfigError(
-            f"batch_size is {training.batch_size}, to be shared by {processes.count} devices in {training.accumulation_steps} "
-            f"accumulated batches; expected a multiple of {parts}"
+            f"batch_size is {size}, to be shared by {processes.count} devices in {training.accumulation_steps} "
+            f"accumulated batches; expected a multiple of {parts}{'' if one_devices % parts else hint}"
         )
 
 

@@ -12,7 +12,8 @@ LONGEST_CHAIN = 50
 """Files that lead to one another by `__BASE__`."""
 PACKAGE = Path(__file__).resolve().parent.parent
 RECIPE_HOMES = (PACKAGE, PACKAGE.parent)
-"""The folders that may hold `configs/`: a wheel has it in this package, a checkout beside it."""
+"""The folders that may hold RECIPES: a wheel has it in this package, a checkout beside it."""
+RECIPES = "configs"
 
 Values = dict[str, tuple[Any, str]]
 """Key -> (value, source)."""
@@ -26,8 +27,10 @@ def find_config(path: str) -> Path:
             return candidate
     if Path(path).exists():
         raise ConfigError(f"{path or '.'} is no file that holds text; name a YAML file")
-    recipes = sorted({file.name for home in RECIPE_HOMES for file in (home / "configs").glob("*.yaml")})
-    raise ConfigError(f"no such configuration file: {path}; the recipes are configs/{{{', '.join(recipes)}}}")
+    recipes = sorted({file.name for home in RECIPE_HOMES for file in (home / RECIPES).glob("*.yaml")})
+    if Path(path).name in recipes:  # the original repository's folder is called config
+        raise ConfigError(f"no such configuration file: {path}; the recipe of this name is {RECIPES}/{Path(path).name}")
+    raise ConfigError(f"no such configuration file: {path}; the recipes are {RECIPES}/{{{', '.join(recipes)}}}")
 
 
 def checked_path(text: str, what: str) -> str:

@@ -3,7 +3,7 @@
 Keys are unique across the groups, so files and flags are flat (`lr: 6e-5`, `--lr 6e-5`) while code sees `config.optimizer.lr`.
 """
 
-from dataclasses import Field, asdict, dataclass, field, fields
+from dataclasses import Field, asdict, dataclass, field, fields, is_dataclass
 from functools import partial
 from typing import Any
 
@@ -196,12 +196,14 @@ class Config:
     inference: InferenceConfig = InferenceConfig()
     export: ExportConfig = ExportConfig()
     runtime: RuntimeConfig = RuntimeConfig()
+    from_files: frozenset[str] = field(default=frozenset(), compare=False)
+    """The keys that a file has given, and not the command line."""
 
 
-GROUPS: dict[str, type] = {group.name: type(group.default) for group in fields(Config)}
+GROUPS: dict[str, type] = {group.name: type(group.default) for group in fields(Config) if is_dataclass(group.default)}
 KEYS: dict[str, Field] = {item.name: item for group in GROUPS.values() for item in fields(group)}
 
 
 def flat(config: Config) -> dict[str, Any]:
     """Every key and value, as a YAML file would hold them."""
-    return {name: value for group in asdict(config).values() for name, value in group.items()}
+    return {name: value for group in GROUPS for name, value in asdict(getattr(config, group)).items()}

@@ -42,7 +42,8 @@ def load_config(arguments: Sequence[str], reads: Collection[str] = KEYS.keys()) 
         **{
             name: group(**{item.name: checked[item.name] for item in fields(group) if item.name in checked})
             for name, group in GROUPS.items()
-        }
+        },
+        from_files=frozenset(name for name, (_, source) in values.items() if source != COMMAND_LINE),
     )
     if flags.get("pretrained_ckpt_path") and not config.training.load_ckpt:
         raise ConfigError(
