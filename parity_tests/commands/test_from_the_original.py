@@ -17,13 +17,14 @@ from segformer_core.cli import COMMANDS, DONE, ORIGINAL_NAMES, USERS_MISTAKE, ma
 from segformer_core.commands.opening import connector
 from segformer_core.commands.train import check_split
 from segformer_core.config.files import find_config
-from segformer_core.config.keys import TrainingConfig
+from segformer_core.config.hints import HERE, NOWHERE
+from segformer_core.config.keys import KEYS, TrainingConfig
 from segformer_core.config.load import load_config
 from segformer_core.errors import ConfigError, WeightsError
 from segformer_core.protocol.learner import ALONE
 from segformer_core.spec.arrays import init_arrays
 from segformer_core.spec.model import DECODE_HEAD, segformer
-from segformer_core.weights.loading import load_weights
+from segformer_core.weights.loading import load_pretrained, load_weights
 from segformer_core.weights.store import save_weights
 from segformer_core.weights.usual_names import USUAL_NAMES, usual_file
 
@@ -79,6 +80,14 @@ def test_the_original_folder_of_recipes_is_translated(folder):
     assert find_config(str(told.value).split()[-1]).resolve() == ROOT / "configs" / name
 
 
+@pytest.mark.parametrize("name", NOWHERE)
+def test_a_key_of_its_code_that_is_not_needed_here_is_to_be_left_out(name, tmp_path):
+    (tmp_path / "its.yaml").write_text(f"lr: 0.0001\n{name}: x\n")
+    with pytest.raises(ConfigError, match=f"unknown key '{name}' in .*its.yaml; leave it out: "):
+        load_config(["--config_path", str(tmp_path / "its.yaml")])
+    assert NOWHERE.keys().isdisjoint({*KEYS, *HERE})
+
+
 def names_of(variant: str) -> list[str]:
     return [name.format(variant) for name in USUAL_NAMES]
 
@@ -105,6 +114,37 @@ def test_another_name_is_taken_as_it_is(path, tmp_path, monkeypatch):
     for name in names_of("b0"):
         (tmp_path / name).touch()
     assert usual_file(path) == path
+
+
+def original_checkpoint(folder: Path, variant: str, *keep: str) -> str:
+    """A file as the original repository writes it: a whole network, or with --drop_head its encoder."""
+    spec = segformer(variant, 3, numerics="zoo")
+    save_weights(folder / "whole.safetensors", spec, hot_arrays(spec))
+    path = str(folder / f"segformer_mit_{variant}_12.ckpt")
+    assert program(["convert_model", str(folder / "whole.safetensors"), path, "--to", "zoo", *keep]) == DONE
+    return path
+
+
+def test_a_checkpoint_of_the_original_computes_with_its_constants(tmp_path):
+    """The sentences name the profile. The decoder of B1 is 512 wide there, which comes with the profile."""
+    path = original_checkpoint(tmp_path, "b0")
+    _, sentence = load_weights(path, segformer("b0", 3))
+    assert "computes with numerics 'zoo', this run with 'nvlabs'; set --numerics zoo to do the same" in sentence
+    assert "WARNING" not in load_weights(path, segformer("b0", 3, numerics="zoo"))[1]
+    path = original_checkpoint(tmp_path, "b1")
+    refusal = "has numerics zoo; the configuration has numerics nvlabs; set --numerics zoo, or"
+    with pytest.raises(WeightsError, match=refusal):
+        load_weights(path, segformer("b1", 3))
+    assert "WARNING" not in load_weights(path, segformer("b1", 3, numerics="zoo"))[1]
+    with pytest.raises(WeightsError, match="has decoder_width 512; the configuration has decoder_width 256"):
+        load_weights(path, segformer("b1", 3, numerics="zoo", decoder_width=256))
+    assert "WARNING" in load_weights(path, segformer("b1", 3, decoder_width=512))[1]
+
+
+def test_an_encoder_that_the_original_converted_may_be_the_papers(tmp_path):
+    spec, path = segformer("b0", 3), original_checkpoint(tmp_path, "b0", "--drop_head")
+    _, sentence = load_pretrained(path, spec, init_arrays(spec, 0))
+    assert "this run with 'nvlabs'; it has no decode head" in sentence and "--numerics" not in sentence
 
 
 @pytest.fixture

@@ -57,11 +57,19 @@ ELSEWHERE: dict[str, tuple[str, ...]] = {
 
 HERE = {foreign: ours for ours, names in ELSEWHERE.items() for foreign in names}
 
+NOWHERE = {
+    "optimizer": "leave it out: the optimizer is AdamW, and lr, momentum, beta2 and weight_decay are its keys",
+    **dict.fromkeys(("enable_modelarts", "data_url", "train_url"), "leave it out: the data must be in a folder of this machine"),
+}
+"""Keys of the original repository's code for which there is none here -> what to do."""
+
 
 def hint(name: str) -> str:
     """What to write in place of the unknown key `name`, to end its sentence."""
     plain = name.lower().replace("-", "_")
     near = difflib.get_close_matches(plain, [*KEYS, CONFIG_PATH], n=1)
+    if plain in NOWHERE:
+        return NOWHERE[plain]
     if plain in HERE:
         return f"here it is {HERE[plain]}"
     return f"did you mean {near[0]}?" if near else "--help all lists the keys"

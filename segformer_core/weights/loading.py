@@ -7,13 +7,15 @@ import numpy as np
 from segformer_core.config.agreement import check_agreement
 from segformer_core.config.keys import DataConfig
 from segformer_core.errors import WeightsError, brief
-from segformer_core.spec.model import DECODE_HEAD, SegFormer
+from segformer_core.spec.model import DECODE_HEAD, NUMERICS, SegFormer
 from segformer_core.weights.detect import LEFT_OVER
 from segformer_core.weights.dialect import Arrays
 from segformer_core.weights.flattening import NOT_AN_ARRAY, OUTSIDE
 from segformer_core.weights.hub import local_path, stated_numerics
 from segformer_core.weights.preprocessor import Preparation
 from segformer_core.weights.reading import Weights, left_out, network_arrays, read
+
+WHOLE = "all arrays"
 
 
 def load_weights(
@@ -27,7 +29,7 @@ def load_weights(
     """
     weights = _with_head(path, part)
     _check_network(weights, spec, path, with_head=True, data_classes=bool(class_names))
-    sentence = _sentence(weights, spec, data, path, "all arrays")
+    sentence = _sentence(weights, spec, data, path, WHOLE)
     return network_arrays(weights), sentence + _other_order(weights.stated.classes, class_names)
 
 
@@ -51,7 +53,7 @@ def load_pretrained(
     whole = count == spec.class_count
     _check_network(weights, spec, path, whole)
     if whole:
-        return network_arrays(weights), _sentence(weights, spec, data, path, "all arrays")
+        return network_arrays(weights), _sentence(weights, spec, data, path, WHOLE)
     head = {name: array for name, array in fresh.items() if name.startswith(DECODE_HEAD)}
     encoder = {name: array for name, array in network_arrays(weights).items() if not name.startswith(DECODE_HEAD)}
     why = "it has no decode head" if count is None else f"its head has {count} classes and class_num is {spec.class_count}"
@@ -81,8 +83,12 @@ def _check_network(weights: Weights, spec: SegFormer, path: str, with_head: bool
     if with_head:
         pairs["class_num"] = stored.class_count, spec.class_count
         pairs["decoder_width"] = stored.decoder_width, spec.decoder_width
-    if weights.numerics_stated:
+    profiles_width = NUMERICS[weights.numerics].wide_decoder if weights.numerics != spec.numerics else None
+    wide = with_head and stored.decoder_width == profiles_width != spec.decoder_width
+    if weights.numerics_stated or wide:
         pairs["numerics"] = (weights.numerics, spec.numerics)
+    if wide:
+        del pairs["decoder_width"]  # it comes with the profile
     check_agreement(f"{path} has", pairs, data_classes)
 
 
@@ -112,7 +118,8 @@ def _sentence(weights: Weights, spec: SegFormer, data: DataConfig | None, path: 
     sentence = f"loaded {what} of {path}: {weights.dialect.title}, {weights.architecture}"
     notes = list(_warnings(weights, data))
     if weights.numerics != spec.numerics:
-        notes.append(f"that code computes with numerics {weights.numerics!r}, this run with {spec.numerics!r}")
+        advice = f"; set --numerics {weights.numerics} to do the same" if what == WHOLE else ""  # an encoder may be the paper's
+        notes.append(f"that code computes with numerics {weights.numerics!r}, this run with {spec.numerics!r}{advice}")
     return ". ".join([sentence, *_beside(weights), *(f"WARNING: {note}" for note in notes)])
 
 
