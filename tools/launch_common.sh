@@ -57,7 +57,10 @@ need_number() {
 
 # The Python code also searches for a recipe (configs/NAME.yaml) in the current folder first, then in the checkout.
 need_config() {
-  [[ -f $1 || -f $ROOT/$1 ]] || fail "no such configuration file: $1, neither in $PWD nor in $ROOT"
+  [[ -f $1 || -f $ROOT/$1 ]] && return
+  local recipe=configs/${1##*/} # the original repository's folder is called config
+  [[ ! -f $ROOT/$recipe ]] || fail "no such configuration file: $1; the recipe of this name is $recipe"
+  fail "no such configuration file: $1, neither in $PWD nor in $ROOT"
 }
 
 # add_options FIRST OPTION…: adds to COMMAND each OPTION with its value. The values are the ARGUMENTS from index FIRST.

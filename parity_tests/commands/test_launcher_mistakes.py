@@ -28,6 +28,11 @@ WRONG = {
         {},
         "error: no such configuration file: a.yaml, neither in {here} nor in",
     ),
+    "the original's folder": (
+        ["run_eval.sh", 0, "config/segformer.b0.512x1024.city.yaml", "b", "c"],
+        {},
+        "error: no such configuration file: config/segformer.b0.512x1024.city.yaml; the recipe of this name is configs/segformer.b0.",
+    ),
     "config to eval": (["run_eval.sh", 0, "a.yaml", "b", "c"], {}, "error: no such configuration file: a.yaml"),
     "config to infer": (["run_infer.sh", 0, "a.yaml", "b", "c"], {}, "error: no such configuration file: a.yaml"),
     "config to share": (["run_distribute_train.sh", 2, "-", "a.yaml"], {}, "error: no such configuration file: a.yaml"),

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from parity_tests import ROOT
-from segformer_core.cli import PROGRAMS
+from segformer_core.cli import ORIGINAL_NAMES, PROGRAMS
 from segformer_core.commands.arguments import Parser
 from segformer_core.config.load import load_config
 from segformer_core.config.reads import READS
@@ -52,7 +52,6 @@ USUAL = (
 MODULES = ("venv", "pip", "pytest", "tensorboard.main", "pydoc")
 """Modules that are not ours."""
 LAUNCHERS = ("msrun", "torchrun")
-ALIASES = {"eval": "evaluate"}
 
 
 def check(words: Sequence[str]) -> None:
@@ -85,7 +84,7 @@ def python(rest: list[str]) -> None:
         assert find_spec(rest[1]), f"no such module: {rest[1]}"
         command = rest[1].partition(".")[2]
         if "--help" not in rest:
-            load_config(rest[2:], READS[ALIASES.get(command, command)])
+            load_config(rest[2:], READS[ORIGINAL_NAMES.get(command, command)])
     elif rest[1] == "pip":
         pip(rest[2:])
     else:
