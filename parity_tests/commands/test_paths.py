@@ -48,6 +48,7 @@ TOOLS = {
     "make_rank_table, output": ["--device_num", "1", "--output", "BAD"],
     "make_rank_table, check": ["--device_num", "1", "--check", "BAD"],
     "benchmark": ["--json", "BAD"],
+    "benchmark_pipeline": ["--json", "BAD"],
     "compare_backends": ["--eval_ckpt_path", "BAD"],
 }
 

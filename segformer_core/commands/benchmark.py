@@ -2,8 +2,9 @@
 
 Each contestant has a process of its own (they would share oneDNN's settings otherwise); the runs are interleaved, so that a
 noisy machine disturbs all alike. Inference is image to label map at the image's size, forward image to logits, a training step
-forward, backward and AdamW; onnx and transformers-onnx are files of the two networks in ONNX Runtime, which does not train.
-Prints medians, ratios and peak memory (on CUDA the device's); --json keeps every single time.
+forward, backward and AdamW, export the whole command that writes a file for another runtime and proves it; onnx and
+transformers-onnx are files of the two networks in ONNX Runtime, which does not train. Prints medians, ratios and peak memory (on
+CUDA the device's); --json keeps every single time, the command, the versions and the machine.
 """
 
 import argparse
@@ -14,11 +15,13 @@ import platform
 import statistics
 import time
 from collections.abc import Sequence
+from dataclasses import asdict
 from multiprocessing.connection import Connection
 from typing import Any
 
 from segformer_core.commands.arguments import new_parser, number, path_argument
-from segformer_core.commands.contestants import CONTESTANTS, FILES, FORWARD, TASKS, TRAINING, Setting, enter
+from segformer_core.commands.circumstances import circumstances
+from segformer_core.commands.contestants import CONTESTANTS, EXPORT, FILES, FORWARD, TASKS, Setting, enter, takes_part
 from segformer_core.config.keys import PRECISIONS
 from segformer_core.errors import UserError
 from segformer_core.files import write_text
@@ -37,13 +40,13 @@ def main(arguments: Sequence[str]) -> None:
     title = f"{setting}; {platform.machine()}, {os.cpu_count()} cores, {options.rounds} rounds"
     print(f"{title}\n", *table(results), sep="\n")
     if options.json:
-        content = {"title": title, "machine": platform.platform(), "results": results}
-        write_text(options.json, json.dumps(content, indent=1))
+        content = circumstances("benchmark", arguments) | {"setting": asdict(setting), "results": results}
+        write_text(options.json, json.dumps(content, indent=1) + "\n")
 
 
 def race(task: str, contestants: Sequence[str], setting: Setting, rounds: int) -> list[dict[str, Any]]:
     """Start the contestants and run them in turns -> a row of figures for each. Raises UserError if one stops."""
-    racers = {name: Racer(name, task, setting) for name in contestants if task != TRAINING or name not in FILES}
+    racers = {name: Racer(name, task, setting) for name in contestants if takes_part(name, task)}
     times: dict[str, list[float]] = {name: [] for name in racers}
     for _ in range(rounds):
         for name, racer in racers.items():
@@ -86,7 +89,7 @@ class Racer:
         self.process = spawn.Process(target=answer, args=(far_end, name, task, setting), daemon=True)
         self.process.start()
         far_end.close()  # so that the end of the process is noticed
-        for _ in range(WARM_UPS):
+        for _ in range(0 if task == EXPORT else WARM_UPS):  # a whole command starts from nothing each time
             self.ask(RUN)
 
     def ask(self, question: str) -> float:
@@ -129,9 +132,9 @@ def _parser() -> argparse.ArgumentParser:
         metavar="NAME",
         help=f"of {', '.join(CONTESTANTS + FILES)}",
     )
-    parser.add_argument("--tasks", nargs="+", choices=(*TASKS, FORWARD), default=TASKS)
+    parser.add_argument("--tasks", nargs="+", choices=(*TASKS, FORWARD, EXPORT), default=TASKS)
     parser.add_argument("--rounds", type=number(1), default=7, help="timed runs of each")
     parser.add_argument("--device_target", default="CPU", help="CPU, CUDA or Ascend")
     parser.add_argument("--precision", default="fp32", choices=PRECISIONS, help="of linear layers and convolutions")
-    parser.add_argument("--json", type=path_argument, help="file for every single time")
+    parser.add_argument("--json", type=path_argument, help="file for every single time, the command, versions and machine")
     return parser

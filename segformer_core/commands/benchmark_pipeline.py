@@ -3,10 +3,11 @@
 Times, in turns, the network alone (image to labels at a quarter of its size), evaluate (image and truth read, labelled at full
 size, counted), infer (image read, labelled, gray, colour and overlay written), and the check of the data before a training run
 (image and truth read) on made images as noisy as photographs. Prints medians an image, how they compare with the network, and the
-peak of resident memory.
+peak of resident memory; --json keeps every single time, the command, the versions and the machine.
 """
 
 import argparse
+import json
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -17,13 +18,15 @@ from statistics import median
 import cv2
 import numpy as np
 
-from segformer_core.commands.arguments import new_parser, number
+from segformer_core.commands.arguments import new_parser, number, path_argument
+from segformer_core.commands.circumstances import circumstances
 from segformer_core.commands.opening import BACKENDS, connector
 from segformer_core.config.keys import Config, DataConfig, InferenceConfig, RuntimeConfig
 from segformer_core.data.cityscapes import CLASSES
 from segformer_core.data.dataset import Dataset, Item
 from segformer_core.data.image_file import read_image
 from segformer_core.evaluation.evaluate import evaluate
+from segformer_core.files import write_text
 from segformer_core.inference.infer import infer
 from segformer_core.inference.results import Results
 from segformer_core.inference.segmenter import Segmenter
@@ -51,10 +54,14 @@ def main(arguments: Sequence[str]) -> None:
         tasks = pipeline_tasks(learner, Segmenter(learner, spec, data, config.evaluation), dataset, Path(folder) / "results")
         seconds = time_in_turns(tasks, options.rounds)
     print(f"mit_{spec.variant} {size[0]}×{size[1]}, backend_{options.backend}, medians of {options.rounds}")
-    network = median(seconds[NETWORK]) / options.images
-    for name, times in seconds.items():
-        print(f"{name:<20} {median(times) / options.images:6.3f} s an image, {median(times) / options.images / network - 1:+.1%}")
+    medians = {name: median(times) / options.images for name, times in seconds.items()}
+    for name, value in medians.items():
+        print(f"{name:<20} {value:6.3f} s an image, {value / medians[NETWORK] - 1:+.1%}")
     print(f"peak of resident memory {resident_peak() / 2**20:.0f} MB")
+    if options.json:
+        setting = {"variant": spec.variant, "size": size, "backend": options.backend, "images": options.images}
+        figures = {"setting": setting, "seconds": seconds, "medians": medians, "peak_gb": resident_peak() / 1e9}
+        write_text(options.json, json.dumps(circumstances("benchmark_pipeline", arguments) | figures, indent=1) + "\n")
 
 
 def pipeline_tasks(learner: Learner, segmenter: Segmenter, dataset: Dataset, output: Path) -> dict[str, Callable[[], object]]:
@@ -111,4 +118,5 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--images", type=number(1), default=6, help="images a round")
     parser.add_argument("--rounds", type=number(1), default=5)
     parser.add_argument("--workers", type=number(0), default=4)
+    parser.add_argument("--json", type=path_argument, help="file for every single time, the command, versions and machine")
     return parser

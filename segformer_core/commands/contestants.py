@@ -1,5 +1,8 @@
 """Who takes part in the benchmark, and how each one runs a task once."""
 
+import resource
+import subprocess
+import sys
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -8,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+import segformer_core
 from segformer_core.commands.opening import connector
 from segformer_core.config.keys import Config, RuntimeConfig
 from segformer_core.protocol.form import Form
@@ -17,11 +21,13 @@ from segformer_core.protocol.masks import draw_keep_masks
 from segformer_core.protocol.plan import Plan, make_plan
 from segformer_core.spec.arrays import init_arrays
 from segformer_core.spec.model import segformer
+from segformer_core.weights.store import save_weights
 
 CONTESTANTS = ("torch", "mindspore", "transformers")
 FILES = ("onnx", "transformers-onnx")
-INFERENCE, TRAINING, FORWARD = "inference", "training", "forward"
+INFERENCE, TRAINING, FORWARD, EXPORT = "inference", "training", "forward", "export"
 TASKS = (INFERENCE, TRAINING)
+TWINS = ("torch", "mindspore")
 CLASS_COUNT = 19
 PEER = "backend_torch.transformers_peer"
 
@@ -59,8 +65,15 @@ class Setting:
         return images, rng.integers(0, CLASS_COUNT, (self.batch, *self.size)).astype(np.int32)
 
 
+def takes_part(name: str, task: str) -> bool:
+    """A file does not train; only our own backends have a command that exports."""
+    return name in TWINS if task == EXPORT else name not in FILES or task != TRAINING
+
+
 def enter(name: str, task: str, setting: Setting) -> Entry:
     """The contestant of this name, ready to run."""
+    if task == EXPORT:
+        return export(name, setting)
     if name in FILES:
         return file(name, task, setting)
     if name == "transformers":
@@ -106,3 +119,32 @@ def file(name: str, task: str, setting: Setting) -> Entry:
         FORWARD: lambda: session(images[:1]),
     }
     return tasks[task], backend.peak_memory
+
+
+def export(name: str, setting: Setting) -> Entry:
+    """The whole command in a process of its own, from weights on disk to a file that is written and proved."""
+    spec, (height, width) = segformer(setting.variant, CLASS_COUNT), setting.size
+    arrays = init_arrays(spec, 0)
+    keys = {
+        "backbone": f"mit_{spec.variant}",
+        "export_height": height,
+        "export_width": width,
+        "export_precision": setting.precision,
+        "device_target": setting.device_target,
+    }
+    command = [sys.executable, "-m", f"backend_{name}.export", *(f"--{key}={value}" for key, value in keys.items())]
+    checkout = Path(segformer_core.__file__).parent.parent  # a process that starts there finds the packages
+
+    def run() -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            weights = Path(folder) / "weights.safetensors"
+            save_weights(weights, spec, arrays)
+            files = [f"--export_ckpt_path={weights}", f"--export_path={folder}/network"]
+            subprocess.run([*command, *files], cwd=checkout, check=True)
+
+    return run, largest_child
+
+
+def largest_child() -> int:
+    """Bytes: the largest resident memory of any one process that was started from this one and has ended."""
+    return resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024

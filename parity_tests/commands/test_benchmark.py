@@ -1,0 +1,105 @@
+"""What the benchmarks keep in a file: every single time, and where, when and with what it was measured."""
+
+import datetime
+import json
+import os
+import statistics
+import subprocess
+import sys
+from importlib.metadata import version
+
+import pytest
+
+from segformer_core.cli import DONE, program
+from segformer_core.commands.circumstances import installed, processor
+from segformer_core.commands.contestants import (
+    CLASS_COUNT,
+    CONTESTANTS,
+    EXPORT,
+    FILES,
+    FORWARD,
+    INFERENCE,
+    TRAINING,
+    TWINS,
+    Setting,
+    enter,
+    largest_child,
+    takes_part,
+)
+from segformer_core.config.load import load_config
+from segformer_core.config.reads import READS
+from segformer_core.spec.model import segformer
+from segformer_core.weights.loading import load_weights
+
+SMALL = ["--variant", "b0", "--size", "32", "64", "--rounds", "3"]
+
+
+@pytest.fixture
+def days() -> list[str]:
+    """Today's date, and tomorrow's: midnight may pass."""
+    today = datetime.datetime.now(datetime.timezone.utc).date()
+    return [(today + datetime.timedelta(days=later)).isoformat() for later in (0, 1)]
+
+
+def test_a_race_is_kept_whole(tmp_path, days, capsys, need_torch):
+    arguments = [*SMALL, "--contestants", "torch", "--tasks", INFERENCE, TRAINING, "--json", str(tmp_path / "race.json")]
+    assert program(["benchmark", *arguments]) == DONE
+    printed, kept = capsys.readouterr().out, json.loads((tmp_path / "race.json").read_text())
+    assert kept["command"] == " ".join(["python tools/benchmark.py", *arguments])
+    assert kept["date"] in days and kept["cores"] == os.cpu_count() and kept["processor"]
+    assert kept["versions"]["torch"] == version("torch")
+    assert kept["setting"] == {"variant": "b0", "size": [32, 64], "batch": 1, "precision": "fp32", "device_target": "CPU"}
+    assert [(row["task"], row["contestant"]) for row in kept["results"]] == [(INFERENCE, "torch"), (TRAINING, "torch")]
+    for row in kept["results"]:
+        assert len(row["seconds"]) == 3 and row["median"] == statistics.median(row["seconds"]) > 0 and row["peak_gb"] > 0.1
+        assert f" {row['median']:.3f} " in printed
+
+
+@pytest.mark.parametrize("backend", TWINS)
+def test_an_export_is_timed_as_a_whole_command(backend, monkeypatch):
+    """Its flags parse, and its weights are there when it runs."""
+    configs = []
+
+    def started(command, cwd, check):
+        assert command[1:3] == ["-m", f"backend_{backend}.export"] and (cwd / f"backend_{backend}/export.py").is_file() and check
+        configs.append(load_config(command[3:], READS["export"]))
+        assert load_weights(configs[0].export.export_ckpt_path, segformer("b2", CLASS_COUNT), configs[0].data, "")
+
+    monkeypatch.setattr("subprocess.run", started)
+    run, _ = enter(backend, EXPORT, Setting("b2", (32, 64), 1, "fp16", "CPU"))
+    run()
+    [config] = configs
+    assert (config.export.export_height, config.export.export_width, config.export.export_precision) == (32, 64, "fp16")
+    assert config.model.backbone == "mit_b2"
+
+
+def test_the_memory_of_a_command_is_that_of_its_process():
+    subprocess.run([sys.executable, "-c", "bytes(100_000_000)"], check=True)
+    assert 1e8 < largest_child() < 1e11
+
+
+def test_the_pipeline_is_kept_whole(tmp_path, days, capsys, need_torch):
+    keys = {"--images": 1, "--rounds": 3, "--workers": 0, "--json": tmp_path / "pipeline.json"}
+    arguments = ["--size", "64", "64", *(str(word) for key in keys.items() for word in key)]
+    assert program(["benchmark_pipeline", *arguments]) == DONE
+    kept = json.loads((tmp_path / "pipeline.json").read_text())
+    assert kept["setting"] == {"variant": "b0", "size": [64, 64], "backend": "torch", "images": 1} and kept["date"] in days
+    assert {"network", "evaluate", "infer"} < kept["seconds"].keys() == kept["medians"].keys()
+    assert all(statistics.median(times) == kept["medians"][name] for name, times in kept["seconds"].items())
+
+
+def test_who_takes_part():
+    training = [name for name in (*CONTESTANTS, *FILES) if takes_part(name, TRAINING)]
+    assert training == ["torch", "mindspore", "transformers"]
+    assert [name for name in (*CONTESTANTS, *FILES) if takes_part(name, EXPORT)] == ["torch", "mindspore"]
+    assert all(takes_part(name, task) for name in (*CONTESTANTS, *FILES) for task in (INFERENCE, FORWARD))
+
+
+def test_the_name_of_the_processor(tmp_path):
+    (tmp_path / "cpuinfo").write_text("processor\t: 0\nmodel name\t: Some CPU: 2.0 GHz\nmodel name\t: Another\n")
+    assert processor(tmp_path / "cpuinfo") == "Some CPU: 2.0 GHz"
+    assert processor(tmp_path / "none"), "an architecture at least"
+
+
+def test_a_package_that_is_not_there_has_no_version():
+    assert installed("no-such-package") == "" and installed("numpy") == version("numpy")
