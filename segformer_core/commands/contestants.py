@@ -11,7 +11,6 @@ from pathlib import Path
 
 import numpy as np
 
-import segformer_core
 from segformer_core.commands.opening import connector
 from segformer_core.config.keys import Config, RuntimeConfig
 from segformer_core.protocol.form import Form
@@ -133,7 +132,7 @@ def export(name: str, setting: Setting) -> Entry:
         "device_target": setting.device_target,
     }
     command = [sys.executable, "-m", f"backend_{name}.export", *(f"--{key}={value}" for key, value in keys.items())]
-    checkout = Path(segformer_core.__file__).parent.parent  # a process that starts there finds the packages
+    checkout = Path(__file__).parents[2]  # a process that starts there finds the packages
 
     def run() -> None:
         with tempfile.TemporaryDirectory() as folder:

@@ -1,0 +1,157 @@
+"""The tables of docs/speed.md are those of docs/measured/*.json: `python -m parity_tests.documents.speed` writes them.
+
+The files come from `tools/benchmark.py --json` and `tools/benchmark_pipeline.py --json`. To name some of them, as in
+`python -m parity_tests.documents.speed peers_b0 peers_b2`, is to measure these again first.
+"""
+
+import json
+import re
+import shlex
+import subprocess
+import sys
+import textwrap
+from collections.abc import Callable, Iterable, Sequence
+from datetime import date
+from functools import partial
+from typing import Any
+
+from parity_tests import ROOT
+from segformer_core.commands.contestants import EXPORT
+from segformer_core.files import write_text
+
+PAGE, MEASURED = ROOT / "docs/speed.md", ROOT / "docs/measured"
+MARKED = re.compile(r"(?P<start><!-- measured: (?P<name>\w+) -->\n).*?(?P<end><!-- end -->)", re.DOTALL)
+NAMES = {"mindspore": "MindSpore", "python": "Python"}
+"""Packages that do not write themselves in small letters."""
+WIDTH = 120
+HARD_SPACE = "\u00a0"
+NOTHING = "Not measured yet."
+
+Measurement = dict[str, Any]
+
+
+def rendered(text: str) -> str:
+    """The page with the tables between its marks as the measurements give them."""
+    return MARKED.sub(lambda found: "\n".join([found["start"].rstrip(), *lines(found["name"]), found["end"]]), text)
+
+
+def lines(name: str) -> list[str]:
+    """What stands at a mark: commands, circumstances and table of the files `NAME_*.json`."""
+    draw, measurements = TABLES[name], [measurement(path.stem) for path in sorted(MEASURED.glob(f"{name}_*.json"))]
+    return [*circumstances(measurements), "", *draw(measurements), ""] if measurements else [NOTHING]
+
+
+def measurement(name: str) -> Measurement:
+    content: Measurement = json.loads((MEASURED / f"{name}.json").read_text(encoding="utf-8"))
+    return content
+
+
+def contest(measurements: Sequence[Measurement], by_network: bool) -> list[str]:
+    """What the benchmark measured as one table, with a row for each network or for each contestant."""
+    cells: dict[tuple[str, str], str] = {}
+    for measured in measurements:
+        torch = {row["task"]: row["median"] for row in measured["results"] if row["contestant"] == "torch"}
+        for row in measured["results"]:
+            network, who, task = network_name(measured["setting"]), contestant(row["contestant"], measured), row["task"]
+            place = (network, f"{task}, {who}") if by_network else (who, f"{network} {task}")
+            cells[place] = cell(row, None if task == EXPORT else torch.get(task))
+    head = "network" if by_network else "contestant"
+    return table(head, cells)
+
+
+def pipeline(measurements: Sequence[Measurement]) -> list[str]:
+    """What the pipeline's benchmark measured, one row each."""
+    cells: dict[tuple[str, str], str] = {}
+    for measured in measurements:
+        row, medians = f"backend_{measured['setting']['backend']}", measured["medians"]
+        cells[row, "network alone"] = f"{seconds(medians['network'])} s"
+        for part in ("evaluate", "infer"):
+            cells[row, part] = f"{seconds(medians[part])} s ({medians[part] / medians['network'] - 1:+.0%})".replace("%", " %")
+        cells[row, "peak of the process"] = f"{measured['peak_gb']:.2f} GB"
+    return table("seconds an image", cells)
+
+
+def network_name(setting: Measurement) -> str:
+    height, width = setting["size"]
+    return f"{setting['variant'].upper()} {height}×{width}"
+
+
+def contestant(name: str, measured: Measurement) -> str:
+    """As a reader knows it: our own backend by its package, a peer with its version."""
+    if name == "transformers":
+        return f"transformers {measured['versions'][name]}"
+    return f"backend_{name}" if name in ("torch", "mindspore") else name
+
+
+def cell(row: Measurement, torch: float | None) -> str:
+    """Median and fastest run, ratio of the medians, memory."""
+    ratio = "" if torch is None or row["contestant"] == "torch" else f", {row['median'] / torch:.2f}×"
+    return f"{seconds(row['median'])} ({seconds(min(row['seconds']))}) s{ratio}, {row['peak_gb']:.2f} GB"
+
+
+def seconds(value: float) -> str:
+    """Three figures or so."""
+    return f"{value:.3f}" if value < 1 else f"{value:.2f}" if value < 10 else f"{value:.1f}"
+
+
+def table(head: str, cells: dict[tuple[str, str], str]) -> list[str]:
+    """Markdown; rows and columns in the order in which they first come."""
+    rows, columns = unique(row for row, _ in cells), unique(column for _, column in cells)
+    lines = [[head, *columns], ["---"] * (1 + len(columns))]
+    lines += [[row, *(cells.get((row, column), "–") for column in columns)] for row in rows]
+    return [f"| {' | '.join(line)} |" for line in lines]
+
+
+def circumstances(measurements: Sequence[Measurement]) -> list[str]:
+    """The commands, then day, machine and versions: a line for each that differs."""
+    commands = [line for measured in measurements for line in wrapped(measured["command"])]
+    machines = [f"- {line}" for line in unique(map(circumstance, measurements))]
+    return ["<!-- parsed: takes many minutes -->", "```bash", *commands, "```", "", *machines]
+
+
+def wrapped(command: str) -> list[str]:
+    """Lines of a shell; an option stays with its values."""
+    kept = re.sub(" (?!-)", HARD_SPACE, command)
+    *first, last = textwrap.wrap(kept, WIDTH, subsequent_indent="    ", break_on_hyphens=False, break_long_words=False)
+    return [line.replace(HARD_SPACE, " ") for line in [*(f"{line} \\" for line in first), last]]
+
+
+def circumstance(measured: Measurement) -> str:
+    versions = ", ".join(f"{NAMES.get(name, name)} {version}" for name, version in measured["versions"].items())
+    day = date.fromisoformat(measured["date"])
+    where = f"{measured['processor']}, {measured['cores']} cores, {measured['machine']}"
+    return f"{day.day} {day:%B %Y}; {where}; {versions}.{' ' + measured['note'] if 'note' in measured else ''}"
+
+
+def unique(items: Iterable[str]) -> list[str]:
+    return list(dict.fromkeys(items))
+
+
+TABLES: dict[str, Callable[[Sequence[Measurement]], list[str]]] = {
+    "variants": partial(contest, by_network=True),
+    "export": partial(contest, by_network=True),
+    "peers": partial(contest, by_network=False),
+    "transformers5": partial(contest, by_network=False),
+    "files": partial(contest, by_network=False),
+    "pipeline": pipeline,
+}
+"""A mark of the page, with which the names of its files begin -> what makes its table."""
+
+
+def measure(name: str) -> None:
+    """Run the command of a file of measurements again, with this Python: it writes the file anew."""
+    program, *words = shlex.split(measurement(name)["command"])
+    assert program == "python"
+    subprocess.run([sys.executable, *words], cwd=ROOT, check=True)
+
+
+def main(names: Sequence[str]) -> None:
+    for name in names:
+        measure(name)
+    text = PAGE.read_text(encoding="utf-8")
+    if text != rendered(text):
+        write_text(PAGE, rendered(text))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,71 @@
+"""docs/speed.md shows what docs/measured holds, so no figure of its tables is written by hand."""
+
+import re
+
+import pytest
+
+from parity_tests.documents.speed import MARKED, MEASURED, NOTHING, PAGE, TABLES, circumstances, contest, rendered
+
+COMMAND = "python -m parity_tests.documents.speed"
+
+
+def test_the_page_shows_what_was_measured():
+    text = PAGE.read_text(encoding="utf-8")
+    assert rendered(text) == text, f"after a new measurement: {COMMAND}"
+    assert f"\n{COMMAND}\n" in text
+    assert sorted(found["name"] for found in MARKED.finditer(text)) == sorted(TABLES), "each table once"
+
+
+def test_every_measurement_is_shown():
+    text = PAGE.read_text(encoding="utf-8")
+    files = {path.name for path in MEASURED.iterdir()}
+    assert files and files == set(re.findall(r"--json docs/measured/(\w+\.json)$", text, re.MULTILINE))
+
+
+def test_a_figure_that_was_changed_by_hand_is_noticed():
+    text = PAGE.read_text(encoding="utf-8")
+    figure = re.search(r"\d\.\d+ GB", text)[0]
+    assert rendered(text.replace(figure, "9.99 GB", 1)) == text
+
+
+def test_a_mark_without_a_table_is_noticed():
+    with pytest.raises(KeyError):
+        rendered("<!-- measured: nothing -->\n<!-- end -->")
+
+
+def test_what_was_not_measured_says_so(tmp_path, monkeypatch):
+    monkeypatch.setattr("parity_tests.documents.speed.MEASURED", tmp_path)
+    page = "before\n<!-- measured: peers -->\nold\n<!-- end -->\nbehind"
+    assert rendered(page) == page.replace("old", NOTHING)
+
+
+MEASURED_TWICE: list[dict] = [
+    {
+        "command": "python x.py",
+        "date": "2026-11-26",
+        "machine": "Linux",
+        "processor": "CPU",
+        "cores": 2,
+        "versions": {"transformers": "5.0"},
+        "setting": {"variant": "b0", "size": size},
+        "results": [
+            {"task": task, "contestant": who, "seconds": [factor], "median": factor * median, "peak_gb": 1}
+            for task, who, median in [("inference", "torch", 0.5), ("inference", "transformers", 1.0), ("export", "torch", 20.0)]
+        ],
+    }
+    for size, factor in (([8, 4], 1), ([9, 4], 10))
+]
+
+
+def test_a_table():
+    """Ratios are to torch in the same task of the same file; an export has none; what was not run is a dash."""
+    assert "- 26 November 2026; CPU, 2 cores, Linux; transformers 5.0." in circumstances(MEASURED_TWICE)
+    assert contest(MEASURED_TWICE, by_network=False) == [
+        "| contestant | B0 8×4 inference | B0 8×4 export | B0 9×4 inference | B0 9×4 export |",
+        "| --- | --- | --- | --- | --- |",
+        "| backend_torch | 0.500 (1.00) s, 1.00 GB | 20.0 (1.00) s, 1.00 GB | 5.00 (10.0) s, 1.00 GB | 200.0 (10.0) s, 1.00 GB |",
+        "| transformers 5.0 | 1.00 (1.00) s, 2.00×, 1.00 GB | – | 10.0 (10.0) s, 2.00×, 1.00 GB | – |",
+    ]
+    rows = contest(MEASURED_TWICE, by_network=True)
+    assert rows[0] == "| network | inference, backend_torch | inference, transformers 5.0 | export, backend_torch |"
+    assert rows[-1] == "| B0 9×4 | 5.00 (10.0) s, 1.00 GB | 10.0 (10.0) s, 2.00×, 1.00 GB | 200.0 (10.0) s, 1.00 GB |"
