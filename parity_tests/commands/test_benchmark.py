@@ -46,7 +46,7 @@ def test_a_race_is_kept_whole(tmp_path, days, capsys, need_torch):
     assert program(["benchmark", *arguments]) == DONE
     printed, kept = capsys.readouterr().out, json.loads((tmp_path / "race.json").read_text())
     assert kept["command"] == " ".join(["python tools/benchmark.py", *arguments])
-    assert kept["date"] in days and kept["cores"] == os.cpu_count() and kept["processor"]
+    assert kept["date"] in days and kept["cores"] == os.cpu_count() and kept["processor"] and kept["load"] >= 0
     assert kept["versions"]["torch"] == version("torch")
     assert kept["setting"] == {"variant": "b0", "size": [32, 64], "batch": 1, "precision": "fp32", "device_target": "CPU"}
     assert [(row["task"], row["contestant"]) for row in kept["results"]] == [(INFERENCE, "torch"), (TRAINING, "torch")]

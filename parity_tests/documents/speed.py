@@ -103,10 +103,14 @@ def table(head: str, cells: dict[tuple[str, str], str]) -> list[str]:
 
 
 def circumstances(measurements: Sequence[Measurement]) -> list[str]:
-    """The commands, then day, machine and versions: a line for each that differs."""
+    """The commands, then day, machine and versions: a point for each that differs; and how busy the machine was."""
     commands = [line for measured in measurements for line in wrapped(measured["command"])]
-    machines = [f"- {line}" for line in unique(map(circumstance, measurements))]
-    return ["<!-- parsed: takes many minutes -->", "```bash", *commands, "```", "", *machines]
+    notes = [
+        line
+        for text in unique(map(circumstance, measurements))
+        for line in textwrap.wrap(f"- {text}", WIDTH, subsequent_indent="  ")
+    ]
+    return ["<!-- parsed: takes many minutes -->", "```bash", *commands, "```", "", *notes, loads(measurements)]
 
 
 def wrapped(command: str) -> list[str]:
@@ -117,10 +121,16 @@ def wrapped(command: str) -> list[str]:
 
 
 def circumstance(measured: Measurement) -> str:
-    versions = ", ".join(f"{NAMES.get(name, name)} {version}" for name, version in measured["versions"].items())
+    """One line; `note` is a sentence that somebody added to the file by hand."""
     day = date.fromisoformat(measured["date"])
     where = f"{measured['processor']}, {measured['cores']} cores, {measured['machine']}"
+    versions = ", ".join(f"{NAMES.get(name, name)} {version}" for name, version in measured["versions"].items())
     return f"{day.day} {day:%B %Y}; {where}; {versions}.{' ' + measured['note'] if 'note' in measured else ''}"
+
+
+def loads(measurements: Sequence[Measurement]) -> str:
+    """How busy the machine was, command by command."""
+    return f"- Load before each command: {', '.join(str(measured.get('load', 'not noted')) for measured in measurements)}."
 
 
 def unique(items: Iterable[str]) -> list[str]:

@@ -46,6 +46,7 @@ MEASURED_TWICE: list[dict] = [
         "machine": "Linux",
         "processor": "CPU",
         "cores": 2,
+        "load": factor / 10,
         "versions": {"transformers": "5.0"},
         "setting": {"variant": "b0", "size": size},
         "results": [
@@ -59,7 +60,8 @@ MEASURED_TWICE: list[dict] = [
 
 def test_a_table():
     """Ratios are to torch in the same task of the same file; an export has none; what was not run is a dash."""
-    assert "- 26 November 2026; CPU, 2 cores, Linux; transformers 5.0." in circumstances(MEASURED_TWICE)
+    about = ["- 26 November 2026; CPU, 2 cores, Linux; transformers 5.0.", "- Load before each command: 0.1, 1.0."]
+    assert circumstances(MEASURED_TWICE)[-2:] == about
     assert contest(MEASURED_TWICE, by_network=False) == [
         "| contestant | B0 8×4 inference | B0 8×4 export | B0 9×4 inference | B0 9×4 export |",
         "| --- | --- | --- | --- | --- |",

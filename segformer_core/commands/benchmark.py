@@ -33,14 +33,14 @@ RUN, PEAK, STOP = "run", "peak", "stop"
 
 
 def main(arguments: Sequence[str]) -> None:
-    options = _parser().parse_args(arguments)
+    options, before = _parser().parse_args(arguments), circumstances("benchmark", arguments)
     variant = variant_name(options.variant)
     setting = Setting(variant, tuple(options.size), options.batch, options.precision, options.device_target)
     results = [row for task in options.tasks for row in race(task, options.contestants, setting, options.rounds)]
     title = f"{setting}; {platform.machine()}, {os.cpu_count()} cores, {options.rounds} rounds"
     print(f"{title}\n", *table(results), sep="\n")
     if options.json:
-        content = circumstances("benchmark", arguments) | {"setting": asdict(setting), "results": results}
+        content = before | {"setting": asdict(setting), "results": results}
         write_text(options.json, json.dumps(content, indent=1) + "\n")
 
 

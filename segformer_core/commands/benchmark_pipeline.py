@@ -42,7 +42,7 @@ NOISE = 6.0
 
 
 def main(arguments: Sequence[str]) -> None:
-    options = _parser().parse_args(arguments)
+    options, before = _parser().parse_args(arguments), circumstances("benchmark_pipeline", arguments)
     size = tuple(options.size)
     spec = segformer(options.variant)
     data = DataConfig(base_size=size, dataset_num_parallel_workers=options.workers)
@@ -61,7 +61,7 @@ def main(arguments: Sequence[str]) -> None:
     if options.json:
         setting = {"variant": spec.variant, "size": size, "backend": options.backend, "images": options.images}
         figures = {"setting": setting, "seconds": seconds, "medians": medians, "peak_gb": resident_peak() / 1e9}
-        write_text(options.json, json.dumps(circumstances("benchmark_pipeline", arguments) | figures, indent=1) + "\n")
+        write_text(options.json, json.dumps(before | figures, indent=1) + "\n")
 
 
 def pipeline_tasks(learner: Learner, segmenter: Segmenter, dataset: Dataset, output: Path) -> dict[str, Callable[[], object]]:

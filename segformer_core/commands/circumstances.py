@@ -16,13 +16,14 @@ PROCESSOR = "model name"
 
 
 def circumstances(tool: str, arguments: Sequence[str]) -> dict[str, Any]:
-    """The command, the day (UTC), the machine and the versions, for JSON."""
+    """The command, the day (UTC), the machine, how busy it has been for a minute, and the versions, for JSON."""
     return {
         "command": shlex.join(["python", f"tools/{tool}.py", *arguments]),
         "date": datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
         "machine": f"{platform.system()} {platform.machine()}",
         "processor": processor(Path("/proc/cpuinfo")),
         "cores": os.cpu_count(),
+        "load": round(os.getloadavg()[0], 1),
         "versions": {"python": platform.python_version()} | {name: found for name in PACKAGES if (found := installed(name))},
     }
 
