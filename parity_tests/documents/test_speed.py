@@ -1,10 +1,12 @@
 """docs/speed.md shows what docs/measured holds, so no figure of its tables is written by hand."""
 
 import re
+import sys
 
 import pytest
 
-from parity_tests.documents.speed import MARKED, MEASURED, NOTHING, PAGE, TABLES, circumstances, contest, rendered
+from parity_tests import ROOT
+from parity_tests.documents.speed import MARKED, MEASURED, NOTHING, PAGE, TABLES, circumstances, contest, measure, rendered
 
 COMMAND = "python -m parity_tests.documents.speed"
 
@@ -51,7 +53,12 @@ MEASURED_TWICE: list[dict] = [
         "setting": {"variant": "b0", "size": size},
         "results": [
             {"task": task, "contestant": who, "seconds": [factor], "median": factor * median, "peak_gb": 1}
-            for task, who, median in [("inference", "torch", 0.5), ("inference", "transformers", 1.0), ("export", "torch", 20.0)]
+            for task, who, median in [
+                ("inference", "torch", 0.5),
+                ("inference", "transformers", 1.0),
+                ("export", "torch", 20.0),
+                ("export", "mindspore", 4),
+            ]
         ],
     }
     for size, factor in (([8, 4], 1), ([9, 4], 10))
@@ -67,7 +74,20 @@ def test_a_table():
         "| --- | --- | --- | --- | --- |",
         "| backend_torch | 0.500 (1.00) s, 1.00 GB | 20.0 (1.00) s, 1.00 GB | 5.00 (10.0) s, 1.00 GB | 200.0 (10.0) s, 1.00 GB |",
         "| transformers 5.0 | 1.00 (1.00) s, 2.00×, 1.00 GB | – | 10.0 (10.0) s, 2.00×, 1.00 GB | – |",
+        "| backend_mindspore | – | 4.00 (1.00) s, 1.00 GB | – | 40.0 (10.0) s, 1.00 GB |",
     ]
     rows = contest(MEASURED_TWICE, by_network=True)
-    assert rows[0] == "| network | inference, backend_torch | inference, transformers 5.0 | export, backend_torch |"
-    assert rows[-1] == "| B0 9×4 | 5.00 (10.0) s, 1.00 GB | 10.0 (10.0) s, 2.00×, 1.00 GB | 200.0 (10.0) s, 1.00 GB |"
+    columns = ["inference, backend_torch", "inference, transformers 5.0", "export, backend_torch", "export, backend_mindspore"]
+    assert rows[0] == f"| network | {' | '.join(columns)} |"
+    assert rows[-1].startswith(
+        "| B0 9×4 | 5.00 (10.0) s, 1.00 GB | 10.0 (10.0) s, 2.00×, 1.00 GB | 200.0 (10.0) s, 1.00 GB | 40.0"
+    )
+
+
+def test_to_measure_again_runs_the_command_of_the_file(tmp_path, monkeypatch):
+    run: list[list[str]] = []
+    monkeypatch.setattr("parity_tests.documents.speed.MEASURED", tmp_path)
+    monkeypatch.setattr("subprocess.run", lambda words, cwd, check: run.append([str(cwd), *words]))
+    (tmp_path / "peers_b0.json").write_text('{"command": "python tools/benchmark.py --size 8 4"}')
+    measure("peers_b0")
+    assert run == [[str(ROOT), sys.executable, "tools/benchmark.py", "--size", "8", "4"]]
