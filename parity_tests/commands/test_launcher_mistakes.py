@@ -31,7 +31,7 @@ WRONG = {
     "the original's folder": (
         ["run_eval.sh", 0, "config/segformer.b0.512x1024.city.yaml", "b", "c"],
         {},
-        "error: no such configuration file: config/segformer.b0.512x1024.city.yaml; the recipe of this name is configs/segformer.b0.",
+        "error: no such configuration file: config/segformer.b0.512x1024.city.yaml; the recipe of this name is configs",
     ),
     "config to eval": (["run_eval.sh", 0, "a.yaml", "b", "c"], {}, "error: no such configuration file: a.yaml"),
     "config to infer": (["run_infer.sh", 0, "a.yaml", "b", "c"], {}, "error: no such configuration file: a.yaml"),

@@ -11,8 +11,9 @@ from typing import Any
 
 PACKAGES = ("torch", "mindspore", "transformers", "onnx", "onnxruntime", "numpy")
 """Whose versions are noted, where they are installed."""
+CPUINFO = Path("/proc/cpuinfo")
 PROCESSOR = "model name"
-"""As /proc/cpuinfo calls it."""
+"""As CPUINFO calls it."""
 
 
 def circumstances(tool: str, arguments: Sequence[str]) -> dict[str, Any]:
@@ -21,7 +22,7 @@ def circumstances(tool: str, arguments: Sequence[str]) -> dict[str, Any]:
         "command": shlex.join(["python", f"tools/{tool}.py", *arguments]),
         "date": datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
         "machine": f"{platform.system()} {platform.machine()}",
-        "processor": processor(Path("/proc/cpuinfo")),
+        "processor": processor(CPUINFO),
         "cores": os.cpu_count(),
         "load": round(os.getloadavg()[0], 1),
         "versions": {"python": platform.python_version()} | {name: found for name in PACKAGES if (found := installed(name))},

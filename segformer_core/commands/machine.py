@@ -4,7 +4,6 @@ The files and the answer of `npu-smi` are those of CANN 8 and 9 and of Atlas dri
 """
 
 import glob
-import importlib.metadata
 import os
 import platform
 import re
@@ -18,6 +17,7 @@ import cv2
 import numpy as np
 
 import segformer_core
+from segformer_core.commands.circumstances import CPUINFO, installed, processor
 from segformer_core.errors import one_line
 
 ASCEND = Path("/usr/local/Ascend")
@@ -37,11 +37,11 @@ LONGEST = 300
 def versions() -> dict[str, str | None]:
     """Package -> its version, or None if it is not installed. No framework is loaded."""
     own = {"segformer": segformer_core.__version__, "python": platform.python_version()}
-    return {**own, "numpy": np.__version__, "opencv": cv2.__version__, **{name: _installed(name) for name in FRAMEWORKS}}
+    return {**own, "numpy": np.__version__, "opencv": cv2.__version__, **{name: installed(name) or None for name in FRAMEWORKS}}
 
 
 def hardware() -> dict[str, Any]:
-    return {"system": platform.platform(), "architecture": platform.machine(), "cpu": _cpu(), "cores": os.cpu_count()}
+    return {"system": platform.platform(), "architecture": platform.machine(), "cpu": processor(CPUINFO), "cores": os.cpu_count()}
 
 
 def environment(variables: Mapping[str, str]) -> dict[str, str]:
@@ -92,18 +92,3 @@ def _stated(file: Path) -> str | None:
     except OSError:
         return None
     return match[1] if match else None
-
-
-def _installed(name: str) -> str | None:
-    try:
-        return importlib.metadata.version(name)
-    except importlib.metadata.PackageNotFoundError:
-        return None
-
-
-def _cpu() -> str:
-    try:
-        match = re.search(r"^model name\s*:\s*(.*)", Path("/proc/cpuinfo").read_text(encoding="utf-8"), re.MULTILINE)
-    except OSError:
-        match = None
-    return match[1] if match else platform.processor()
