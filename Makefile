@@ -2,6 +2,7 @@
 # make test   the suite, both frameworks required
 # make test-all   the same with its slow tests whole: many kills, every direction
 # make check  ruff and mypy
+# make docs   docs/ as a site, in site/index.html; a broken link is an error
 # make VENV=.venv-lowest CONSTRAINTS=constraints-lowest.txt test   with the lowest versions that are supported
 # make check-ascend   tries an Ascend and writes check_device.json; uses the Python on PATH; ARGS=--dry_run tries the CPU
 # make clean  everything that these made
@@ -15,7 +16,7 @@ RECIPE := configs/segformer.b0.sample.yaml
 RUN    := runs/sample_b0
 PARALLEL := -n auto --maxprocesses 4 --dist loadfile
 
-.PHONY: help demo test test-all check check-ascend clean
+.PHONY: help demo test test-all check docs check-ascend clean
 help:
 	@sed -n 's/^# make/make/p' Makefile
 
@@ -38,11 +39,14 @@ check: $(VENV)/dev.stamp
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+docs: $(VENV)/docs.stamp
+	$(BIN)/python -m sphinx --fail-on-warning --keep-going --fresh-env --quiet -d build/doctrees docs site
+
 check-ascend: # no environment of its own: MindSpore has to be the wheel that fits the host's CANN
 	$(PYTHON) tools/check_device.py --device_target Ascend $(ARGS)
 
 clean:
-	rm -rf $(VENV) build *.egg-info data/sample $(RUN) eval_result .pytest_cache .mypy_cache .ruff_cache rank_0 kernel_meta
+	rm -rf $(VENV) build site *.egg-info data/sample $(RUN) eval_result .pytest_cache .mypy_cache .ruff_cache rank_0 kernel_meta
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(BIN)/python:
@@ -56,4 +60,8 @@ $(VENV)/mindspore.stamp: pyproject.toml $(CONSTRAINTS) | $(BIN)/python
 
 $(VENV)/dev.stamp: pyproject.toml $(CONSTRAINTS) | $(BIN)/python
 	$(PIP) -e '.[mindspore,torch,dev]'
+	touch $@
+
+$(VENV)/docs.stamp: pyproject.toml $(CONSTRAINTS) | $(BIN)/python
+	$(PIP) -e '.[docs]'
 	touch $@

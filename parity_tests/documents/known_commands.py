@@ -60,7 +60,7 @@ def check(words: Sequence[str]) -> None:
     if program in LAUNCHERS:
         position = rest.index("python") if "python" in rest else rest.index("-m") - 1
         check(["python", *rest[position + 1 :]])
-    elif program == "python":
+    elif re.fullmatch(r"python(3(\.\d+)?)?", program):
         python(rest)
     elif program == "segformer":
         program_of_ours(rest[0], rest[1:])

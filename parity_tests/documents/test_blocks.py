@@ -7,6 +7,7 @@ runs the pages that a newcomer opens first; the full one runs all pages.
 import os
 import re
 import shutil
+from pathlib import Path
 
 import pytest
 
@@ -19,6 +20,8 @@ FULL = os.environ.get("SEGFORMER_TESTS") == "full"
 SECONDS = 900
 HIDDEN = re.compile(r"^\s*(\$ |python -m|python tools/|make \w|pip install|bash tools/)", re.MULTILINE)
 """The start of a command, where none should stand."""
+WRITTEN = re.compile(r'Path\("([\w./-]+\.yaml)"\)\.write_text\("""\\\n(.*?)"""\)', re.DOTALL)
+"""A recipe that a page's Python block writes: its name and text."""
 FIRST = ("README.md", "docs/getting-started.md")
 WITH_BLOCKS = [page for page in PAGES if any(block.language in RUN for block in blocks(page))]
 
@@ -55,6 +58,9 @@ def test_no_command_hides_from_the_test(page):
 @pytest.mark.parametrize("page", WITH_BLOCKS)
 def test_commands_exist_and_accept_their_flags(page, world):
     for block in blocks(page):
+        for name, text in WRITTEN.findall(block.text):
+            Path(name).parent.mkdir(parents=True, exist_ok=True)
+            Path(name).write_text(text, encoding="utf-8")
         for words in commands(block) if block.language == "bash" else ():
             try:
                 check(words)
