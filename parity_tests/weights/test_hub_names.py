@@ -5,7 +5,9 @@ import sys
 import huggingface_hub
 import pytest
 from huggingface_hub import errors
+from safetensors import safe_open
 
+from parity_tests.weights.weight_files import segmenter, weights_of
 from segformer_core.commands.convert_model import main
 from segformer_core.errors import WeightsError
 from segformer_core.weights.hub import local_path
@@ -44,6 +46,15 @@ def test_what_is_no_name_is_not_asked_for(name, monkeypatch):
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
     with pytest.raises(WeightsError, match=r"is no name of the Hugging Face hub; expected hf:owner/name"):
         local_path(name)
+
+
+def test_a_converted_file_names_the_repository_and_not_the_folder_of_the_cache(tmp_path, monkeypatch):
+    commit = tmp_path / "snapshots" / "0123abcd"
+    main([weights_of(tmp_path, segmenter()).source, str(commit), "--to", "hf"])
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", lambda name, allow_patterns: str(commit))
+    main([f"hf:{HUB_NAME}", str(tmp_path / "b0.safetensors")])
+    with safe_open(tmp_path / "b0.safetensors", "np") as file:
+        assert file.metadata()["source"] == HUB_NAME.rpartition("/")[2]
 
 
 def http_error(kind):

@@ -31,6 +31,7 @@ def main(arguments: Sequence[str]) -> None:
     source, target = _ends(options)
     profile = options.profile or stated_numerics(source)
     weights = read(local_path(source), options.source_format, options.drop_head, profile, options.part)
+    weights = replace(weights, source=source)  # of the hub its name, not that of the folder in the cache
     if options.dataset_file:
         weights = named(weights, options.dataset_file)
     _report(source, weights)
