@@ -46,7 +46,7 @@ check-ascend: # no environment of its own: MindSpore has to be the wheel that fi
 	$(PYTHON) tools/check_device.py --device_target Ascend $(ARGS)
 
 clean:
-	rm -rf $(VENV) build site *.egg-info data/sample $(RUN) eval_result .pytest_cache .mypy_cache .ruff_cache rank_0 kernel_meta
+	rm -rf $(VENV) build site check_device.json *.egg-info data/sample $(RUN) eval_result .pytest_cache .mypy_cache .ruff_cache rank_0 kernel_meta
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(BIN)/python:

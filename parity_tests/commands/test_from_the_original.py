@@ -99,7 +99,10 @@ def test_a_usual_name_stands_in_for_another_in_a_fixed_order(named, variant, tmp
     for name in ("mit_b1.pth", "b0.pth", "mit_b0_copy.pth"):
         (tmp_path / name).touch()
     path = str(tmp_path / named)
-    with pytest.raises(WeightsError, match=re.escape(f"none of {', '.join(others)} beside it; download mit_{variant}.pth")):
+    with pytest.raises(
+        WeightsError,
+        match=re.escape(f"none of {', '.join(others)} beside it; take --pretrained_ckpt_path hf:nvidia/mit-{variant}, or "),
+    ):
         usual_file(path)
     for name in reversed(others):
         (tmp_path / name).touch()

@@ -26,6 +26,8 @@ NAMES = {"mindspore": "MindSpore", "python": "Python"}
 WIDTH = 120
 HARD_SPACE = "\u00a0"
 NOTHING = "Not measured yet."
+TOOLS = ("tools/benchmark.py", "tools/benchmark_pipeline.py")
+"""The commands that a file of measurements may name."""
 
 Measurement = dict[str, Any]
 
@@ -151,7 +153,7 @@ TABLES: dict[str, Callable[[Sequence[Measurement]], list[str]]] = {
 def measure(name: str) -> None:
     """Run the command of a file of measurements again, with this Python: it writes the file anew."""
     program, *words = shlex.split(measurement(name)["command"])
-    assert program == "python"
+    assert program == "python" and words[0] in TOOLS, f"{name} names a command that is no benchmark: {program} {words[0]}"
     subprocess.run([sys.executable, *words], cwd=ROOT, check=True)
 
 

@@ -7,6 +7,7 @@ import yaml
 
 import segformer_core
 from parity_tests import ROOT
+from parity_tests.documents.known_commands import make_targets
 
 CODE = re.compile(r"`([^`\n]+)`")
 PATH = re.compile(r"\.?[\w.*-]+(?:/[\w.*-]+)*/?")
@@ -35,8 +36,7 @@ def missing_paths(text: str) -> list[str]:
 
 
 def missing_targets(text: str) -> list[str]:
-    known = re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
-    return [name for name in targets(text) if name not in known]
+    return [name for name in targets(text) if name not in make_targets()]
 
 
 @pytest.mark.parametrize("page", PAGES)

@@ -13,6 +13,7 @@ import pytest
 
 from parity_tests.conftest import need
 from parity_tests.documents.blocks import blocks, page_text
+from parity_tests.documents.links import anchor
 from parity_tests.documents.mistakes import CASES, OF_MINDSPORE
 from parity_tests.folder_dataset import write_folder_dataset
 from segformer_core.spec.arrays import init_arrays
@@ -88,14 +89,9 @@ def test_a_pattern_takes_other_numbers_and_no_other_words() -> None:
     assert not wanted.search("error: y.png has label 7 at row 0; expected 0..2 (a|b) z; set --lr 1e-3")
 
 
-def slug(title: str) -> str:
-    """As GitHub names a heading's anchor."""
-    return re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-")
-
-
 def table_rows(header: str) -> Iterator[tuple[str, list[int]]]:
     """First cell and the entries that the second one links to, of the rows of the table with this header."""
-    titles = {f"#{slug(found[0][4:])}": int(found["number"]) for found in HEADING.finditer(page_text(PAGE))}
+    titles = {f"#{anchor(found[0][4:])}": int(found["number"]) for found in HEADING.finditer(page_text(PAGE))}
     body = page_text(PAGE).partition(f"{header}\n")[2].partition("\n\n")[0].splitlines()[1:]
     for row in body:
         said, links = [cell.strip() for cell in row.strip("|").rsplit("|", 1)]

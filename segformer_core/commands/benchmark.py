@@ -45,8 +45,10 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def race(task: str, contestants: Sequence[str], setting: Setting, rounds: int) -> list[dict[str, Any]]:
-    """Start the contestants and run them in turns -> a row of figures for each. Raises UserError if one stops."""
+    """Start the contestants and run them in turns -> a row of figures for each. Raises UserError if none runs, or one stops."""
     racers = {name: Racer(name, task, setting) for name in contestants if takes_part(name, task)}
+    if not racers:
+        raise UserError(f"none of {', '.join(contestants)} takes part in {task}; name torch or mindspore")
     times: dict[str, list[float]] = {name: [] for name in racers}
     for _ in range(rounds):
         for name, racer in racers.items():

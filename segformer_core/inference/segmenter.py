@@ -56,11 +56,12 @@ class Segmenter:
 
     def segment(self, image: np.ndarray | str | Path) -> np.ndarray:
         """(H, W, 3) uint8 RGB, or an image file, -> (H, W) uint8 class indices. Raises DataError for what is no image."""
-        pixels = _checked(image) if isinstance(image, np.ndarray) else read_image(Path(usable(image, DataError)))
+        pixels = image if isinstance(image, np.ndarray) else read_image(Path(usable(image, DataError)))
         return self.label([self.prepare(pixels)])[0]
 
     def prepare(self, image: np.ndarray) -> Prepared:
-        """(H, W, 3) uint8 RGB, resized and normalised; threads may call this while the network runs. Raises OutOfMemory."""
+        """(H, W, 3) uint8 RGB, ready. Threads may call it meanwhile. Raises DataError, OutOfMemory."""
+        _check_image(image)
         plan = make_plan((image.shape[0], image.shape[1]), self.data, self.evaluation)
         what = _described(plan, 1)
         check_fits(sum(3 * FLOAT_BYTES * view.canvas[0] * view.canvas[1] for view in plan.views), what, ADVICE)
@@ -130,12 +131,11 @@ class Segmenter:
             yield batch
 
 
-def _checked(pixels: np.ndarray) -> np.ndarray:
+def _check_image(pixels: np.ndarray) -> None:
     """Raises DataError unless the array is an image; that its channels are red, green and blue nobody can see."""
     if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != CHANNELS or not pixels.size:
         shape = "×".join(map(str, pixels.shape))
         raise DataError(f"the image is an array of {shape} {pixels.dtype}; expected height × width × 3, uint8 0..255, RGB")
-    return pixels
 
 
 def _described(plan: Plan, count: int) -> str:

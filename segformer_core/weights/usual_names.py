@@ -27,7 +27,7 @@ def usual_file(path: str) -> str:
         if place.with_name(name).exists():
             return str(place.with_name(name))
     raise WeightsError(
-        f"no such weight file: {path}, and none of {', '.join(names)} beside it; download {PUBLISHED.format(variant)} into "
-        f"{place.parent} (https://github.com/NVlabs/SegFormer links to it), or take --pretrained_ckpt_path "
-        f"hf:nvidia/mit-{variant}, or train without pretrained weights: --load_ckpt False"
+        f"no such weight file: {path}, and none of {', '.join(names)} beside it; take --pretrained_ckpt_path "
+        f"hf:nvidia/mit-{variant}, or download {PUBLISHED.format(variant)} into {place.parent} "
+        "(https://github.com/NVlabs/SegFormer links to it), or train without pretrained weights: --load_ckpt False"
     )
