@@ -1,6 +1,8 @@
 # make demo   a made-up city -> train with MindSpore -> evaluate -> masks on a contact sheet
 # make test   the suite, both frameworks required
 # make test-all   the same with its slow tests whole: many kills, every direction
+# make parity-report   the ladder, measured: parity_report/index.html and report.json; with DOCUMENT=docs/parity.md its tables too
+# make peers  other implementations of SegFormer for the report, in .venv-peers
 # make check  ruff and mypy
 # make docs   docs/ as a site, in site/index.html; a broken link is an error
 # make VENV=.venv-lowest CONSTRAINTS=constraints-lowest.txt test   with the lowest versions that are supported
@@ -16,7 +18,7 @@ RECIPE := configs/segformer.b0.sample.yaml
 RUN    := runs/sample_b0
 PARALLEL := -n auto --maxprocesses 4 --dist loadfile
 
-.PHONY: help demo test test-all check docs check-ascend clean
+.PHONY: help demo test test-all parity-report peers check docs check-ascend clean
 help:
 	@sed -n 's/^# make/make/p' Makefile
 
@@ -34,6 +36,13 @@ test: $(VENV)/dev.stamp
 test-all: $(VENV)/dev.stamp
 	SEGFORMER_TESTS=full SEGFORMER_BACKENDS=torch,mindspore $(BIN)/python -m pytest parity_tests --timeout 3000 $(PARALLEL)
 
+parity-report: $(VENV)/dev.stamp
+	SEGFORMER_BACKENDS=torch,mindspore $(BIN)/python -m parity_tests.report $(if $(DOCUMENT),--document $(DOCUMENT))
+
+peers:
+	$(PYTHON) -m venv .venv-peers
+	.venv-peers/bin/python -m pip install --quiet --disable-pip-version-check 'transformers>=5' torch segmentation-models-pytorch timm
+
 check: $(VENV)/dev.stamp
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -46,7 +55,8 @@ check-ascend: # no environment of its own: MindSpore has to be the wheel that fi
 	$(PYTHON) tools/check_device.py --device_target Ascend $(ARGS)
 
 clean:
-	rm -rf $(VENV) build site check_device.json *.egg-info data/sample $(RUN) eval_result .pytest_cache .mypy_cache .ruff_cache rank_0 kernel_meta
+	rm -rf $(VENV) .venv-peers build site parity_report check_device.json *.egg-info data/sample $(RUN) eval_result
+	rm -rf .pytest_cache .mypy_cache .ruff_cache rank_0 kernel_meta
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(BIN)/python:

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from parity_tests.report import plugin
+
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a shell leaves it in the background: the tests' own processes would
     signal.signal(signal.SIGINT, signal.default_int_handler)  # inherit it
 
@@ -22,7 +24,16 @@ REQUIRED = [name for name in os.environ.get("SEGFORMER_BACKENDS", "").split(",")
 if importlib.util.find_spec("mindspore"):
     from backend_mindspore.device import prepare
 
-    prepare("CPU" if os.environ.get("SEGFORMER_DEVICE", "CPU") == "CPU" else "Ascend")  # before either framework loads oneDNN
+    prepare("Ascend" if os.environ.get("SEGFORMER_DEVICE", "CPU").lower() == "ascend" else "CPU")  # before either loads oneDNN
+
+
+def pytest_addoption(parser) -> None:
+    parser.addoption(plugin.OPTION, metavar="FOLDER", help="write what was compared to FOLDER/report.json and FOLDER/index.html")
+
+
+def pytest_configure(config) -> None:
+    config.addinivalue_line("markers", plugin.MARKER)
+    config.pluginmanager.register(plugin.Reporter(config.getoption(plugin.OPTION)), "parity report")
 
 
 def need(framework: str) -> None:
@@ -71,27 +82,3 @@ def undisturbed(run_keys, tmp_path_factory):
         return runs[backend]
 
     return get
-
-
-def pytest_sessionfinish(session) -> None:
-    """A worker hands what it measured to the process that prints."""
-    from parity_tests.support import MEASURED
-
-    if hasattr(session.config, "workeroutput"):
-        session.config.workeroutput["measured"] = MEASURED
-
-
-@pytest.hookimpl(optionalhook=True)
-def pytest_testnodedown(node, error) -> None:
-    from parity_tests.support import MEASURED
-
-    for rung, found in getattr(node, "workeroutput", {}).get("measured", {}).items():
-        MEASURED[rung] = max(found, MEASURED.get(rung, 0.0))
-
-
-def pytest_terminal_summary(terminalreporter) -> None:
-    from parity_tests.support import DEVICE, MEASURED
-    from parity_tests.tolerances import tolerance
-
-    for rung, found in sorted(MEASURED.items()):
-        terminalreporter.write_line(f"parity: {rung:<28} largest {found:.2g}, allowed {tolerance(rung, DEVICE):.2g}")

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from parity_tests.report.records import RECORDS
 from parity_tests.tolerances import tolerance
 from segformer_core.config.keys import Config, RuntimeConfig
 from segformer_core.protocol.groups import SMALLEST_WEIGHT, parameter_groups
@@ -17,10 +18,13 @@ from segformer_core.spec.layers import Conv2d
 from segformer_core.spec.model import SegFormer
 
 DEVICE = os.environ.get("SEGFORMER_DEVICE", "CPU")
+DEVICES = {
+    "torch": DEVICE if DEVICE.lower() != "ascend" else "CPU",
+    "mindspore": DEVICE if DEVICE.lower() == "ascend" else "CPU",
+}
+"""An Ascend is MindSpore's and CUDA is PyTorch's: the other framework stays on the CPU, to be compared with."""
 MODES = ("graph", "pynative")
 CONFIG = Config(runtime=RuntimeConfig(device_target=DEVICE, precision="fp32"))
-MEASURED: dict[str, float] = {}
-"""Largest difference that passed in this session, by rung."""
 
 
 def hot_arrays(spec: SegFormer, seed: int = 0) -> dict[str, np.ndarray]:
@@ -71,7 +75,7 @@ def random_masks(spec: SegFormer, batch: int, seed: int = 0) -> KeepMasks:
 def torch_learner(spec: SegFormer, arrays: dict[str, np.ndarray], config: Config = CONFIG, **options) -> Learner:
     from backend_torch.device import connect
 
-    return _learner(connect, spec, arrays, config, options)
+    return _learner(connect, spec, arrays, replace(config, runtime=runtime_of("torch", config.runtime)), options)
 
 
 def mindspore_learner(
@@ -80,8 +84,13 @@ def mindspore_learner(
     """The execution mode is MindSpore's global state: it holds until the next learner is made."""
     from backend_mindspore.device import connect
 
-    runtime = replace(config.runtime, execution_mode=mode)
+    runtime = replace(runtime_of("mindspore", config.runtime), execution_mode=mode)
     return _learner(connect, spec, arrays, replace(config, runtime=runtime), options)
+
+
+def runtime_of(framework: str, runtime: RuntimeConfig = CONFIG.runtime) -> RuntimeConfig:
+    """`runtime` on the framework's own device."""
+    return replace(runtime, device_target=DEVICES[framework])
 
 
 def _learner(connect, spec, arrays, config, options) -> Learner:
@@ -162,16 +171,43 @@ def difference(got: np.ndarray, want: np.ndarray) -> float:
     return float(np.abs(got.astype(np.float64) - want.astype(np.float64)).max()) if got.size else 0.0
 
 
-def assert_close(name: str, got: np.ndarray, want: np.ndarray, rung: str) -> None:
-    """Raise unless `got` is within the tolerance of `rung`."""
-    check_difference(name, difference(got, want), rung)
+def assert_close(name: str, got: np.ndarray, want: np.ndarray, quantity: str) -> None:
+    """Raise unless `got` is within the tolerance of `quantity`."""
+    check_difference(name, difference(got, want), quantity)
 
 
-def check_difference(name: str, found: float, rung: str) -> None:
-    """Raise unless `found` is within the tolerance of `rung`; the largest of the session is printed at its end."""
-    allowed = tolerance(rung, DEVICE)
-    assert found <= allowed, f"{name}: largest difference {found:.3g}, {rung} allows {allowed:.3g}"
-    MEASURED[rung] = max(float(found), MEASURED.get(rung, 0.0))
+def check_difference(name: str, found: float, quantity: str) -> None:
+    """Raise unless `found` is within the tolerance of `quantity`, a row of `tolerances.py`; the report shows the largest."""
+    RECORDS.comparison(quantity, name, found, tolerance(quantity, DEVICE))
+    _compare(name, found, quantity)
+
+
+def check_control(changed: str, found: float, quantity: str, times: float = 1.0) -> None:
+    """The negative control of a comparison: raise unless it refuses `found`, the difference that a change made.
+
+    `times` asks for more than that: a difference of so many tolerances.
+    """
+    allowed = tolerance(quantity, DEVICE)
+    try:
+        _compare(changed, found / times, quantity)
+        seen = False
+    except AssertionError:
+        seen = True
+    RECORDS.control(changed, quantity, found, allowed, seen)
+    assert seen, (
+        f"{changed}: the difference is {found:.3g} and the comparison, {quantity} to {times * allowed:.3g}, did not see it"
+    )
+
+
+def check_exact_control(changed: str, found: float, what: str) -> None:
+    """The negative control of a comparison that allows no difference: raise unless a change made one."""
+    RECORDS.control(changed, what, found, 0.0, found > 0)
+    assert found > 0, f"{changed}: the comparison of {what} did not see it"
+
+
+def _compare(name: str, found: float, quantity: str) -> None:
+    allowed = tolerance(quantity, DEVICE)
+    assert found <= allowed, f"{name}: largest difference {found:.3g}, {quantity} allows {allowed:.3g}"
 
 
 def perturbed(arrays: dict[str, np.ndarray], name: str, amount: float) -> dict[str, np.ndarray]:

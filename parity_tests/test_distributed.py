@@ -44,6 +44,7 @@ def assert_alike(got: Path, want: Path, label: int | str = EPOCHS) -> None:
     print(f"two processes against one: losses {largest:.2g} apart")
 
 
+@pytest.mark.compares("{backend}, two processes", "the same in one process")
 @pytest.mark.parametrize("backend", ["torch", "mindspore"])
 def test_two_processes_are_one(backend, run_keys, undisturbed, tmp_path):
     """Batch 2 on each with synchronised BatchNorm against batch 4 on one, ten steps, evaluation shared out."""
@@ -56,6 +57,7 @@ def test_two_processes_are_one(backend, run_keys, undisturbed, tmp_path):
     assert names[0] == names[1]
 
 
+@pytest.mark.compares("{backend}, two processes and one", "the same in one process")
 @pytest.mark.parametrize("backend", SLOW_IN_MINDSPORE)
 @pytest.mark.parametrize(
     "processes", [(2, 1), (1, 2)] if FULL else [(2, 1)], ids=lambda processes: "then".join(map(str, processes))

@@ -179,6 +179,7 @@ def test_mixed_sizes_cost_two_compilations_and_change_nothing(need_mindspore, ne
     assert compiled == [1, 1], "what is said is what MindSpore did"
 
 
+@pytest.mark.compares("mindspore, a graph for any size", "mindspore, a graph of its own")
 def test_a_graph_for_any_size_gives_what_a_graph_of_its_own_gives(need_mindspore):
     from mindspore import Tensor
 

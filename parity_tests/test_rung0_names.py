@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from parity_tests.support import mindspore_learner, torch_learner
+from parity_tests.support import check_exact_control, mindspore_learner, torch_learner
 from parity_tests.transformers_peer import peer_state
 from segformer_core.errors import ConfigError, WeightsError
 from segformer_core.spec.arrays import array_specs, check_arrays, init_arrays, parameter_count
@@ -138,6 +138,7 @@ def test_check_lists_every_difference():
     assert "missing stages.0.norm.bias" in message
     assert "unknown stages.9.norm.bias" in message
     assert "stages.1.norm.bias has shape (65,), expected (64,)" in message
+    check_exact_control("a name missing, one unknown, one of another shape", message.count("norm.bias"), "names and shapes")
 
 
 def test_a_learner_refuses_another_networks_arrays(need_torch, need_mindspore):

@@ -1,16 +1,17 @@
 """Rung 1: each leaf and kernel against numpy in float64, with a probe chosen to expose its constant."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from parity_tests.support import CONFIG, DEVICE, assert_close, difference, output_size
-from parity_tests.tolerances import tolerance
+from parity_tests.support import MODES, assert_close, check_control, difference, output_size, runtime_of
 from segformer_core.spec.arrays import ArraySpec
 from segformer_core.spec.layers import BatchNorm2d, Conv2d, LayerNorm, Linear
 
-BACKENDS = ("torch", "mindspore")
+pytestmark = pytest.mark.compares("{framework}", "numpy in float64")
+BACKENDS = ("torch", *(f"mindspore, {mode}" for mode in MODES))
 rng = np.random.default_rng(0)
 
 
@@ -19,10 +20,10 @@ def values(*shape: int, scale: float = 1.0, shift: float = 0.0) -> np.ndarray:
 
 
 class Framework:
-    """The same few verbs for both frameworks' layers and kernels."""
+    """The same few verbs for both frameworks' layers and kernels; MindSpore's cells are compiled in graph mode."""
 
     def __init__(self, name: str):
-        self.name = name
+        self.name, _, mode = name.partition(", ")
         if name == "torch":
             import torch
 
@@ -30,16 +31,16 @@ class Framework:
             import backend_torch.layers as layers
             from backend_torch.device import connect
 
-            self.device = connect(CONFIG.runtime).device
+            self.device = connect(runtime_of("torch")).device
             self.tensor = lambda array: torch.from_numpy(array).to(self.device)
         else:
-            import mindspore
             from mindspore import Tensor
 
             import backend_mindspore.kernels as kernels
             import backend_mindspore.layers as layers
+            from backend_mindspore.device import connect
 
-            mindspore.set_context(mode=mindspore.PYNATIVE_MODE)
+            connect(replace(runtime_of("mindspore"), execution_mode=mode))
             self.tensor = Tensor
         self.layers, self.kernels = layers, kernels
 
@@ -71,7 +72,7 @@ class Framework:
 
 @pytest.fixture(params=BACKENDS)
 def framework(request) -> Framework:
-    request.getfixturevalue(f"need_{request.param}")
+    request.getfixturevalue(f"need_{request.param.partition(', ')[0]}")
     return Framework(request.param)
 
 
@@ -118,8 +119,8 @@ def test_layer_norm_shows_its_eps_on_small_inputs(framework, eps):
     arrays, x = leaf_arrays(leaf), values(2, 9, 64, scale=0.01)
     got = framework.numpy(framework.build(leaf, arrays)(framework.tensor(x)))
     assert_close("LayerNorm", got, layer_norm(x, arrays, eps), "leaf")
-    other = layer_norm(x, arrays, 1.1e-5 - eps)  # the control: the other profile's eps
-    assert difference(got, other) > 100 * tolerance("leaf", DEVICE)
+    other = layer_norm(x, arrays, 1.1e-5 - eps)
+    check_control("LayerNorm with the other profile's eps", difference(got, other), "leaf", times=100)
 
 
 @pytest.mark.parametrize(
@@ -138,6 +139,8 @@ def test_convolution_at_the_border_of_odd_sizes(framework, leaf):
     assert got.shape[2:] == (output_size(leaf, 29), output_size(leaf, 35))
     want = convolution(x, arrays, leaf)
     assert_close("Conv2d", got, want, "convolution")
+    turned = convolution(x, arrays | {"weight": arrays["weight"][..., ::-1, ::-1]}, leaf)
+    check_control("a kernel turned round", difference(got, turned), "convolution", times=1e4)
 
 
 @pytest.mark.parametrize("size", [(16, 24), (19, 27)], ids=["divisible", "odd"])
@@ -175,11 +178,13 @@ def test_batch_norm_and_its_running_statistics(framework):
     want = (x64 - mean[column]) / np.sqrt(var[column] + 1e-5) * arrays["weight"][column] + arrays["bias"][column]
     assert_close("BatchNorm2d", got, want, "leaf")
     unbiased = x64.var((0, 2, 3), ddof=1)
-    assert difference(unbiased, var) > 0.01  # the control: the two estimates are told apart
     running_mean = 0.9 * arrays["running_mean"] + 0.1 * mean
     assert_close("running mean", framework.array(layer, leaf, "running_mean"), running_mean, "leaf")
     running_var = 0.9 * arrays["running_var"] + 0.1 * unbiased
-    assert_close("running variance", framework.array(layer, leaf, "running_var"), running_var, "leaf")
+    got_var = framework.array(layer, leaf, "running_var")
+    assert_close("running variance", got_var, running_var, "leaf")
+    biased = 0.9 * arrays["running_var"] + 0.1 * var
+    check_control("the batch's variance without Bessel's correction", difference(got_var, biased), "leaf", times=100)
     framework.train(layer, False)
     got = framework.numpy(layer(framework.tensor(x)))
     scaled = (x64 - running_mean[column]) / np.sqrt(running_var[column] + 1e-5)
@@ -194,7 +199,7 @@ def test_gelu_flavours(framework):
     exact = framework.numpy(framework.kernels.Gelu("erf")(framework.tensor(x)))
     assert_close("erf", exact, erf, "leaf")
     assert_close("tanh", framework.numpy(framework.kernels.Gelu("tanh")(framework.tensor(x))), tanh, "leaf")
-    assert difference(exact, tanh) > 50 * tolerance("leaf", DEVICE)
+    check_control("GELU by tanh", difference(exact, tanh), "leaf", times=50)
 
 
 def attention(q, k, v):
@@ -212,7 +217,7 @@ def test_attention_in_both_forms(framework, form):
     q, k, v = values(2, 2, 33, 8, scale=2), values(2, 2, 9, 8), values(2, 2, 9, 8)
     got = framework.numpy(kernel(*map(framework.tensor, (q, k, v))))
     assert_close(form, got, attention(q, k, v), "attention")
-    assert difference(got, attention(q, v, k)) > 0.1
+    check_control("keys and values swapped", difference(got, attention(q, v, k)), "attention", times=1e4)
 
 
 @pytest.mark.parametrize("size", [((5, 9), (20, 36)), ((5, 9), (17, 31)), ((8, 8), (8, 8)), ((1, 1), (4, 4)), ((16, 12), (7, 5))])

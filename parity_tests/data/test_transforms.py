@@ -1,11 +1,13 @@
 """Rung 5, pixels: the augmentation against plain references, and both frameworks' loaders against the stream."""
 
 import colorsys
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from parity_tests.folder_dataset import write_folder_dataset
+from parity_tests.support import check_exact_control
 from segformer_core.commands.opening import connector
 from segformer_core.config.keys import DataConfig, RuntimeConfig
 from segformer_core.data import transforms as t
@@ -143,6 +145,8 @@ def test_loaders_give_the_streams_pixels(backend, workers, tmp_path, request):
         for place in range(2):
             image, label = stream[step * 2 + place]
             assert np.array_equal(images[place], image) and np.array_equal(labels[place], label)
+    other = replace(stream, seed=4)
+    check_exact_control("augmentation by another seed", float(np.abs(got[0][0][0] - other[2][0]).max()), "pixels")
 
 
 @pytest.mark.parametrize("backend", ["torch", "mindspore"])

@@ -54,6 +54,7 @@ def numpy_loss(logits: np.ndarray, labels: np.ndarray, weights, ohem: LossConfig
     return float((w * -np.log(truth[counts])).sum()), float(w.sum())
 
 
+@pytest.mark.compares("{backend}", "numpy in float64")
 @pytest.mark.parametrize("backend", ["torch", "mindspore"])
 @pytest.mark.parametrize("case", ["weights", "ohem by threshold", "ohem by rank", "both"])
 def test_the_loss_is_its_definition(backend, case, request):
@@ -88,6 +89,7 @@ CASES = {
 }
 
 
+@pytest.mark.compares("mindspore, graph", "torch")
 @pytest.mark.parametrize("case", CASES)
 def test_twins_take_the_same_steps(case, need_torch, need_mindspore):
     config = CASES[case]
@@ -113,6 +115,7 @@ def test_twins_take_the_same_steps(case, need_torch, need_mindspore):
             check_difference(name, difference(got[name], value), "weights after twenty steps")
 
 
+@pytest.mark.compares("{backend}", "the definitions in float64")
 @pytest.mark.parametrize("backend", ["torch", "mindspore"] if FULL else ["torch"])  # the twins are held equal above
 def test_clipping_and_accumulation_are_their_definitions(backend, request):
     """AdamW's first moment after one step is a tenth of the gradient that it was given."""

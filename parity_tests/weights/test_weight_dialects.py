@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from parity_tests.support import check_exact_control
 from parity_tests.training_runs import FULL
 from parity_tests.weights.weight_files import (
     architecture,
@@ -158,6 +159,8 @@ def test_keys_come_before_values():
     attention = "segformer.encoder.block.1.1.attention.self"
     assert np.array_equal(packed[:64], arrays[f"{attention}.key.weight"])
     assert np.array_equal(packed[64:], arrays[f"{attention}.value.weight"])
+    swapped = np.abs(packed[64:] - arrays[f"{attention}.key.weight"]).max()
+    check_exact_control("a file's keys taken for its values", float(swapped), "arrays of a file")
 
 
 def test_square_matrices_are_transposed_where_the_layout_is():

@@ -37,6 +37,7 @@ def test_safetensors_library_reads_what_we_write(tmp_path):
     assert_equal_arrays(safetensors.numpy.load_file(path), exported(weights, planned))
 
 
+@pytest.mark.compares("torch", "transformers")
 @pytest.mark.parametrize("variant", ["b0", "b2"])
 def test_transformers_loads_our_folder_and_computes_our_logits(variant, tmp_path, need_torch):
     import torch

@@ -60,7 +60,7 @@ class Segmenter:
         return self.label([self.prepare(pixels)])[0]
 
     def prepare(self, image: np.ndarray) -> Prepared:
-        """(H, W, 3) uint8 RGB, ready. Threads may call it meanwhile. Raises DataError, OutOfMemory."""
+        """(H, W, 3) uint8 RGB, resized and normalised. For threads, too. Raises DataError, OutOfMemory."""
         _check_image(image)
         plan = make_plan((image.shape[0], image.shape[1]), self.data, self.evaluation)
         what = _described(plan, 1)
