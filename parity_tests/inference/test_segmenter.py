@@ -1,5 +1,7 @@
 """The Python interface: three lines from a weight file to the label map that the commands compute."""
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
@@ -8,10 +10,12 @@ import backend_mindspore
 import backend_torch
 from parity_tests.conftest import need
 from parity_tests.support import DEVICE, predict, torch_learner, undecided_arrays
+from segformer_core.commands.convert_model import main as convert
 from segformer_core.errors import DataError, WeightsError
 from segformer_core.inference.segmenter import network_image
 from segformer_core.protocol.plan import make_plan
 from segformer_core.spec.model import segformer
+from segformer_core.weights.loading import load_weights
 from segformer_core.weights.store import save_weights
 
 SPEC = segformer("b1", class_count=5, numerics="hf", decoder_width=64)
@@ -85,3 +89,26 @@ def test_mistakes_are_user_errors(weights, tmp_path, need_torch):
         backend_torch.load("nowhere.safetensors")
     with pytest.raises(DataError, match="cannot read"):
         backend_torch.load(weights, device_target=DEVICE).segment("nowhere.png")
+
+
+def test_the_constants_are_the_files_unless_named(weights, tmp_path, need_torch):
+    """transformers' files do not say with whose constants they were trained; ours do, and are not contradicted."""
+    from backend_torch import load
+
+    convert([str(weights), str(tmp_path / "folder"), "--to", "hf"])
+    (tmp_path / "recipe.yaml").write_text("numerics: mmseg\n")
+    profiles = [
+        load(tmp_path / "folder").spec.numerics,
+        load(tmp_path / "folder", numerics="nvlabs").spec.numerics,
+        load(tmp_path / "folder", config_path=tmp_path / "recipe.yaml").spec.numerics,
+        load(weights).spec.numerics,
+    ]
+    assert profiles == ["hf", "nvlabs", "mmseg", "hf"]
+    with pytest.raises(WeightsError, match="has numerics hf; the configuration has numerics nvlabs"):
+        load(weights, numerics="nvlabs")
+
+
+def test_the_paper_authors_weights_in_transformers_form_are_not_advised_against(weights, tmp_path):
+    convert([str(weights), str(tmp_path / "folder"), "--to", "hf"])
+    sentence = load_weights(str(tmp_path / "folder"), replace(SPEC, numerics="nvlabs"))[1]
+    assert "set --numerics hf to do the same, but not for the paper's own weights" in sentence

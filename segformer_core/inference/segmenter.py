@@ -171,12 +171,14 @@ def usable(path: str | Path, mistake: type[UserError]) -> str:
 def load(connect: Connect, weights: str | Path, config_path: str | Path, keys: Mapping[str, object]) -> Segmenter:
     """A backend's `load`: the network that the file holds, with the settings of a configuration file and of `keys`.
 
-    Issues a UserWarning for each fault that leaves the weights usable, such as a NaN. Raises UserError.
+    The file says which constants it computes with, unless `numerics` is given. Issues a UserWarning for each fault that leaves
+    the weights usable, such as a NaN. Raises UserError.
     """
     paths = [f"--config_path={config_path}"] if config_path else []
     config = load_config([*paths, *(f"--{name}={value}" for name, value in keys.items())])
     weights = usable(weights, WeightsError)
-    spec, arrays, faults = load_network(weights, config.data, config.model.ckpt_part)
+    numerics = config.model.numerics if "numerics" in keys or "numerics" in config.from_files else ""
+    spec, arrays, faults = load_network(weights, config.data, config.model.ckpt_part, numerics)
     check_channels(spec.in_channels, str(weights))
     for fault in faults:
         warnings.warn(f"{weights}: {fault}", UserWarning, stacklevel=USERS_LINE)

@@ -16,6 +16,8 @@ from segformer_core.weights.preprocessor import Preparation
 from segformer_core.weights.reading import Weights, left_out, network_arrays, read
 
 WHOLE = "all arrays"
+TRANSFORMERS = "hf"
+"""The profile of transformers' code. The paper's weights are published in its form, too, and were trained with others."""
 
 
 def load_weights(
@@ -33,11 +35,18 @@ def load_weights(
     return network_arrays(weights), sentence + _other_order(weights.stated.classes, class_names)
 
 
-def load_network(path: str, data: DataConfig | None = None, part: str = "") -> tuple[SegFormer, Arrays, tuple[str, ...]]:
-    """The network that a file describes, its arrays, and warnings, each a sentence. Raises WeightsError."""
+def load_network(
+    path: str, data: DataConfig | None = None, part: str = "", numerics: str = ""
+) -> tuple[SegFormer, Arrays, tuple[str, ...]]:
+    """The network that a file describes, its arrays, and warnings, each a sentence. Raises WeightsError.
+
+    `numerics` is the profile to compute with; empty: the file's. One that the file contradicts is refused.
+    """
     weights = _with_head(path, part)
+    if weights.numerics_stated and numerics:
+        check_agreement(f"{path} has", {"numerics": (weights.numerics, numerics)})
     notes = (*_warnings(weights, data), *_beside(weights))
-    return weights.architecture.spec(weights.numerics), network_arrays(weights), notes
+    return weights.architecture.spec(numerics or weights.numerics), network_arrays(weights), notes
 
 
 def load_pretrained(
@@ -118,7 +127,10 @@ def _sentence(weights: Weights, spec: SegFormer, data: DataConfig | None, path: 
     sentence = f"loaded {what} of {path}: {weights.dialect.title}, {weights.architecture}"
     notes = list(_warnings(weights, data))
     if weights.numerics != spec.numerics:
-        advice = f"; set --numerics {weights.numerics} to do the same" if what == WHOLE else ""  # an encoder may be the paper's
+        but = ", but not for the paper's own weights" if weights.numerics == TRANSFORMERS else ""
+        advice = (
+            f"; set --numerics {weights.numerics} to do the same{but}" if what == WHOLE else ""
+        )  # an encoder may be the paper's
         notes.append(f"that code computes with numerics {weights.numerics!r}, this run with {spec.numerics!r}{advice}")
     return ". ".join([sentence, *_beside(weights), *(f"WARNING: {note}" for note in notes)])
 
