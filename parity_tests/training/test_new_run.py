@@ -101,6 +101,6 @@ def assert_starts_from(saved: Path, sentence: str, typed, folder: Path) -> None:
         typed.training, load_ckpt=True, pretrained_ckpt_path=str(saved), checkpoint_path=str(folder), resume="auto"
     )
     assert config == replace(typed, training=training) and not folder.exists()
-    arrays, source = starting_weights(SPEC, config)
+    arrays, [source] = starting_weights(SPEC, config)
     assert "loaded all arrays" in source
     assert all(np.array_equal(arrays[name], array) for name, array in Weights(1).arrays().items())

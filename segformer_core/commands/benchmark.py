@@ -134,7 +134,8 @@ def _parser() -> argparse.ArgumentParser:
         metavar="NAME",
         help=f"of {', '.join(CONTESTANTS + FILES)}",
     )
-    parser.add_argument("--tasks", nargs="+", choices=(*TASKS, FORWARD, EXPORT), default=TASKS)
+    tasks = (*TASKS, FORWARD, EXPORT)
+    parser.add_argument("--tasks", nargs="+", choices=tasks, default=TASKS, metavar="TASK", help=f"of {', '.join(tasks)}")
     parser.add_argument("--rounds", type=number(1), default=7, help="timed runs of each")
     parser.add_argument("--device_target", default="CPU", help="CPU, CUDA or Ascend")
     parser.add_argument("--precision", default="fp32", choices=PRECISIONS, help="of linear layers and convolutions")
