@@ -65,13 +65,16 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/mindspore.stamp: pyproject.toml $(CONSTRAINTS) | $(BIN)/python
+	@echo "installing into $(VENV): some minutes"
 	$(PIP) -e '.[mindspore]'
 	touch $@
 
 $(VENV)/dev.stamp: pyproject.toml $(CONSTRAINTS) | $(BIN)/python
+	@echo "installing into $(VENV): some minutes"
 	$(PIP) -e '.[mindspore,torch,dev]'
 	touch $@
 
 $(VENV)/docs.stamp: pyproject.toml $(CONSTRAINTS) | $(BIN)/python
+	@echo "installing into $(VENV): some minutes"
 	$(PIP) -e '.[docs]'
 	touch $@
