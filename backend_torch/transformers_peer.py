@@ -1,4 +1,4 @@
-"""transformers' SegFormer beside ours in the benchmark: the only file of the packages that imports transformers."""
+"""transformers' SegFormer beside ours: the only file of the packages that imports transformers."""
 
 from collections.abc import Callable
 from functools import partial
@@ -14,13 +14,13 @@ from backend_torch.layers import DTYPES
 from segformer_core.commands.contestants import CLASS_COUNT, FORWARD, INFERENCE, TRAINING, Entry, Setting
 from segformer_core.protocol.form import IMAGES, LOGITS
 from segformer_core.protocol.learner import resident_peak
-from segformer_core.spec.model import VARIANTS
+from segformer_core.spec.model import SegFormer, segformer
 
 
 def contestant(task: str, setting: Setting) -> Entry:
     """transformers' model in the same loop; with lower precision under autocast."""
     device = torch.device("cpu" if setting.device_target == "CPU" else "cuda")
-    model = nn.Module.to(transformers_model(setting), device).train(task == TRAINING)
+    model = nn.Module.to(benchmarked(setting), device).train(task == TRAINING)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-6, fused=True)
     images, labels = setting.batch_of_noise()
     autocast = partial(torch.autocast, device.type, DTYPES[setting.precision], enabled=setting.precision != "fp32")
@@ -46,15 +46,21 @@ def contestant(task: str, setting: Setting) -> Entry:
     return tasks[task], torch.cuda.max_memory_allocated if device.type == "cuda" else resident_peak
 
 
-def transformers_model(setting: Setting) -> SegformerForSemanticSegmentation:
-    variant = VARIANTS[setting.variant]
+def benchmarked(setting: Setting) -> SegformerForSemanticSegmentation:
+    return transformers_model(segformer(setting.variant, CLASS_COUNT), drop_path_rate=0.1)
+
+
+def transformers_model(spec: SegFormer, drop_path_rate: float = 0.0, **options: float) -> SegformerForSemanticSegmentation:
+    """transformers' network of this shape; `options` are its configuration's. Its weights are random."""
     return SegformerForSemanticSegmentation(
         SegformerConfig(
-            depths=list(variant.depths),
-            hidden_sizes=list(variant.widths),
-            decoder_hidden_size=variant.decoder_width,
-            num_labels=CLASS_COUNT,
-            drop_path_rate=0.1,
+            num_channels=spec.in_channels,
+            depths=[len(stage.blocks) for stage in spec.stages],
+            hidden_sizes=[stage.norm.features for stage in spec.stages],
+            decoder_hidden_size=spec.decoder_width,
+            num_labels=spec.class_count,
+            drop_path_rate=drop_path_rate,
+            **options,
         )
     )
 
@@ -63,7 +69,7 @@ def write_onnx(setting: Setting, path: Path) -> None:
     """The same network as transformers' model is exported."""
     images = torch.from_numpy(setting.batch_of_noise()[0][:1])
     program = torch.onnx.export(
-        Logits(transformers_model(setting).eval()),
+        Logits(benchmarked(setting).eval()),
         (images,),
         dynamo=True,
         opset_version=OPSET,

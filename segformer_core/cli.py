@@ -47,6 +47,7 @@ PROGRAMS = {
     "make_rank_table": "write HCCL's rank table of this Ascend host",
     "check_device": "try a device and write what was found into one JSON file, for a question",
     "compare_backends": "label a dataset with both frameworks and count the labels that differ",
+    "compare_training": "train with both frameworks and with transformers, and compare the losses",
     "benchmark": "time the two networks beside their peers",
     "benchmark_pipeline": "time what is around the network",
 }

@@ -78,13 +78,18 @@ def program_of_ours(name: str, arguments: list[str]) -> None:
         load_config(arguments, READS[name])
         return
 
+    module = import_module(f"segformer_core.commands.{name}")
+    if hasattr(module, "read_arguments"):  # options and keys
+        module.read_arguments(arguments)
+        return
+
     def parse(parser: Parser, given: Sequence[str]) -> None:
         super(Parser, parser).parse_args(given)
         raise Accepted
 
     with pytest.MonkeyPatch.context() as patch, pytest.raises(Accepted):
         patch.setattr(Parser, "parse_args", parse)
-        import_module(f"segformer_core.commands.{name}").main(arguments)
+        module.main(arguments)
 
 
 def pip(rest: Sequence[str]) -> None:

@@ -13,6 +13,8 @@ SAME_METHOD = {"forward": "construct", "__call__": "construct"}
 
 EXCEPTIONS = {
     "compiling.py": ("mindspore", "only MindSpore compiles before the first step"),
+    "train_transformers.py": ("torch", "transformers is a PyTorch library"),
+    "transformers_learner.py": ("torch", "transformers is a PyTorch library"),
     "transformers_peer.py": ("torch", "transformers is a PyTorch library"),
     "deployment.py: ErfGelu, ErfGelu.construct": ("torch", "ONNX Runtime fuses GELU only in this order of operators"),
     "deployment.py: PointwiseFFN, PointwiseFFN.construct, pointwise": ("torch", "ONNX Runtime is faster with 1×1 convolutions"),

@@ -26,7 +26,7 @@ def load_config(arguments: Sequence[str], reads: Collection[str] = KEYS.keys()) 
 
     `reads` are the keys that the command reads: of these, each path must be one where a file can be.
     """
-    flags = _flags(arguments)
+    flags = read_flags(arguments)
     _check_weights(flags, reads)
     path = flags.pop(CONFIG_PATH, None)
     values: Values = {}
@@ -69,7 +69,8 @@ def _check_reachable(checked: dict[str, Any], values: Values) -> None:
             raise ConfigError(f"{name} in {values[name][1]} is {brief(value)}: {fault}")
 
 
-def _flags(arguments: Sequence[str]) -> dict[str, str]:
+def read_flags(arguments: Sequence[str]) -> dict[str, str]:
+    """Key -> text of `--key value` and `--key=value`, and of `--config_path`. Raises ConfigError."""
     flags: dict[str, str] = {}
     remaining = list(arguments)
     while remaining:

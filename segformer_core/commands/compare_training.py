@@ -1,0 +1,215 @@
+"""Train one network with several implementations and compare them: `segformer compare_training --config_path …`.
+
+Takes the keys of the train command. The contestants are our two backends and transformers' network in our training loop. Each
+trains in a process and a folder of its own, from the same first values, on the same batches, with the same dropped branches and
+channels, learning rates, parameter groups, loss and evaluation.
+
+Unless you give these keys on the command line, every step is logged, precision is fp32, and beside transformers numerics is hf,
+whose constants its code has. A framework that does not know the device_target trains on the CPU. The same command goes
+on after an interruption.
+
+Prints how far the losses and mIoUs are apart, and writes losses.png and comparison.json.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from segformer_core.commands.arguments import new_parser, path_argument, path_text
+from segformer_core.commands.circumstances import PACKAGES, circumstances
+from segformer_core.config.help import asks_help, help_text
+from segformer_core.config.keys import Config
+from segformer_core.config.load import load_config, read_flags
+from segformer_core.config.reads import READS
+from segformer_core.errors import ConfigError, UserError, brief, one_line
+from segformer_core.files import write_text
+from segformer_core.interrupt import Stopped
+from segformer_core.training.comparison import FIRST_STEPS, LOSSES, Apart, Curves, compared, draw_compared
+
+NAME = "compare_training"
+COMPARISON = "comparison.json"
+TRANSFORMERS = "transformers"
+PYTHON_FLAG = "--transformers_python"
+ALWAYS = {"train_log_interval": "1", "precision": "fp32"}
+WITH_TRANSFORMERS = {"numerics": "hf"}
+"""Keys that the command line may replace, and no file."""
+
+
+@dataclass(frozen=True)
+class Contestant:
+    """The module that trains it, the packages that it is made of, and the values of device_target that it knows."""
+
+    module: str
+    packages: tuple[str, ...]
+    devices: tuple[str, ...]
+
+
+CONTESTANTS = {
+    "torch": Contestant("backend_torch.train", ("torch",), ("auto", "CPU", "GPU", "CUDA")),
+    "mindspore": Contestant("backend_mindspore.train", ("mindspore",), ("auto", "CPU", "Ascend")),
+    TRANSFORMERS: Contestant("backend_torch.train_transformers", ("torch", TRANSFORMERS), ("auto", "CPU", "GPU", "CUDA")),
+}
+OWN_PACKAGES = ("segformer_core", "numpy", "cv2", "yaml", "safetensors", "ml_dtypes", "tqdm", "matplotlib")
+"""What every contestant's process imports besides."""
+
+PROBE = """
+import json, sys
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+wanted, named = (text.split(",") for text in sys.argv[1:])
+def installed(name):
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return ""
+found = {name: installed(name) for name in named if installed(name)}
+print(json.dumps({"missing": [name for name in wanted if find_spec(name) is None],
+                  "versions": {"python": sys.version.split()[0]} | found}))
+"""
+"""What another Python says of itself. No framework is loaded."""
+
+
+def main(arguments: Sequence[str]) -> None:
+    if asks_help(arguments):
+        print(_parser().format_help(), help_text(f"segformer {NAME}", "train", arguments), sep="\n")
+        return
+    options, keys, config = read_arguments(arguments)
+    before = circumstances(NAME, arguments)
+    pythons = {name: options.transformers_python if name == TRANSFORMERS else sys.executable for name in options.contestants}
+    versions = {name: probed(name, python) for name, python in pythons.items()}
+    for name, python in pythons.items():
+        print(f"\n{name}: {', '.join(f'{package} {found}' for package, found in versions[name].items())}", flush=True)
+        train(name, python, keys | own_keys(name, options.output, config))
+    runs = {name: Curves.of(options.output / name) for name in options.contestants}
+    pairs = compared(runs)
+    print("", *table(runs, pairs), sep="\n")
+    draw_compared(runs, options.output / LOSSES)
+    content = before | {"contestants": described(runs, versions), "pairs": [asdict(pair) for pair in pairs]}
+    write_text(options.output / COMPARISON, json.dumps(content, indent=1) + "\n")
+    print(f"\nwritten: {options.output / LOSSES}, {options.output / COMPARISON}, and a folder of each contestant beside them")
+
+
+def read_arguments(arguments: Sequence[str]) -> tuple[argparse.Namespace, dict[str, str], Config]:
+    """This command's own options, the keys that all contestants get, and the configuration that they make. Raises UserError."""
+    options, rest = _parser().parse_known_args(arguments)
+    keys = read_flags(rest)
+    if "checkpoint_path" in keys:
+        raise ConfigError("--checkpoint_path is each contestant's own; name the folder above them all, as --output FOLDER")
+    keys = ALWAYS | (WITH_TRANSFORMERS if TRANSFORMERS in options.contestants else {}) | keys
+    return options, keys, load_config(_words(keys), READS["train"])
+
+
+def own_keys(name: str, output: Path, config: Config) -> dict[str, str]:
+    """The keys of one contestant alone: its folder, and the CPU if its framework does not know the device."""
+    keys, target = {"checkpoint_path": str(output / name)}, config.runtime.device_target
+    if target not in CONTESTANTS[name].devices:
+        print(f"{name} does not know device_target {target} and trains on the CPU", flush=True)
+        keys["device_target"] = "CPU"
+    return keys
+
+
+def probed(name: str, python: str) -> dict[str, str]:
+    """The versions that matter in a contestant's environment. Raises UserError if something is not installed there."""
+    wanted = (*CONTESTANTS[name].packages, *OWN_PACKAGES)
+    words = [python, "-c", PROBE, ",".join(wanted), ",".join(PACKAGES)]
+    try:
+        done = subprocess.run(words, env=environment(python), capture_output=True, text=True, check=True)
+        answer = json.loads(done.stdout)
+    except (OSError, ValueError, subprocess.CalledProcessError) as error:
+        why = getattr(error, "stderr", "") or str(error)
+        raise UserError(
+            f"{one_line(python)} does not run as Python ({one_line(why.strip())}); expected one with {name}"
+        ) from error
+    if answer["missing"]:
+        raise UserError(
+            f"the contestant {name} cannot train: {one_line(python)} has no {', '.join(answer['missing'])}; install it there, "
+            + (f"name another Python, as {PYTHON_FLAG} FILE, " if name == TRANSFORMERS else "")
+            + "or leave the contestant out with --contestants"
+        )
+    return dict(answer["versions"])
+
+
+def train(name: str, python: str, keys: Mapping[str, str]) -> None:
+    """Train one contestant to its end. Raises UserError if it does not get there."""
+    command = [python, "-m", CONTESTANTS[name].module, *_words(keys)]
+    process = subprocess.Popen(command, env=environment(python))
+    try:
+        code = process.wait()
+    except Stopped as stopped:  # the contestant saves its run before it ends
+        process.send_signal(stopped.signal_number)
+        process.wait()
+        raise
+    if code:
+        raise UserError(f"{name} ended with exit code {code}, and its own message says why; the same command goes on from there")
+
+
+def environment(python: str) -> dict[str, str]:
+    """A contestant's environment variables. In a checkout it finds these packages there, whatever its Python has."""
+    variables, checkout = dict(os.environ), Path(__file__).parents[2]
+    if python != sys.executable:
+        variables.pop("PYTHONPATH", None)  # it is for this Python
+    if (checkout / "pyproject.toml").is_file():
+        variables["PYTHONPATH"] = os.pathsep.join(filter(None, (str(checkout), variables.get("PYTHONPATH"))))
+    return variables
+
+
+def described(runs: Mapping[str, Curves], versions: Mapping[str, Mapping[str, str]]) -> dict[str, Any]:
+    """What comparison.json says of each contestant."""
+    return {
+        name: {
+            "versions": versions[name],
+            "step_seconds": run.step_seconds,
+            "steps": list(run.loss),
+            "loss": list(run.loss.values()),
+            "miou": {str(step): value for step, value in run.miou.items()},
+        }
+        for name, run in runs.items()
+    }
+
+
+def table(runs: Mapping[str, Curves], pairs: Sequence[Apart]) -> list[str]:
+    """The lines that are printed."""
+    steps = max((pair.steps for pair in pairs), default=0)
+    lines = [f"{'losses differ by':<26} first {FIRST_STEPS} steps: largest, mean    all {steps} steps: largest, mean"]
+    for pair in pairs:
+        first, every = f"{pair.first_largest:.1e}  {pair.first_mean:.1e}", f"{pair.largest:.1e}  {pair.mean:.1e}"
+        lines.append(f"{' – '.join(pair.pair):<26} {first:>29}    {every:>27}")
+    lines += ["", f"{'contestant':<26} {'last loss':>10} {'mIoU':>9} {'best mIoU':>10} {'s a step':>9}"]
+    for name, run in runs.items():
+        loss = run.loss[max(run.loss)] if run.loss else float("nan")
+        last, best = (run.last_miou, max(run.miou.values())) if run.miou else (float("nan"), float("nan"))
+        lines.append(f"{name:<26} {loss:>10.5f} {last:>9.5f} {best:>10.5f} {run.step_seconds:>9.3f}")
+    return lines
+
+
+def _words(keys: Mapping[str, str]) -> list[str]:
+    return [f"--{key}={text}" for key, text in keys.items()]
+
+
+def _contestants(text: str) -> tuple[str, ...]:
+    names = tuple(text.split(","))
+    unknown = [name for name in names if name not in CONTESTANTS]
+    if unknown or len(set(names)) < max(2, len(names)):
+        raise argparse.ArgumentTypeError(f"{brief(text)}: expected two or more of {','.join(CONTESTANTS)}, each once")
+    return names
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = new_parser(NAME, __doc__)
+    every = ",".join(CONTESTANTS)
+    parser.add_argument("--contestants", type=_contestants, default=tuple(CONTESTANTS), metavar="NAMES", help=f"of {every}")
+    parser.add_argument("--output", type=path_argument, default=Path("comparison"), metavar="FOLDER", help="for all results")
+    parser.add_argument(
+        PYTHON_FLAG,
+        type=path_text,
+        default=sys.executable,
+        metavar="FILE",
+        help="the Python of another environment, in which transformers and what this project depends on are installed",
+    )
+    return parser
