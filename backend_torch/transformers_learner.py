@@ -78,7 +78,7 @@ class TransformersLearner(Learner):
         return replace(group, names=tuple(name for ours in group.names for name in self.names[ours]))
 
     def arrays(self) -> dict[str, np.ndarray]:
-        return self._ours(super().arrays())
+        return self.ours(super().arrays())
 
     def load_arrays(self, arrays: Mapping[str, np.ndarray]) -> None:
         check_arrays(self.spec, arrays, "the given set of arrays")
@@ -89,7 +89,7 @@ class TransformersLearner(Learner):
     def optimizer_arrays(self) -> dict[str, np.ndarray]:
         theirs = super().optimizer_arrays()
         ours = {name: array for name, array in theirs.items() if not name.startswith(MOMENTS)}
-        return ours | {moment + name: array for moment in MOMENTS for name, array in self._ours(theirs, moment).items()}
+        return ours | {moment + name: array for moment in MOMENTS for name, array in self.ours(theirs, moment).items()}
 
     def load_optimizer_arrays(self, arrays: Mapping[str, np.ndarray]) -> None:
         theirs = {name: array for name, array in arrays.items() if not name.startswith(MOMENTS)}
@@ -97,7 +97,7 @@ class TransformersLearner(Learner):
             theirs |= self._divided(arrays, moment)
         super().load_optimizer_arrays(theirs)
 
-    def _ours(self, theirs: Mapping[str, np.ndarray], prefix: str = "") -> dict[str, np.ndarray]:
+    def ours(self, theirs: Mapping[str, np.ndarray], prefix: str = "") -> dict[str, np.ndarray]:
         """Our names and shapes of the arrays whose names follow `prefix`."""
         return {
             name: np.concatenate([theirs[prefix + part] for part in parts])

@@ -101,6 +101,13 @@ def _learner(connect, spec, arrays, config, options) -> Learner:
     return learner
 
 
+def transformers_learner(spec: SegFormer, arrays: dict[str, np.ndarray], config: Config = CONFIG, **options) -> Learner:
+    """transformers' network in our training loop."""
+    from backend_torch.transformers_learner import connect
+
+    return _learner(connect, spec, arrays, replace(config, runtime=runtime_of("torch", config.runtime)), options)
+
+
 LEARNERS = {"torch": torch_learner, "mindspore": mindspore_learner}
 
 
@@ -148,7 +155,8 @@ def gradients(learner: Any, batch: Batch, masks: KeepMasks) -> tuple[float, dict
         total, weight = learner.training_step.loss(*(torch.from_numpy(value).to(learner.device) for value in inputs))
         loss = total / max(weight, SMALLEST_WEIGHT)
         loss.backward()
-        return float(loss.detach()), {name: value.grad.cpu().numpy() for name, value in learner.model.named_parameters()}
+        found = {name: value.grad.cpu().numpy() for name, value in learner.model.named_parameters()}
+        return float(loss.detach()), learner.ours(found) if hasattr(learner, "ours") else found
     from mindspore import Tensor
 
     from parity_tests.mindspore_cells import Gradients

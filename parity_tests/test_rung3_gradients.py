@@ -19,8 +19,10 @@ from parity_tests.support import (
     random_masks,
     runtime_of,
     torch_learner,
+    transformers_learner,
 )
 from segformer_core.config.keys import LossConfig
+from segformer_core.protocol.learner import Learner
 from segformer_core.protocol.masks import KeepMasks
 from segformer_core.spec.layers import RUNNING_STATISTICS
 from segformer_core.spec.model import segformer
@@ -28,13 +30,10 @@ from segformer_core.spec.model import segformer
 SPEC = segformer("b0", class_count=7, drop_path_rate=0.3, head_dropout_rate=0.3)
 
 
-@pytest.mark.compares("mindspore, {mode}", "torch")
-@pytest.mark.parametrize("mode", MODES)
-def test_loss_gradients_and_statistics(mode, need_torch, need_mindspore):
-    arrays, masks = hot_arrays(SPEC), random_masks(SPEC, 2)
+def agree_on_a_batch(first: Learner, second: Learner, arrays: dict[str, np.ndarray]) -> tuple[dict[str, np.ndarray], ...]:
+    """Raise unless loss, gradients and statistics of the second are those of the first; returns both gradients."""
+    masks, batch = random_masks(SPEC, 2), random_batch(SPEC, 2, 75, 107)
     assert (masks.paths == 0).any() and (masks.channels == 0).any()
-    batch = random_batch(SPEC, 2, 75, 107)
-    first, second = torch_learner(SPEC, arrays), mindspore_learner(SPEC, arrays, mode=mode)
     loss, want = gradients(first, batch, masks)
     other_loss, got = gradients(second, batch, masks)
     assert_close("loss", np.array(other_loss), np.array(loss), "loss")
@@ -43,11 +42,29 @@ def test_loss_gradients_and_statistics(mode, need_torch, need_mindspore):
     for name, value in want.items():
         scale = max(float(np.abs(value).max()), 1e-3 * largest)  # some gradients are 0 but for rounding
         check_difference(name, difference(got[name], value) / scale, "gradients")
-    assert not any(found["decode_head.linear_c.0.bias"].any() for found in (got, want)), "BatchNorm removes its effect"
     for name in arrays:
         if name.rpartition(".")[2] in RUNNING_STATISTICS:
             assert_close(name, second.arrays()[name], first.arrays()[name], "running statistics")
             check_control("statistics that stay", difference(arrays[name], first.arrays()[name]), "running statistics", times=100)
+    return want, got
+
+
+@pytest.mark.compares("mindspore, {mode}", "torch")
+@pytest.mark.parametrize("mode", MODES)
+def test_loss_gradients_and_statistics(mode, need_torch, need_mindspore):
+    arrays = hot_arrays(SPEC)
+    found = agree_on_a_batch(torch_learner(SPEC, arrays), mindspore_learner(SPEC, arrays, mode=mode), arrays)
+    assert not any(gradient["decode_head.linear_c.0.bias"].any() for gradient in found), "BatchNorm removes its effect"
+
+
+@pytest.mark.compares("{backend}", "transformers")
+@pytest.mark.parametrize("backend", ["torch", "mindspore"])
+def test_loss_gradients_and_statistics_are_those_of_transformers(backend, need_torch, request):
+    """With the masks that we draw in place of its own. Of the head's four biases its gradient is rounding noise, ours 0."""
+    request.getfixturevalue(f"need_{backend}")
+    spec = segformer("b0", class_count=7, numerics="hf", drop_path_rate=0.3, head_dropout_rate=0.3)
+    arrays = hot_arrays(spec)
+    agree_on_a_batch(transformers_learner(spec, arrays), LEARNERS[backend](spec, arrays), arrays)
 
 
 def test_the_comparison_sees_one_dropped_branch(need_torch):

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from segformer_core.commands.arguments import new_parser, path_argument, path_text
-from segformer_core.commands.circumstances import PACKAGES, circumstances
+from segformer_core.commands.circumstances import circumstances
 from segformer_core.config.help import asks_help, help_text
 from segformer_core.config.keys import Config
 from segformer_core.config.load import load_config, read_flags
@@ -84,7 +84,7 @@ def main(arguments: Sequence[str]) -> None:
     pythons = {name: options.transformers_python if name == TRANSFORMERS else sys.executable for name in options.contestants}
     versions = {name: probed(name, python) for name, python in pythons.items()}
     for name, python in pythons.items():
-        print(f"\n{name}: {', '.join(f'{package} {found}' for package, found in versions[name].items())}", flush=True)
+        print(f"\n{name}: {stated(versions[name])}", flush=True)
         train(name, python, keys | own_keys(name, options.output, config))
     runs = {name: Curves.of(options.output / name) for name in options.contestants}
     pairs = compared(runs)
@@ -116,8 +116,8 @@ def own_keys(name: str, output: Path, config: Config) -> dict[str, str]:
 
 def probed(name: str, python: str) -> dict[str, str]:
     """The versions that matter in a contestant's environment. Raises UserError if something is not installed there."""
-    wanted = (*CONTESTANTS[name].packages, *OWN_PACKAGES)
-    words = [python, "-c", PROBE, ",".join(wanted), ",".join(PACKAGES)]
+    made_of = CONTESTANTS[name].packages
+    words = [python, "-c", PROBE, ",".join((*made_of, *OWN_PACKAGES)), ",".join((*made_of, "numpy"))]
     try:
         done = subprocess.run(words, env=environment(python), capture_output=True, text=True, check=True)
         answer = json.loads(done.stdout)
@@ -160,13 +160,13 @@ def environment(python: str) -> dict[str, str]:
 
 
 def described(runs: Mapping[str, Curves], versions: Mapping[str, Mapping[str, str]]) -> dict[str, Any]:
-    """What comparison.json says of each contestant."""
+    """What comparison.json says of each contestant. Every single loss is in its metrics.jsonl."""
     return {
         name: {
             "versions": versions[name],
             "step_seconds": run.step_seconds,
-            "steps": list(run.loss),
-            "loss": list(run.loss.values()),
+            "steps": max(run.loss, default=0),
+            "last_loss": run.last_loss,
             "miou": {str(step): value for step, value in run.miou.items()},
         }
         for name, run in runs.items()
@@ -178,14 +178,23 @@ def table(runs: Mapping[str, Curves], pairs: Sequence[Apart]) -> list[str]:
     steps = max((pair.steps for pair in pairs), default=0)
     lines = [f"{'losses differ by':<26} first {FIRST_STEPS} steps: largest, mean    all {steps} steps: largest, mean"]
     for pair in pairs:
-        first, every = f"{pair.first_largest:.1e}  {pair.first_mean:.1e}", f"{pair.largest:.1e}  {pair.mean:.1e}"
+        first = f"{_shown(pair.first_largest, '.1e')}  {_shown(pair.first_mean, '.1e')}"
+        every = f"{pair.largest:.1e}  {pair.mean:.1e}"
         lines.append(f"{' – '.join(pair.pair):<26} {first:>29}    {every:>27}")
     lines += ["", f"{'contestant':<26} {'last loss':>10} {'mIoU':>9} {'best mIoU':>10} {'s a step':>9}"]
     for name, run in runs.items():
-        loss = run.loss[max(run.loss)] if run.loss else float("nan")
-        last, best = (run.last_miou, max(run.miou.values())) if run.miou else (float("nan"), float("nan"))
-        lines.append(f"{name:<26} {loss:>10.5f} {last:>9.5f} {best:>10.5f} {run.step_seconds:>9.3f}")
+        loss, last, best = (_shown(value, ".5f") for value in (run.last_loss, run.last_miou, run.best_miou))
+        lines.append(f"{name:<26} {loss:>10} {last:>9} {best:>10} {_shown(run.step_seconds, '.3f'):>9}")
     return lines
+
+
+def stated(versions: Mapping[str, str]) -> str:
+    return ", ".join(f"{package} {version}" for package, version in versions.items())
+
+
+def _shown(value: float | None, form: str) -> str:
+    """A number; a dash for one that was not measured."""
+    return "–" if value is None else format(value, form)
 
 
 def _words(keys: Mapping[str, str]) -> list[str]:

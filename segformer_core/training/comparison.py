@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import combinations, cycle
 from pathlib import Path
-from statistics import median
+from statistics import fmean, median
 from typing import Any
 
 import numpy as np
@@ -27,7 +27,7 @@ class Curves:
 
     loss: Mapping[int, float]
     miou: Mapping[int, float]
-    step_seconds: float
+    step_seconds: float | None
 
     @classmethod
     def of(cls, folder: Path) -> "Curves":
@@ -37,21 +37,29 @@ class Curves:
             {entry["step"]: entry[key] for entry in entries if entry.get(key) is not None}
             for key in ("loss", "miou", "step_seconds")
         )
-        return cls(loss, miou, median(seconds.values()) if seconds else float("nan"))
+        return cls(loss, miou, median(seconds.values()) if seconds else None)
+
+    @property
+    def last_loss(self) -> float | None:
+        return self.loss[max(self.loss)] if self.loss else None
 
     @property
     def last_miou(self) -> float | None:
         return self.miou[max(self.miou)] if self.miou else None
 
+    @property
+    def best_miou(self) -> float | None:
+        return max(self.miou.values(), default=None)
+
 
 @dataclass(frozen=True)
 class Apart:
-    """Absolute differences of two runs' losses, at the steps of both: the largest and the mean."""
+    """Absolute differences of two runs' losses, at the steps of both: the largest and the mean; None where there is no step."""
 
     pair: tuple[str, str]
     steps: int
-    first_largest: float
-    first_mean: float
+    first_largest: float | None
+    first_mean: float | None
     largest: float
     mean: float
 
@@ -62,9 +70,10 @@ def compared(runs: Mapping[str, Curves]) -> list[Apart]:
     for one, other in combinations(runs, 2):
         apart = differences(runs[one], runs[other])
         if apart:
-            first = [value for step, value in apart.items() if step <= FIRST_STEPS] or [float("nan")]
+            first = [value for step, value in apart.items() if step <= FIRST_STEPS]
             every = list(apart.values())
-            pairs.append(Apart((one, other), len(every), max(first), float(np.mean(first)), max(every), float(np.mean(every))))
+            largest, mean = (max(first), fmean(first)) if first else (None, None)
+            pairs.append(Apart((one, other), len(every), largest, mean, max(every), fmean(every)))
     return pairs
 
 
