@@ -6,9 +6,24 @@ import cv2
 import numpy as np
 import pytest
 
-from parity_tests.report.published import NotChecked, Stated, check, found, network_input, published
+from parity_tests.folder_dataset import write_folder_dataset
+from parity_tests.report.published import (
+    NotChecked,
+    Scored,
+    Stated,
+    check,
+    check_miou,
+    found,
+    network_input,
+    published,
+    published_scores,
+)
 from parity_tests.report.records import RECORDS
+from parity_tests.support import hot_arrays
+from segformer_core.config.load import load_config
+from segformer_core.spec.model import segformer
 from segformer_core.weights.reading import read
+from segformer_core.weights.store import save_weights
 from segformer_core.weights.writing import plan_writing, write
 
 MODEL = "made-up"
@@ -106,6 +121,38 @@ def test_what_is_missing_is_not_checked_and_named(row, folder, tmp_path):
     (tmp_path / "paper.pth").write_bytes(b"")
     with pytest.raises(NotChecked, match=r"not checked, no image \(picture.jpg in SEGFORMER_WEIGHTS: nowhere\)$"):
         found(row, tmp_path)
+
+
+def test_a_stated_miou_is_found_and_another_refused(tmp_path, need_torch):
+    """All made-up weights label everything as one class: its share of the labels' pixels gives the mIoU by hand."""
+    spec = segformer("b0", class_count=3)
+    arrays = hot_arrays(spec)
+    arrays["decode_head.linear_pred.weight"] *= 0
+    arrays["decode_head.linear_pred.bias"] = np.array([0, 9, 0], np.float32)
+    save_weights(tmp_path / "w.safetensors", spec, arrays)
+    data = write_folder_dataset(tmp_path / "data", images=1, validation=2)
+    truth = np.stack([cv2.imread(str(path), 0) for path in (data / "labels/val").glob("*.png")])
+    share = 100 * (truth == 1).sum() / (truth != 255).sum()
+    size = ("--class_num=3", "--base_size=[64,96]")
+    row = Scored("made-up", ("w.safetensors",), size, round(share / 3, 2))
+    check_miou(row, tmp_path, data, "torch", tmp_path / "result")
+    with pytest.raises(AssertionError, match=rf"^made-up: mIoU {row.miou:.2f}, the paper states {row.miou + 1}, allowed 0.3$"):
+        check_miou(replace(row, miou=row.miou + 1), tmp_path, data, "torch", tmp_path / "result")
+    with pytest.raises(NotChecked, match=r"^made-up, mIoU: not checked, no Cityscapes \(SEGFORMER_CITYSCAPES is not set\)$"):
+        check_miou(row, tmp_path, None, "torch", tmp_path / "result")
+    with pytest.raises(NotChecked, match=r"^made-up, mIoU: not checked, no weights \(SEGFORMER_WEIGHTS is not set\)$"):
+        check_miou(row, None, data, "torch", tmp_path / "result")
+
+
+def test_each_published_miou_has_a_recipe_of_its_network():
+    """The paper's tables 1 and 2: B0 at two sizes, B1 to B5 at 1024."""
+    rows = published_scores()
+    assert [row.miou for row in rows] == [76.2, 71.9, 78.5, 81.0, 81.7, 82.3, 82.4]
+    for row in rows:
+        config = load_config(row.flags)
+        variant, _, data, height, width = row.model.removeprefix("segformer-").split("-")
+        assert config.model.backbone == f"mit_{variant}" and data == "cityscapes"
+        assert (config.model.class_num, config.data.crop_size) == (19, (int(height), int(width)))
 
 
 def test_the_table_is_whole():
