@@ -2,7 +2,7 @@
 # make test   the suite, both frameworks required
 # make test-all   the same with its slow tests whole: many kills, every direction
 # make parity-report   the ladder, measured: parity_report/index.html and report.json; with DOCUMENT=docs/parity.md its tables too
-# make peers  other implementations of SegFormer for the report, in .venv-peers
+# make peers  other implementations of SegFormer for the report, in .venv-peers; transformers 4 among them
 # make check  ruff and mypy
 # make docs   docs/ as a site, in site/index.html; a broken link is an error
 # make VENV=.venv-lowest CONSTRAINTS=constraints-lowest.txt test   with the lowest versions that are supported
@@ -41,7 +41,7 @@ parity-report: $(VENV)/dev.stamp
 
 peers:
 	$(PYTHON) -m venv .venv-peers
-	.venv-peers/bin/python -m pip install --quiet --disable-pip-version-check 'transformers>=5' torch segmentation-models-pytorch timm
+	.venv-peers/bin/python -m pip install --quiet --disable-pip-version-check 'transformers>=4.57,<5' torch segmentation-models-pytorch timm
 
 check: $(VENV)/dev.stamp
 	$(BIN)/ruff check .

@@ -1,6 +1,6 @@
 """transformers' SegFormer as an oracle from outside: its names for our arrays, and its logits.
 
-The names are those of transformers 4 and of what every version writes to disk (`SegformerForSemanticSegmentation`).
+The names are those of what every version writes to disk, and of version 4 in memory (`SegformerForSemanticSegmentation`).
 """
 
 import tempfile
@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from segformer_core.spec.model import VARIANTS, SegFormer
+from segformer_core.spec.model import SegFormer
 from segformer_core.weights.reading import read
 from segformer_core.weights.store import save_weights
-from segformer_core.weights.writing import exported, plan_writing
+from segformer_core.weights.writing import exported, plan_writing, write
 
 
 def peer_state(spec: SegFormer, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -23,22 +23,13 @@ def peer_state(spec: SegFormer, arrays: dict[str, np.ndarray]) -> dict[str, np.n
 
 
 def peer_model(spec: SegFormer, arrays: dict[str, np.ndarray]):
-    """transformers' model with our arrays, in inference mode."""
-    import torch
-    from transformers import SegformerConfig, SegformerForSemanticSegmentation
+    """transformers' model with our arrays, in inference mode: as it loads them itself, all of them and no other."""
+    from transformers import SegformerForSemanticSegmentation
 
-    variant = VARIANTS[spec.variant]
-    model = SegformerForSemanticSegmentation(
-        SegformerConfig(
-            num_channels=spec.in_channels,
-            depths=list(variant.depths),
-            hidden_sizes=list(variant.widths),
-            decoder_hidden_size=spec.decoder_width,
-            num_labels=spec.class_count,
-            hidden_dropout_prob=0.0,
-            classifier_dropout_prob=0.0,
-            drop_path_rate=0.0,
-        )
-    )
-    model.load_state_dict({name: torch.from_numpy(np.array(value)) for name, value in peer_state(spec, arrays).items()})
+    with tempfile.TemporaryDirectory() as folder:
+        save_weights(Path(folder) / "ours.safetensors", spec, arrays)
+        weights, theirs = read(Path(folder) / "ours.safetensors"), Path(folder) / "theirs"
+        write(weights, theirs, plan_writing(weights, theirs))
+        model, info = SegformerForSemanticSegmentation.from_pretrained(theirs, output_loading_info=True)
+    assert not any(info.values()), info
     return model.eval()
