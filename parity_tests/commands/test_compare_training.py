@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -106,6 +107,33 @@ def test_a_contestant_that_fails_ends_the_comparison(data, tmp_path, need_torch)
     first, last = done.stderr.strip().splitlines()[-2:]
     assert first == "error: numerics is nvlabs, and transformers' network has those of hf; set --numerics hf"
     assert last.startswith("error: transformers ended with exit code 2, and its own message says why")
+
+
+def test_a_signal_reaches_the_contestant_which_saves_its_run(data, tmp_path, need_torch):
+    pytest.importorskip("transformers")
+    words = [
+        "--contestants",
+        "transformers,torch",
+        "--output",
+        str(tmp_path),
+        *flags(KEYS | {"data_path": data, "epoch_size": 500}),
+    ]
+    process = subprocess.Popen(
+        [sys.executable, str(ROOT / "tools/compare_training.py"), *words, "--run_eval", "False"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    assert process.stdout
+    for line in process.stdout:
+        if line.startswith("Epoch 1/"):
+            break
+    process.send_signal(signal.SIGTERM)  # to the command alone
+    said = process.communicate(timeout=300)[0]
+    assert process.returncode == 128 + signal.SIGTERM
+    assert "the same command goes on from there" in said and said.rstrip().endswith("stopped by SIGTERM")
+    assert list((tmp_path / "transformers").glob("segformer_mit_b0_*.safetensors")) and not (tmp_path / "torch").exists()
 
 
 def curves(*losses: float, miou: float | None = 0.5) -> Curves:

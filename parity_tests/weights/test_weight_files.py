@@ -1,6 +1,7 @@
 """Rung 6, other files and folders: safetensors, transformers, Keras, TensorFlow, PaddlePaddle; and the metadata in ours."""
 
 import json
+from importlib.metadata import version
 
 import numpy as np
 import pytest
@@ -60,15 +61,19 @@ def test_what_transformers_saves_reads_back_bit_for_bit(tmp_path, need_torch):
 
     config = SegformerConfig(num_labels=19)
     kinds = {SegformerForSemanticSegmentation: SEGMENTER, SegformerForImageClassification: architecture("b0", image_classes=19)}
+    forms = [{}, {"max_shard_size": "3MB"}]
+    if version("transformers").startswith("4."):
+        forms.append({"safe_serialization": False})  # version 5 writes safetensors alone
     for kind, network in {**kinds, SegformerModel: architecture("b0")}.items():
         model = kind(config)
-        for options in ({}, {"max_shard_size": "3MB"}, {"safe_serialization": False}):
+        for options in forms:
             folder = tmp_path / f"{kind.__name__}{len(options)}{list(options)}"
             model.save_pretrained(folder, **options)
+            if not options:
+                wanted = loaded(folder / "model.safetensors")
             weights = read(folder)
             assert weights.architecture == network and weights.numerics == "hf"
-            written = exported(weights, plan_writing(weights, tmp_path / "new"))
-            assert_equal_arrays(written, {name: tensor.numpy() for name, tensor in model.state_dict().items()})
+            assert_equal_arrays(exported(weights, plan_writing(weights, tmp_path / "new")), wanted)
 
 
 def test_preset_of_two_files(tmp_path):
