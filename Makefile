@@ -41,7 +41,7 @@ parity-report: $(VENV)/dev.stamp
 
 peers:
 	$(PYTHON) -m venv .venv-peers
-	.venv-peers/bin/python -m pip install --quiet --disable-pip-version-check 'transformers>=4.57,<5' torch segmentation-models-pytorch timm
+	.venv-peers/bin/python -m pip install --quiet --disable-pip-version-check -e '.[torch]' 'transformers>=4.57,<5' segmentation-models-pytorch timm
 
 check: $(VENV)/dev.stamp
 	$(BIN)/ruff check .
