@@ -66,6 +66,19 @@ def test_scales_are_of_base_size_and_keep_the_ratio():
     assert portrait == Plan((400, 300), (View((683, 512), (683, 512)),)) and not portrait.averages
 
 
+@pytest.mark.parametrize(
+    ("divisor", "scale", "size"),
+    [(1, 1.0, (360, 480)), (32, 1.0, (384, 480)), (32, 0.5, (192, 256)), (64, 1.0, (384, 512)), (360, 1.0, (360, 720))],
+)
+def test_sizes_are_rounded_up_to_multiples(divisor, scale, size):
+    """The paper's code for ADE20K, AlignedResize: ceil(side / 32) · 32. Labels keep the image's own size."""
+    evaluation = EvaluationConfig(eval_size_divisor=divisor, eval_scales=(scale,))
+    plan = make_plan((720, 960), DataConfig(base_size=(360, 480)), evaluation)
+    assert (plan.size, plan.views) == ((720, 960), (View(size, size),))
+    windows = replace(evaluation, eval_mode="slide", eval_crop_size=(192, 192), eval_stride=(96, 96))
+    assert make_plan((720, 960), DataConfig(base_size=(360, 480)), windows).views[0].size == size
+
+
 @pytest.mark.parametrize(("size", "network"), [((20, 4000), (32, 96)), ((4000, 20), (96, 32)), ((1, 1), (64, 64))])
 def test_the_network_never_gets_less_than_it_can_take(size, network):
     data = DataConfig(base_size=(64, 96))

@@ -8,7 +8,9 @@ import pytest
 from parity_tests.export.export_files import ARRAYS, SPEC, form
 from parity_tests.unfolded_head import unfolded_logits
 from segformer_core.config.keys import DataConfig, EvaluationConfig
+from segformer_core.config.load import load_config
 from segformer_core.errors import DataError
+from segformer_core.export.choice import choose_size
 from segformer_core.export.converters import converter_lines
 from segformer_core.export.exported import ExportedPredictor
 from segformer_core.export.folding import fold_head
@@ -94,3 +96,9 @@ def test_a_file_of_one_size_takes_windows_of_that_size_only():
         ):
             predicted(small)
         assert np.shape(predicted(small, dynamic=True, preprocess=True)) == (1, 360, 480)
+
+
+@pytest.mark.parametrize(("divisor", "height", "size"), [(1, 0, (360, 480)), (32, 0, (384, 480)), (32, 100, (100, 480))])
+def test_a_file_takes_the_size_at_which_the_recipe_sees_an_image(divisor, height, size):
+    words = ["--base_size=[360,480]", f"--eval_size_divisor={divisor}", f"--export_height={height}"]
+    assert choose_size(load_config(words)) == size

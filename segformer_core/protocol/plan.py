@@ -62,17 +62,23 @@ def make_plan(size: Size, data: DataConfig, evaluation: EvaluationConfig) -> Pla
 
 
 def _view(size: Size, data: DataConfig, evaluation: EvaluationConfig, scale: float) -> View:
-    """The short side of an extremely long image is stretched to the network's smallest input.
+    """The short side of an extremely long image is stretched to the network's smallest input, and each side to a multiple.
 
     A window larger than the image is cut to it, as in the paper's code.
     """
     bounds = int(data.base_size[0] * scale), int(data.base_size[1] * scale)
-    height, width = (max(side, SMALLEST_INPUT) for side in fitted_size(size, bounds))
+    sides = (max(side, SMALLEST_INPUT) for side in fitted_size(size, bounds))
+    height, width = (next_multiple(side, evaluation.eval_size_divisor) for side in sides)
     if evaluation.eval_mode == "whole":
         return View((height, width), (height, width))
     crop = min(evaluation.eval_crop_size[0], height), min(evaluation.eval_crop_size[1], width)
     tops, lefts = (_starts(*axis) for axis in zip((height, width), crop, evaluation.eval_stride, strict=True))
     return View((height, width), crop, tuple((top, left) for top in tops for left in lefts))
+
+
+def next_multiple(side: int, divisor: int) -> int:
+    """The smallest multiple of `divisor` that is no less than `side`, in pixels."""
+    return -(-side // divisor) * divisor
 
 
 def _starts(length: int, crop: int, stride: int) -> list[int]:
