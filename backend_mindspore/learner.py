@@ -99,7 +99,10 @@ class Learner:
         return self._logits(Tensor(images)).asnumpy()
 
     def _logits(self, x: Tensor) -> Tensor:
-        """The first shapes get a graph each; all other shapes share one graph for any size."""
+        """The first shapes, as many as there are scales, get a graph each; all others share one graph for any size.
+
+        Images of one size have one shape at each scale, also in windows, which a small scale cuts.
+        """
         self.model.set_train(False)
         if x.shape not in self.static_shapes and len(self.static_shapes) < self.static_graphs:
             self.static_shapes.add(x.shape)

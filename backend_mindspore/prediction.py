@@ -19,18 +19,16 @@ class Prediction:
         self.logits = logits
 
     def labels(self, images: Sequence[np.ndarray], plan: Plan) -> np.ndarray:
-        """(B, 3, *canvas) float32 for each view -> (B, *size) uint8."""
+        """(B, 3, H, W) float32 for each view, of its size -> (B, *size) uint8."""
         return most_likely(self.scores(images, plan)).asnumpy()
 
     def scores(self, images: Sequence[np.ndarray], plan: Plan) -> Tensor:
-        """(B, 3, *canvas) for each view -> (B, K, *size): logits, or where the plan averages the sum of all probabilities."""
+        """(B, 3, H, W) for each view -> (B, K, *size): logits, or where the plan averages the sum of all probabilities."""
         total = None
         for image, view in zip(images, plan.views, strict=True):
             x = Tensor(image)
             for mirrored in plan.mirrorings:
                 scores = flip(self._view(flip(x), view)) if mirrored else self._view(x, view)
-                if view.windows:
-                    scores = ops.slice(scores, (0, 0, 0, 0), (*scores.shape[:2], *view.size))
                 scores = resize(scores, plan.size)
                 if plan.averages:
                     scores = probabilities(scores)
@@ -38,13 +36,13 @@ class Prediction:
         return total
 
     def _view(self, x: Tensor, view: View) -> Tensor:
-        """(B, 3, *canvas) -> (B, K, h, w) logits, with windows their mean (B, K, *canvas)."""
+        """(B, 3, H, W) -> (B, K, h, w) logits, with windows their mean (B, K, H, W)."""
         if not view.windows:
             return self.logits(x)
         total = None
         for top, left in view.windows:
             logits = resize(self.logits(ops.slice(x, (0, 0, top, left), (*x.shape[:2], *view.crop))), view.crop)
-            placed = place(logits, top, left, view.canvas)
+            placed = place(logits, top, left, view.size)
             total = placed if total is None else ops.add(total, placed)
         return ops.div(total, Tensor(view.counts))
 

@@ -19,19 +19,17 @@ class Prediction:
         self.upsample = Upsample()
 
     def labels(self, images: Sequence[np.ndarray], plan: Plan) -> np.ndarray:
-        """(B, 3, *canvas) float32 for each view -> (B, *size) uint8."""
+        """(B, 3, H, W) float32 for each view, of its size -> (B, *size) uint8."""
         return most_likely(self.scores(images, plan)).cpu().numpy()
 
     @torch.inference_mode()
     def scores(self, images: Sequence[np.ndarray], plan: Plan) -> Tensor:
-        """(B, 3, *canvas) for each view -> (B, K, *size): logits, or where the plan averages the sum of all probabilities."""
+        """(B, 3, H, W) for each view -> (B, K, *size): logits, or where the plan averages the sum of all probabilities."""
         total: Any = None
         for image, view in zip(images, plan.views, strict=True):
             x = self._tensor(image)
             for mirrored in plan.mirrorings:
                 scores = self._view(x.flip(3), view).flip(3) if mirrored else self._view(x, view)
-                if view.windows:
-                    scores = scores[:, :, : view.size[0], : view.size[1]]
                 scores = self.upsample(scores, plan.size)
                 if plan.averages:
                     scores = probabilities(scores)
@@ -39,7 +37,7 @@ class Prediction:
         return total
 
     def _view(self, x: Tensor, view: View) -> Tensor:
-        """(B, 3, *canvas) -> (B, K, h, w) logits, with windows their mean (B, K, *canvas)."""
+        """(B, 3, H, W) -> (B, K, h, w) logits, with windows their mean (B, K, H, W)."""
         if not view.windows:
             return self.logits(x)
         total: Any = None
@@ -47,7 +45,7 @@ class Prediction:
         for top, left in view.windows:
             logits = self.upsample(self.logits(x[:, :, top : top + height, left : left + width]), view.crop)
             if total is None:
-                total = logits.new_zeros((*logits.shape[:2], *view.canvas))
+                total = logits.new_zeros((*logits.shape[:2], *view.size))
             total[:, :, top : top + height, left : left + width] += logits
         return total.div_(self._tensor(view.counts))
 

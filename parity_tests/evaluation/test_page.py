@@ -74,6 +74,10 @@ def test_nothing_to_score() -> None:
             {"eval_scales": [0.5, 1.0, 1.75], "eval_flip": True},
             "whole images fitted into 512×1024 at scales 0.5, 1, 1.75, averaged with their mirror images",
         ),
+        (
+            {"eval_size_divisor": 32},
+            "whole images fitted into 512×1024 at scale 1, rounded up to multiples of 32, not mirrored",
+        ),
     ],
 )
 def test_method_is_described(changes: dict[str, Any], sentence: str) -> None:

@@ -185,6 +185,13 @@ def test_windows_through_a_static_file(exported, miou, weights):
     assert miou("mindspore", mindir, **slide) == pytest.approx(miou("torch", weights, **slide), abs=1e-4)
 
 
+def test_windows_of_small_images_through_a_file_of_any_size(exported, miou, weights):
+    slide = {"eval_mode": "slide", "eval_crop_size": [64, 64], "eval_stride": [48, 48], "eval_scales": [0.5, 1.0]}
+    assert miou("torch", exported("torch", "ONNX", **DYNAMIC), **slide) == pytest.approx(
+        miou("torch", weights, **slide), abs=1e-9
+    )
+
+
 @pytest.mark.skipif(not FULL, reason="compiles MindSpore's graphs for one sentence; make test-all runs it")
 def test_air_is_proved_as_the_mindir_of_the_same_network(folder, weights, tmp_path, capsys):
     """The test acts as an Ascend, because no other device can write AIR. MindSpore cannot run AIR on any device."""

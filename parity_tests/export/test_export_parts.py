@@ -7,9 +7,15 @@ import pytest
 
 from parity_tests.export.export_files import ARRAYS, SPEC, form
 from parity_tests.unfolded_head import unfolded_logits
+from segformer_core.config.keys import DataConfig, EvaluationConfig
+from segformer_core.config.load import load_config
+from segformer_core.errors import DataError
+from segformer_core.export.choice import choose_size
 from segformer_core.export.converters import converter_lines
+from segformer_core.export.exported import ExportedPredictor
 from segformer_core.export.folding import fold_head
 from segformer_core.export.verification import TOLERANCES, Unproven, compare
+from segformer_core.protocol.plan import Plan, make_plan
 
 
 def test_the_head_is_folded_exactly():
@@ -70,3 +76,29 @@ def test_the_lines_for_other_tools():
         "converter_lite --fmk=MINDIR --modelFile=n.mindir"
     )
     assert set(converter_lines(Path("n.air"), form("AIR"))) == {"atc"} and not converter_lines(Path("n.pt2"), form("TORCH"))
+
+
+def test_a_file_of_one_size_takes_windows_of_that_size_only():
+    """A window is cut to an image that is smaller; a file of any size takes that, too."""
+
+    def plan(base_size: tuple[int, int], scale: float = 1.0) -> Plan:
+        slide = EvaluationConfig(eval_mode="slide", eval_crop_size=(64, 96), eval_stride=(64, 96), eval_scales=(scale,))
+        return make_plan((360, 480), DataConfig(base_size=base_size), slide)
+
+    def predicted(plan: Plan, **form_keys: object) -> object:
+        labels = np.zeros((1, *plan.size), np.uint8)
+        return ExportedPredictor(form(**form_keys), lambda x: x, lambda *_: labels).predict([], plan)
+
+    assert np.shape(predicted(plan((72, 96)))) == (1, 360, 480)
+    for small, seen in ((plan((64, 96)), "64×85"), (plan((72, 96), 0.5), "36×48")):
+        with pytest.raises(
+            DataError, match=rf"^the file takes images of 64×96 pixels, and it would get .* of 360×480 as {seen}; "
+        ):
+            predicted(small)
+        assert np.shape(predicted(small, dynamic=True, preprocess=True)) == (1, 360, 480)
+
+
+@pytest.mark.parametrize(("divisor", "height", "size"), [(1, 0, (360, 480)), (32, 0, (384, 480)), (32, 100, (100, 480))])
+def test_a_file_takes_the_size_at_which_the_recipe_sees_an_image(divisor, height, size):
+    words = ["--base_size=[360,480]", f"--eval_size_divisor={divisor}", f"--export_height={height}"]
+    assert choose_size(load_config(words)) == size

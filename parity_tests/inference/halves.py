@@ -25,7 +25,7 @@ class Halves:
     def predict(self, images: Sequence[np.ndarray], plan: Plan) -> np.ndarray:
         self.calls += 1
         for batch, view in zip(images, plan.views, strict=True):
-            assert batch.dtype == np.float32 and batch.shape[1:] == (3, *view.canvas)
+            assert batch.dtype == np.float32 and batch.shape[1:] == (3, *view.size)
         return np.stack([halves(plan.size)] * len(images[0]))
 
     def load_arrays(self, arrays: Mapping[str, np.ndarray]) -> None:

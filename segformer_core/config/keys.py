@@ -138,6 +138,9 @@ class EvaluationConfig:
     eval_scales: tuple[float, ...] = key(
         (1.0,), "scales of base_size whose class probabilities are averaged; for infer too", low=0.01, high=100
     )
+    eval_size_divisor: int = key(
+        1, "round the height and width that an image is resized to up to a multiple of this; for infer too", low=1, high=1024
+    )
     eval_flip: bool = key(False, "average each scale with the mirrored image's probabilities; for infer too")
     report: str = path_key("", "folder for report.html, a page of figures and pictures; empty: none")
     save_submission: str = path_key("", "folder for labelIds PNGs and their zip file for the Cityscapes server; empty: none")

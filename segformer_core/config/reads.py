@@ -6,7 +6,7 @@ from segformer_core.config.keys import GROUPS
 
 IMAGES = ("data_path", "dataset_file", "base_size", "img_norm_mean", "img_norm_std")
 NETWORK = ("backbone", "class_num", "in_channels", "decoder_width", "numerics", "ckpt_part")
-WINDOWS = ("eval_mode", "eval_crop_size", "eval_stride", "eval_scales", "eval_flip")
+WINDOWS = ("eval_mode", "eval_crop_size", "eval_stride", "eval_scales", "eval_size_divisor", "eval_flip")
 LABELLING = ("dataset_num_parallel_workers", "eval_batch_size", *WINDOWS)
 IN_TRAINING = ("run_eval", "eval_start_epoch", "eval_interval")
 """When a training run evaluates."""
@@ -24,7 +24,7 @@ READS: dict[str, frozenset[str]] = {
     ),
     "evaluate": frozenset(IMAGES + NETWORK + LABELLING + _of("evaluation", "runtime")) - frozenset(IN_TRAINING),
     "infer": frozenset(IMAGES + NETWORK + LABELLING + _of("inference", "runtime")),
-    "export": frozenset(IMAGES + NETWORK + _of("export", "runtime")),
+    "export": frozenset(IMAGES + NETWORK + ("eval_size_divisor",) + _of("export", "runtime")),
     "compare_backends": frozenset(IMAGES + NETWORK + WINDOWS + SCORES + _of("runtime")),
 }
 """Command -> the keys on which its work depends."""

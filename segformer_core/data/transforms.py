@@ -56,17 +56,19 @@ def random_scale(
 def random_crop(
     image: np.ndarray, label: np.ndarray, rng: np.random.Generator, size: tuple[int, int], cat_max_ratio: float
 ) -> Sample:
-    """Crop to at most `size`. Up to ten crops are drawn, until each class has less than `cat_max_ratio` of the counted pixels.
+    """Crop to at most `size`: the first of ten crops in which each class has less than `cat_max_ratio` of the counted pixels.
 
-    Ignored pixels are not counted.
+    Ignored pixels are not counted. Where all ten have too much of a class, an eleventh is taken as it is.
     """
     height, width = label.shape
-    for _ in range(CROP_TRIES):
+    for tries_left in range(CROP_TRIES, -1, -1):
         top = int(rng.integers(0, max(height - size[0], 0) + 1))
         left = int(rng.integers(0, max(width - size[1], 0) + 1))
         crop = np.s_[top : top + size[0], left : left + size[1]]
+        if cat_max_ratio >= 1 or not tries_left:
+            break
         counts = np.bincount(label[crop].ravel(), minlength=256)[:IGNORED]
-        if cat_max_ratio >= 1 or (np.count_nonzero(counts) > 1 and counts.max() < cat_max_ratio * counts.sum()):
+        if np.count_nonzero(counts) > 1 and counts.max() < cat_max_ratio * counts.sum():
             break
     return image[crop], label[crop]
 
@@ -79,26 +81,26 @@ def random_flip(image: np.ndarray, label: np.ndarray, rng: np.random.Generator) 
 def distort(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Change brightness, contrast (before or after the colours), saturation and hue, each with probability 0.5.
 
-    Values are rounded down to uint8 after every step, except that saturation and hue share one conversion to HSV and back.
+    Values are rounded down to uint8 after every step; saturation and hue each go to HSV and back.
     """
     table = np.arange(256, dtype=np.float32)
     before = _brightness(table, rng)
     contrast_last = rng.random() < 0.5
     if not contrast_last:
         before = _contrast(before, rng)
-    saturation = rng.uniform(*SATURATION) if rng.random() < 0.5 else None
-    hue = int(rng.integers(-HUE, HUE)) if rng.random() < 0.5 else None
-    after = _contrast(table, rng) if contrast_last else table
     image = cv2.LUT(image, before.astype(np.uint8))
-    if saturation is not None or hue is not None:
-        hsv = cv2.cvtColor(image, cv2.COLOR_RGB2HSV)
-        channels = np.tile(np.arange(256, dtype=np.uint8)[:, None], (1, 3))
-        if hue is not None:
-            channels[:, 0] = (np.arange(256) + hue) % 180
-        if saturation is not None:
-            channels[:, 1] = _uint8(table * np.float32(saturation))
-        image = cv2.cvtColor(cv2.LUT(hsv, channels[None]), cv2.COLOR_HSV2RGB)
-    return cv2.LUT(image, after.astype(np.uint8)) if contrast_last else image
+    if rng.random() < 0.5:
+        image = _in_hsv(image, 1, _uint8(table * np.float32(rng.uniform(*SATURATION))))
+    if rng.random() < 0.5:
+        image = _in_hsv(image, 0, (table + rng.integers(-HUE, HUE)) % 180)
+    return cv2.LUT(image, _contrast(table, rng).astype(np.uint8)) if contrast_last else image
+
+
+def _in_hsv(image: np.ndarray, channel: int, values: np.ndarray) -> np.ndarray:
+    """Replace each value v of a channel, 0 hue or 1 saturation, by `values[v]`."""
+    table = np.tile(np.arange(256, dtype=np.uint8)[:, None], (1, 3))
+    table[:, channel] = values
+    return cv2.cvtColor(cv2.LUT(cv2.cvtColor(image, cv2.COLOR_RGB2HSV), table[None]), cv2.COLOR_HSV2RGB)
 
 
 def normalise(image: np.ndarray, mean: tuple[float, float, float], std: tuple[float, float, float]) -> np.ndarray:

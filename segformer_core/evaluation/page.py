@@ -112,7 +112,8 @@ def _method(settings: Mapping[str, Any]) -> str:
     scales = ", ".join(f"{scale:g}" for scale in settings["eval_scales"])
     flip = "averaged with their mirror images" if settings["eval_flip"] else "not mirrored"
     plural = "s" * (len(settings["eval_scales"]) > 1)
-    return f"{images} fitted into {height}×{width} at scale{plural} {scales}, {flip}"
+    rounded = f", rounded up to multiples of {settings['eval_size_divisor']}" if settings["eval_size_divisor"] > 1 else ""
+    return f"{images} fitted into {height}×{width} at scale{plural} {scales}{rounded}, {flip}"
 
 
 def _run(result: Mapping[str, Any]) -> str:

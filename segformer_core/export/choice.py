@@ -7,6 +7,7 @@ from segformer_core.config.keys import Config
 from segformer_core.errors import BackendError, ConfigError, UserError, brief, install
 from segformer_core.files import temporary_name
 from segformer_core.protocol.form import CHANNELS, FORMATS, LABELS, OF_SUFFIX, Form
+from segformer_core.protocol.plan import next_multiple
 from segformer_core.spec.model import SMALLEST_INPUT, SegFormer
 
 SIDECAR = ".json"
@@ -19,12 +20,13 @@ LARGEST_PROCESS = 2**22
 
 def choose_size(config: Config) -> tuple[int, int]:
     """Height and width of the file's images in pixels; where the configuration has 0, the recipe's. Raises ConfigError."""
-    export, base = config.export, config.data.base_size
+    export = config.export
+    base = [next_multiple(side, config.evaluation.eval_size_divisor) for side in config.data.base_size]
     size = export.export_height or base[0], export.export_width or base[1]
     if min(size) < SMALLEST_INPUT:
         raise ConfigError(
             f"export_height and export_width are {size[0]} and {size[1]}; expected at least {SMALLEST_INPUT} each, or 0 for the "
-            f"recipe's base_size {list(base)}"
+            f"recipe's base_size {base}"
         )
     return size
 

@@ -48,13 +48,8 @@ class ExportedPredictor:
                 raise DataError(
                     f"the file takes images of {height}×{width} pixels, and it would get an image of "
                     f"{plan.size[0]}×{plan.size[1]} as {rows}×{columns}; export with --export_dynamic True or with that size as "
-                    "--export_height and --export_width, or cut images into windows: "
-                    f"--eval_mode slide --eval_crop_size [{height},{width}]"
-                )
-            if self.form.preprocess and view.canvas != view.size:
-                raise DataError(
-                    f"a sliding window of {view.crop[0]}×{view.crop[1]} is larger than the image, and a file that normalises "
-                    "images cannot pad the rest with zeros; export without export_preprocess"
+                    f"--export_height and --export_width, or use windows (--eval_mode slide --eval_crop_size [{height},{width}]) "
+                    "and a base_size and eval_scales at which no image is smaller than they"
                 )
 
 

@@ -39,7 +39,7 @@ ADVICE = "lower base_size, eval_scales or eval_batch_size, or use eval_mode slid
 
 @dataclass(frozen=True)
 class Prepared:
-    """An image as the network needs it: for each view of the plan a (3, *canvas) float32 array."""
+    """An image as the network needs it: for each view of the plan a (3, H, W) float32 array of its size."""
 
     images: tuple[np.ndarray, ...]
     plan: Plan
@@ -64,7 +64,7 @@ class Segmenter:
         _check_image(image)
         plan = make_plan((image.shape[0], image.shape[1]), self.data, self.evaluation)
         what = _described(plan, 1)
-        check_fits(sum(3 * FLOAT_BYTES * view.canvas[0] * view.canvas[1] for view in plan.views), what, ADVICE)
+        check_fits(sum(3 * FLOAT_BYTES * view.size[0] * view.size[1] for view in plan.views), what, ADVICE)
         with memory_for(what, ADVICE):
             return Prepared(tuple(network_image(image, view, self.data) for view in plan.views), plan)
 
@@ -147,13 +147,9 @@ def _described(plan: Plan, count: int) -> str:
 
 
 def network_image(image: np.ndarray, view: View, data: DataConfig) -> np.ndarray:
-    """(H, W, 3) uint8 RGB -> (3, *canvas) float32: resized, normalised, padded with 0 at the bottom and right."""
-    resized = normalise(resize_image(image, view.size), data.img_norm_mean, data.img_norm_std).transpose(2, 0, 1)
-    if view.canvas == view.size:
-        return np.ascontiguousarray(resized)
-    canvas = np.zeros((3, *view.canvas), np.float32)
-    canvas[:, : view.size[0], : view.size[1]] = resized
-    return canvas
+    """(H, W, 3) uint8 RGB -> (3, *size) float32: resized to the view's size and normalised."""
+    resized = resize_image(image, view.size)
+    return np.ascontiguousarray(normalise(resized, data.img_norm_mean, data.img_norm_std).transpose(2, 0, 1))
 
 
 USERS_LINE = 3

@@ -84,9 +84,9 @@ class Predictor(Protocol):
     """One network on one device."""
 
     def predict(self, images: Sequence[np.ndarray], plan: Plan) -> np.ndarray:
-        """(B, 3, *canvas) float32 normalised RGB for each view -> (B, *size) uint8 labels: the arg-max of the scores.
+        """(B, 3, H, W) float32 normalised RGB for each view, of its size -> (B, *size) uint8 labels: the arg-max of the scores.
 
-        A view's logits, or with windows the mean over them of the logits at the canvas' resolution, are resized to the plan's
+        A view's logits, or with windows the mean over them of the logits at the view's resolution, are resized to the plan's
         size. These are the scores; where the plan averages, they are the softmax summed over views and mirror images.
         """
 
@@ -98,7 +98,7 @@ class Learner(Predictor, Protocol):
         """(B, 3, H, W) float32 normalised RGB -> (B, K, H/4, W/4) float32 logits, as `predict` takes them."""
 
     def scores(self, images: Sequence[np.ndarray], plan: Plan) -> np.ndarray:
-        """(B, 3, *canvas) float32 for each view -> (B, K, *size) float32, of which `predict` takes the arg-max."""
+        """(B, 3, H, W) float32 for each view -> (B, K, *size) float32, of which `predict` takes the arg-max."""
 
     def arrays(self) -> dict[str, np.ndarray]:
         """A copy of every array of the spec, under its canonical name."""

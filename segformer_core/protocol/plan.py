@@ -20,23 +20,18 @@ Size = tuple[int, int]
 class View:
     """An image at one scale, resized to `size`.
 
-    Without `windows` the network sees all of it. With them it sees `crop` at every (top, left), and a pixel's scores are the
-    mean over the windows it is in; a crop larger than the image is filled up with 0, after normalising, below and at the right.
+    Without `windows` the network sees all of it. With them it sees `crop`, which is no larger than the image, at every
+    (top, left), and a pixel's scores are the mean over the windows it is in.
     """
 
     size: Size
     crop: Size
     windows: tuple[tuple[int, int], ...] = ()
 
-    @property
-    def canvas(self) -> Size:
-        """The image's size, filled up."""
-        return max(self.size[0], self.crop[0]), max(self.size[1], self.crop[1])
-
     @cached_property
     def counts(self) -> np.ndarray:
-        """(*canvas) float32: in how many windows a pixel is."""
-        counts = np.zeros(self.canvas, np.float32)
+        """(*size) float32: in how many windows a pixel is."""
+        counts = np.zeros(self.size, np.float32)
         for top, left in self.windows:
             counts[top : top + self.crop[0], left : left + self.crop[1]] += 1
         return counts
@@ -67,17 +62,26 @@ def make_plan(size: Size, data: DataConfig, evaluation: EvaluationConfig) -> Pla
 
 
 def _view(size: Size, data: DataConfig, evaluation: EvaluationConfig, scale: float) -> View:
-    """The short side of an extremely long image is stretched to the network's smallest input."""
+    """The short side of an extremely long image is stretched to the network's smallest input, and each side to a multiple.
+
+    A window larger than the image is cut to it, as in the paper's code.
+    """
     bounds = int(data.base_size[0] * scale), int(data.base_size[1] * scale)
-    height, width = (max(side, SMALLEST_INPUT) for side in fitted_size(size, bounds))
+    sides = (max(side, SMALLEST_INPUT) for side in fitted_size(size, bounds))
+    height, width = (next_multiple(side, evaluation.eval_size_divisor) for side in sides)
     if evaluation.eval_mode == "whole":
         return View((height, width), (height, width))
-    crop, stride = evaluation.eval_crop_size, evaluation.eval_stride
-    tops, lefts = (_starts(*axis) for axis in zip((height, width), crop, stride, strict=True))
+    crop = min(evaluation.eval_crop_size[0], height), min(evaluation.eval_crop_size[1], width)
+    tops, lefts = (_starts(*axis) for axis in zip((height, width), crop, evaluation.eval_stride, strict=True))
     return View((height, width), crop, tuple((top, left) for top in tops for left in lefts))
+
+
+def next_multiple(side: int, divisor: int) -> int:
+    """The smallest multiple of `divisor` that is no less than `side`, in pixels."""
+    return -(-side // divisor) * divisor
 
 
 def _starts(length: int, crop: int, stride: int) -> list[int]:
     """The first pixels of the windows on one axis: a stride apart, and the last window ends at the image's end."""
-    steps = -(-max(length - crop, 0) // stride)
-    return [min(step * stride, max(length - crop, 0)) for step in range(steps + 1)]
+    steps = -(-(length - crop) // stride)
+    return [min(step * stride, length - crop) for step in range(steps + 1)]
