@@ -1,6 +1,7 @@
 """Rung 4: twenty AdamW steps with schedule, groups, dropped branches and real augmentation: losses and all weights."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,7 +20,10 @@ from parity_tests.support import (
     transformers_learner,
 )
 from parity_tests.training_runs import FULL
+from segformer_core.commands.train import training_stream
 from segformer_core.config.keys import Config, DataConfig, OptimizerConfig
+from segformer_core.config.load import load_config
+from segformer_core.data.dataset import Classes, Dataset, Item
 from segformer_core.data.layout import open_dataset
 from segformer_core.data.pipeline import TrainingStream
 from segformer_core.protocol.groups import parameter_groups
@@ -187,9 +191,28 @@ REFERENCE_RATES = {
 """Read off the paper's code (mmcv 0.x): lr 6e-5, 160,000 steps, poly power 1, warm-up over 1500 steps from ratio 1e-6."""
 
 
+@pytest.fixture(scope="module")
+def recipe() -> tuple[OptimizerConfig, TrainingStream]:
+    """The paper's recipe, as it is shipped, on as many images as Cityscapes has to train on."""
+    config = load_config(["--config_path", "configs/segformer.b0.1024x1024.city.yaml"])
+    item = Item(Path("image.png"), Path("label.png"), "image")
+    cityscapes = Dataset(Path("cityscapes"), "train", Classes(("a",), ((0, 0, 0),)), (item,) * 2975)
+    return config.optimizer, training_stream(cityscapes, config)
+
+
 @pytest.mark.parametrize("step", REFERENCE_RATES)
-def test_learning_rate_is_the_papers(step):
-    assert learning_rate(step, 160_000, OptimizerConfig()) == pytest.approx(REFERENCE_RATES[step], rel=1e-9)
+def test_learning_rate_is_the_papers(step, recipe):
+    optimizer, stream = recipe
+    assert learning_rate(step, stream.steps, optimizer) == pytest.approx(REFERENCE_RATES[step], rel=1e-12)
+
+
+def test_the_recipes_schedule_is_the_papers(recipe):
+    """lr × (1 - step / 160000), and in the first 1500 steps times a line from 1e-6 to 1: in the last one, too."""
+    optimizer, stream = recipe
+    assert stream.steps == 160_000
+    for step in range(160_000):
+        wanted = 6e-5 * (1 - step / 160_000) * (1 - (1 - step / 1500) * (1 - 1e-6) if step < 1500 else 1)
+        assert abs(learning_rate(step, stream.steps, optimizer) - wanted) <= 1e-15 * 6e-5
 
 
 def test_masks_depend_on_the_sample_alone_and_keep_the_mean():

@@ -135,7 +135,9 @@ def test_recipes_load_and_name_themselves(recipe):
     if ".city." in recipe:
         assert config.evaluation.eval_mode == ("slide" if config.data.crop_size == (1024, 1024) else "whole")
         assert f"crop_size: [{recipe.split('.')[2].replace('x', ', ')}]" in path.read_text()
-        assert config.training.batch_size * (2975 // 8) * config.training.epoch_size // 8 == pytest.approx(160_000, rel=0.01)
+        training, evaluation = config.training, config.evaluation
+        assert (training.batch_size, training.max_steps) == (8, 160_000)
+        assert (training.save_interval_steps, evaluation.eval_interval_steps) == (4000, 4000)
 
 
 def test_the_seven_recipes_of_the_original_repository_are_there():

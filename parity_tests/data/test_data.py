@@ -4,6 +4,7 @@ import json
 import pickle
 import struct
 import zlib
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -235,6 +236,18 @@ def test_samples_depend_on_seed_epoch_and_index_alone(folder):
     assert len(set(images)) == 9, "every epoch augments anew"
     assert forward[0][0].shape == (3, 48, 64) and forward[0][0].dtype == np.float32
     assert forward[0][1].shape == (48, 64) and forward[0][1].dtype == np.int32
+
+
+@pytest.mark.parametrize(
+    ("max_steps", "steps", "last_epoch", "in_last"), [(0, 6, 3, 2), (6, 6, 3, 2), (5, 5, 3, 1), (1, 1, 1, 1), (13, 13, 7, 1)]
+)
+def test_a_stream_has_its_epochs_or_its_steps(max_steps, steps, last_epoch, in_last, folder):
+    """Of four images two make a step."""
+    stream = TrainingStream(open_dataset(str(folder), "train"), DATA, 0, 2, epochs=3, rank=1, processes=2, max_steps=max_steps)
+    assert (stream.steps, len(stream), stream.last_epoch) == (steps, steps, last_epoch)
+    assert [stream.steps_in(epoch) for epoch in range(1, last_epoch + 1)] == [2] * (last_epoch - 1) + [in_last]
+    whole = replace(stream, max_steps=0)
+    assert all(np.array_equal(a, b) for step in range(min(steps, 6)) for a, b in zip(stream[step], whole[step], strict=True))
 
 
 def test_an_epoch_takes_every_sample_at_most_once(folder):

@@ -138,6 +138,11 @@ def test_loaders_give_the_streams_pixels(backend, workers, tmp_path, request):
         for place in range(2):
             image, label = stream[step * 2 + place]
             assert np.array_equal(images[place], image) and np.array_equal(labels[place], label)
+    shorter = list(batches(replace(stream, max_steps=3), workers, 1))
+    assert len(shorter) == 2, "in the middle of the second epoch"
+    assert all(
+        np.array_equal(a, b) for batch, whole in zip(shorter, got[:2], strict=True) for a, b in zip(batch, whole, strict=True)
+    )
     other = replace(stream, seed=4)
     check_exact_control("augmentation by another seed", float(np.abs(got[0][0][0] - other[2][0]).max()), "pixels")
 

@@ -47,7 +47,7 @@ def check_result(lines: list[str], config: Config) -> None:
     if result.startswith("Result: not run"):
         return
     images = TRAINING_IMAGES[str(Path(config.data.data_path))]
-    steps = config.training.epoch_size * (images // config.training.batch_size)
+    steps = config.training.max_steps or config.training.epoch_size * (images // config.training.batch_size)
     assert re.match(r"Result: mIoU 0\.\d+ on ", result) and f"{steps} steps" in result, f"{steps} steps: {result}"
 
 
@@ -59,9 +59,12 @@ def test_a_recipe_says_how_it_is_run_and_what_came_out(path):
 
 def test_the_shared_keys_state_the_steps_of_the_papers_recipe():
     config = load_config(["--config_path", f"configs/{SHARED}"])
-    steps = TRAINING_IMAGES["data/cityscapes"] // config.training.batch_size
+    steps = config.training.max_steps
+    epoch = TRAINING_IMAGES["data/cityscapes"] // config.training.batch_size
     text = " ".join(header(ROOT / "configs" / SHARED))
-    assert f"{steps} steps each, {steps * config.training.epoch_size:,} in all" in text
+    assert f" {steps:,} steps: {steps // epoch} epochs of {epoch} steps and {steps % epoch} steps more" in text
+    assert text.count(f" {config.training.save_interval_steps} steps") == 2
+    assert config.evaluation.eval_interval_steps == config.training.save_interval_steps
 
 
 CAMVID = "configs/segformer.b0.camvid.yaml"

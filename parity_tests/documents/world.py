@@ -29,10 +29,13 @@ SMALL: dict[str, Any] = {
     "eval_crop_size": [64, 64],
     "eval_stride": [48, 48],
     "epoch_size": 1,
+    "max_steps": 1,
     "warmup_steps": 1,
     "train_log_interval": 1,
     "eval_interval": 1,
+    "eval_interval_steps": 1,
     "save_checkpoint_epoch_interval": 1,
+    "save_interval_steps": 1,
     "dataset_num_parallel_workers": 1,
 }
 """What the recipes' keys are in the world, where a recipe has them."""

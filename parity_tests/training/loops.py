@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from parity_tests.training_runs import SMALL, flags
+from segformer_core.commands.train import training_stream
 from segformer_core.config.load import load_config
 from segformer_core.data.dataset import Classes, Dataset, Item
-from segformer_core.data.pipeline import TrainingStream
 from segformer_core.interrupt import StopRequest
 from segformer_core.protocol.groups import parameter_groups
 from segformer_core.protocol.learner import ALONE, Processes, Step
@@ -48,15 +48,16 @@ def looped(
     step: int = 0,
     **keys: object,
 ) -> None:
-    """Train two epochs of four steps from `step` on; `at` is called in each step with its number."""
-    config = load_config(flags(SMALL | {"epoch_size": EPOCHS, "batch_size": 1, "train_log_interval": 1} | keys))
+    """Train in epochs of four steps, two of them or `max_steps`, from `step` on; `at` is called in each step with its number."""
+    length = {} if "max_steps" in keys else {"epoch_size": EPOCHS}
+    config = load_config(flags(SMALL | length | {"batch_size": 1, "train_log_interval": 1} | keys))
     items = (Item(Path("image.png"), Path("label.png"), "image"),) * STEPS_OF_EPOCH
     dataset = Dataset(Path("data"), "train", Classes(("a", "b", "c"), ((0, 0, 0),) * 3), items)
     log = Log(quiet=not processes.first)
     log.lost = stop.output_lost
     checkpoints = Checkpoints(str(folder), SPEC, config, {})
     earlier = log.record(folder, step, tensorboard=False)
-    stream = TrainingStream(dataset, config.data, 0, 1, EPOCHS)
+    stream = training_stream(dataset, config)
     learner: Any = CountingLearner(at)
     groups = parameter_groups(SPEC, config.optimizer)
     run = Run(learner, SPEC, stream, groups, config, checkpoints, evaluate, log, processes, step, earlier)

@@ -27,17 +27,17 @@ def resident_megabytes() -> float:
 def measured(backend: str, epochs: int) -> list[float]:
     """Resident megabytes after the evaluation of each epoch."""
     megabytes: list[float] = []
-    evaluate_epoch = loop.evaluate_epoch
+    evaluate_now = loop.evaluate_now
 
     def evaluate_and_measure(*arguments: object) -> None:
-        evaluate_epoch(*arguments)  # type: ignore[arg-type]
+        evaluate_now(*arguments)  # type: ignore[arg-type]
         megabytes.append(resident_megabytes())
 
     with tempfile.TemporaryDirectory() as folder:
         root = write_folder_dataset(Path(folder) / "set", images=4, validation=2)
         keys = {"data_path": root, "checkpoint_path": Path(folder) / "run", "epoch_size": epochs, "keep_checkpoints": 2}
         connect = import_module(f"backend_{backend}.device").connect
-        with patch.object(loop, "evaluate_epoch", evaluate_and_measure), open(devnull, "w") as out, redirect_stdout(out):
+        with patch.object(loop, "evaluate_now", evaluate_and_measure), open(devnull, "w") as out, redirect_stdout(out):
             assert main("train", connect, flags(SMALL | keys)) == 0
     return megabytes
 

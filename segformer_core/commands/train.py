@@ -38,7 +38,7 @@ def train_command(config: Config, connect: Connect) -> None:
     dataset = opened_dataset(config, "train", spec, "put the images to train on there")
     without = "put images to evaluate on there, or train without evaluating: --run_eval False"
     validation = opened_dataset(config, "val", spec, without) if config.evaluation.run_eval else None
-    stream = TrainingStream(dataset, config.data, config.training.seed, config.training.batch_size, config.training.epoch_size)
+    stream = training_stream(dataset, config)
     about = {"images in the training set": len(dataset)}
     checkpoints = Checkpoints(config.training.checkpoint_path, spec, config, about, dataset.classes.names)
     start = find_start(spec, config, stream, checkpoints)
@@ -61,7 +61,7 @@ def train_command(config: Config, connect: Connect) -> None:
     notes = [split.note for split in (dataset, validation) if split and split.note]
     for line in (describe(spec, backend), *start.sentences, describe_stream(stream, config, processes), *notes):
         log(line)
-    log(f"{len(dataset)} images, {stream.epochs} epochs of {stream.steps_per_epoch} steps, results in {checkpoints.folder}")
+    log(f"{len(dataset)} images, {describe_length(stream)}, results in {checkpoints.folder}")
 
     batches = partial(backend.batches, stream, reading_workers(config, stream))
     try:
@@ -73,6 +73,13 @@ def train_command(config: Config, connect: Connect) -> None:
     finally:
         log.close()
         checkpoints.release()
+
+
+def training_stream(dataset: Dataset, config: Config) -> TrainingStream:
+    """The samples of the run that the configuration describes, for one process."""
+    training = config.training
+    length = {"epochs": training.epoch_size, "max_steps": training.max_steps}
+    return TrainingStream(dataset, config.data, training.seed, training.batch_size, **length)
 
 
 @dataclass(frozen=True)
@@ -168,6 +175,12 @@ def describe_stream(stream: TrainingStream, config: Config, processes: Processes
     return sentence + (f", in {parts} accumulated batches of {share // parts}" if parts > 1 else "")
 
 
+def describe_length(stream: TrainingStream) -> str:
+    if stream.max_steps:
+        return f"{stream.steps} steps, {stream.steps_per_epoch} in an epoch"
+    return f"{stream.epochs} epochs of {stream.steps_per_epoch} steps"
+
+
 def evaluation_of(
     learner: Learner,
     spec: SegFormer,
@@ -177,7 +190,7 @@ def evaluation_of(
     processes: Processes,
     stop: StopRequest,
 ) -> Evaluate:
-    """The function that the loop calls after an epoch."""
+    """The function that the loop calls where an evaluation is due."""
     segmenter = Segmenter(learner, spec, config.data, config.evaluation)
     return lambda name: evaluate(segmenter, dataset, log, name, processes, asked=lambda: stop.signal_number).scores.miou
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from segformer_core.config.epochs_or_steps import overridden
 from segformer_core.config.yaml_reading import read_yaml
 from segformer_core.errors import ConfigError, brief
 from segformer_core.paths import expanded, path_fault
@@ -63,8 +64,9 @@ class _Chain:
             content = read_yaml(path)
             values: Values = {}
             for base in _bases(content.pop(BASE_KEY, []), path):
-                values |= self.read(base, (*above, path))
-            self.done[path] = values | {_name(key, path): (value, str(path)) for key, value in content.items()}
+                values = overridden(values, self.read(base, (*above, path)))
+            own = {_name(key, path): (value, str(path)) for key, value in content.items()}
+            self.done[path] = overridden(values, own)
         return self.done[path]
 
 

@@ -98,6 +98,7 @@ class LossConfig:
 @dataclass(frozen=True)
 class TrainingConfig:
     epoch_size: int = decisive(200, "epochs", low=1, high=1_000_000)
+    max_steps: int = decisive(0, "steps of the run, which may end within an epoch; 0: epoch_size epochs", low=0)
     batch_size: int = decisive(2, "images per step, over all devices and accumulated batches", low=1, high=65536)
     accumulation_steps: int = decisive(
         1, "batches whose gradients are added up for one step; each has batch_size / accumulation_steps / devices images", low=1
@@ -108,7 +109,8 @@ class TrainingConfig:
     load_ckpt: bool = key(True, "start from pretrained_ckpt_path")
     pretrained_ckpt_path: str = path_key("", "weight file to start from")
     save_checkpoint: bool = key(True, "save the weights")
-    save_checkpoint_epoch_interval: int = key(1, "epochs between saved weights; the last epoch is always saved", low=1)
+    save_checkpoint_epoch_interval: int = key(1, "epochs between saved weights; the last step is always saved", low=1)
+    save_interval_steps: int = key(0, "steps between saved weights; 0: save_checkpoint_epoch_interval epochs", low=0)
     save_best_ckpt: bool = key(True, "also keep the weights with the best mIoU")
     keep_checkpoints: int = key(5, "number of newest checkpoints to keep, besides the best; 0: all", low=0)
     resume: str = path_key(
@@ -125,8 +127,9 @@ class TrainingConfig:
 @dataclass(frozen=True)
 class EvaluationConfig:
     run_eval: bool = key(True, "evaluate during training")
-    eval_start_epoch: int = key(0, "first epoch to evaluate", low=0)
-    eval_interval: int = key(1, "epochs between evaluations; the last epoch is always evaluated", low=1)
+    eval_start_epoch: int = key(0, "first epoch to evaluate in", low=0)
+    eval_interval: int = key(1, "epochs between evaluations; after the last step there always is one", low=1)
+    eval_interval_steps: int = key(0, "steps between evaluations; 0: eval_interval epochs", low=0)
     eval_ckpt_path: str = path_key("", "weight file to evaluate")
     eval_output_path: str = path_key("./eval_result/", "folder for result.json")
     eval_split: str = key("val", "split to evaluate; test with save_submission needs no labels", choices=("train", "val", "test"))

@@ -7,6 +7,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import fields
 from typing import Any
 
+from segformer_core.config.epochs_or_steps import check_one_of_each, overridden
 from segformer_core.config.files import Values, find_config, read_config
 from segformer_core.config.hints import CONFIG_PATH
 from segformer_core.config.keys import GROUPS, KEYS, Config
@@ -33,10 +34,11 @@ def load_config(arguments: Sequence[str], reads: Collection[str] = KEYS.keys()) 
     if path is not None:
         file = find_config(path)
         values |= {"export_name": (file.stem, str(file))} | read_config(file)
-    values |= {name: (parse_flag(name, text), COMMAND_LINE) for name, text in flags.items()}
+    values = overridden(values, {name: (parse_flag(name, text), COMMAND_LINE) for name, text in flags.items()})
     if flags.get("pretrained_ckpt_path") and "load_ckpt" not in flags:  # to name weights is to use them
         values["load_ckpt"] = (True, COMMAND_LINE)
     checked = {name: check_value(name, value, source) for name, (value, source) in values.items()}
+    check_one_of_each({name: checked[name] for name in flags})
     _check_reachable({name: checked[name] for name in checked if name in reads}, values)
     config = Config(
         **{

@@ -29,6 +29,7 @@ class TrainingStream:
     An epoch's order is drawn from (seed, epoch), a sample's augmentation from (seed, epoch, index in the dataset). So both
     frameworks, any number of workers and any number of devices see the same pixels, and a run can go on from any position.
     The shares of all processes, in the order of their ranks, are the batch that a single process would see.
+    The run has `max_steps` steps where this is not 0, else `epochs` epochs.
     """
 
     dataset: Dataset
@@ -38,6 +39,7 @@ class TrainingStream:
     epochs: int
     rank: int = 0
     processes: int = 1
+    max_steps: int = 0
 
     def __post_init__(self) -> None:
         if len(self.dataset) < self.batch_size:
@@ -52,7 +54,16 @@ class TrainingStream:
 
     @property
     def steps(self) -> int:
-        return self.epochs * self.steps_per_epoch
+        return self.max_steps or self.epochs * self.steps_per_epoch
+
+    @property
+    def last_epoch(self) -> int:
+        """The epoch, from 1, in which the run ends."""
+        return -(-self.steps // self.steps_per_epoch)
+
+    def steps_in(self, epoch: int) -> int:
+        """The run's steps in an epoch, from 1: fewer than `steps_per_epoch` in the last one if `max_steps` ends within it."""
+        return min(self.steps_per_epoch, self.steps - (epoch - 1) * self.steps_per_epoch)
 
     @property
     def share(self) -> range:

@@ -187,12 +187,12 @@ class Checkpoints:
 
     def _check(self, header: Header, path: Path) -> None:
         """Raise a TrainingError that lists every decisive value that differs from the saved one."""
-        different = [name for name, value in self.decisive.items() if header.decisive.get(name) != value]
+        there = {**decisive_values(Config()), **header.decisive}  # the default of a newer key is how things were before it
+        idle = {"epoch_size"} if self.decisive["max_steps"] else set()
+        different = [name for name, value in self.decisive.items() if name not in idle and there.get(name) != value]
         if not different:
             return
-        listed = [
-            f"{name} is {brief(header.decisive.get(name))} there and {brief(self.decisive[name])} here" for name in different
-        ]
+        listed = [f"{name} is {brief(there.get(name))} there and {brief(self.decisive[name])} here" for name in different]
         new_run = "choose another checkpoint_path for a new run"
         if not OF_THE_WEIGHTS & set(different):
             new_run = f"start a new run from its weights with: {new_run_command(path, self.folder, self.part)}"

@@ -65,16 +65,50 @@ class Run:
     def at_epoch_end(self) -> bool:
         return self.step > 0 and self.step_of_epoch == self.stream.steps_per_epoch
 
+    @property
+    def at_end(self) -> bool:
+        return self.step == self.stream.steps
+
+    @property
+    def saves(self) -> bool:
+        """Whether the latest step is one to save."""
+        training = self.config.training
+        return training.save_checkpoint and self._due(training.save_interval_steps, training.save_checkpoint_epoch_interval)
+
+    @property
+    def evaluates(self) -> bool:
+        """Whether the latest step is one to evaluate."""
+        evaluation = self.config.evaluation
+        begun = self.at_end or self.epoch >= evaluation.eval_start_epoch
+        return bool(self.evaluate) and begun and self._due(evaluation.eval_interval_steps, evaluation.eval_interval)
+
+    @property
+    def label(self) -> int | str:
+        """The latest step as its checkpoint is named: by the epoch that it ends, unless checkpoints are counted in steps."""
+        by_epoch = self.at_epoch_end and not self.config.training.save_interval_steps
+        return self.epoch if by_epoch else f"step{self.step}"
+
+    @property
+    def place(self) -> str:
+        """The latest step in words: `epoch 3` or `step 12`, as its checkpoint is named."""
+        return f"step {self.step}" if isinstance(self.label, str) else f"epoch {self.label}"
+
+    def _due(self, steps: int, epochs: int) -> bool:
+        """Whether the latest step is the last, or one in `steps`; if `steps` is 0, the end of one epoch in `epochs`."""
+        if self.at_end or not self.step:
+            return self.at_end
+        return self.step % steps == 0 if steps else self.at_epoch_end and self.epoch % epochs == 0
+
 
 def train(run: Run, batches: Callable[[int], Iterable[Batch]], stop: StopRequest) -> None:
-    """Take every step that is left; after an epoch save and evaluate as the configuration says.
+    """Take every step that is left; save and evaluate when the configuration says.
 
     `batches` gives the batches from a step on. An evaluation that an interrupted run has missed comes first. Raises Stopped when
     `stop` asks for it, or what `stop` has lost, after saving; TrainingError after too many skipped steps in a row.
     """
-    if run.at_epoch_end and not any(entry["step"] == run.step and "miou" in entry for entry in run.earlier):
-        evaluate_epoch(run, stop)
-    if run.step < run.stream.steps:  # MindSpore's sampler cannot start at the end
+    if run.evaluates and not any(entry["step"] == run.step and "miou" in entry for entry in run.earlier):
+        evaluate_now(run, stop)
+    if not run.at_end:  # MindSpore's sampler cannot start at the end
         with memory_for("a training step", "lower batch_size or crop_size, or raise accumulation_steps"):
             _take_steps(run, batches(run.step), stop)
     if stop.lost:
@@ -92,18 +126,20 @@ def _take_steps(run: Run, batches: Iterable[Batch], stop: StopRequest) -> None:
         report = run.learner.step(batch, masks, group_rates(run.groups, rate, frozen))
         run.step += 1
         run.log.advance()
-        synchronises = run.at_epoch_end or run.step_of_epoch % training.train_log_interval == 0
+        logs = run.at_epoch_end or run.at_end or run.step_of_epoch % training.train_log_interval == 0
+        synchronises = logs or run.saves or run.evaluates
         if synchronises:
             loss = float(report.loss)  # waits for the device
             _log_step(run, report, loss, rate, (time.perf_counter() - since) / (run.step - counted))
             _check_progress(run, report)
-        if run.at_epoch_end:
-            _save_epoch(run, report)
-            evaluate_epoch(run, stop)
+        if run.saves:
+            _save(run, report)
+        if run.evaluates:
+            evaluate_now(run, stop)
         _stop_if_asked(run, stop, synchronises)
         if synchronises:
             since, counted = time.perf_counter(), run.step
-    if run.step < stream.steps:
+    if not run.at_end:
         _stop(run, stop, f"stopped after step {run.step} of {run.stream.steps}")
 
 
@@ -116,16 +152,14 @@ def _until_asked(batches: Iterable[Batch], stop: StopRequest) -> Iterator[Batch]
             raise
 
 
-def evaluate_epoch(run: Run, stop: StopRequest) -> None:
-    """Evaluate after the epoch that has ended, if it is one to evaluate, and keep the weights if they are the best.
+def evaluate_now(run: Run, stop: StopRequest) -> None:
+    """Evaluate after the latest step, which is one to evaluate, and keep the weights if they are the best.
 
     Raises Stopped, after saving, if `stop` asks for it meanwhile: the next run makes the evaluation up.
     """
-    evaluation, last = run.config.evaluation, run.step == run.stream.steps
-    if not run.evaluate or run.epoch < evaluation.eval_start_epoch or not (last or run.epoch % evaluation.eval_interval == 0):
-        return
+    assert run.evaluate
     try:
-        miou = run.evaluate(run.checkpoints.path(run.epoch).name if _saves(run) else f"epoch {run.epoch}")
+        miou = run.evaluate(run.checkpoints.path(run.label).name if run.saves else run.place)
     except CutShort:
         _stop(run, stop, f"stopped in the evaluation after step {run.step} of {run.stream.steps}")
     if not run.processes.first:
@@ -141,7 +175,7 @@ def _log_step(run: Run, report: Step, loss: float, rate: float, seconds: float) 
     """The original repository's line, with the samples a second and the time that is left at this pace."""
     steps_left = run.stream.steps - run.step
     run.log(
-        f"Epoch {run.epoch}/{run.stream.epochs}, step:{run.step_of_epoch}/{run.stream.steps_per_epoch}, loss:{loss:.8g}, "
+        f"Epoch {run.epoch}/{run.stream.last_epoch}, step:{run.step_of_epoch}/{run.stream.steps_in(run.epoch)}, loss:{loss:.8g}, "
         f"overflow:{bool(report.overflowed)}, loss_scale:{float(report.loss_scale)}, step cost:{seconds * 1000:.0f}ms, "
         f"{run.stream.batch_size / seconds:.2f} samples/s, ETA {timedelta(seconds=round(seconds * steps_left))}"
     )
@@ -163,24 +197,18 @@ def _check_progress(run: Run, report: Step) -> None:
     )
 
 
-def _saves(run: Run) -> bool:
-    """Whether the epoch that has ended is one to save."""
-    training, last = run.config.training, run.step == run.stream.steps
-    return training.save_checkpoint and (last or run.epoch % training.save_checkpoint_epoch_interval == 0)
-
-
-def _save_epoch(run: Run, report: Step) -> None:
+def _save(run: Run, report: Step) -> None:
     skipped = round(float(report.skipped))
     if skipped >= SKIPPED_IN_DOUBT:
-        run.log(f"epoch {run.epoch} is not saved: its last {skipped} steps were not finite, the weights are in doubt")
-    elif run.processes.first and _saves(run):
-        run.checkpoints.save(run.learner, run.epoch, run.step)
+        run.log(f"{run.place} is not saved: the last {skipped} steps were not finite, the weights are in doubt")
+    elif run.processes.first:
+        run.checkpoints.save(run.learner, run.label, run.step)
         run.saved_step = run.step
 
 
 def _stop_if_asked(run: Run, stop: StopRequest, synchronises: bool) -> None:
     """Raises Stopped, after saving, if a signal is to be handled, unless the run is at its end."""
-    if _to_be_stopped(run, stop, synchronises) and run.step < run.stream.steps:
+    if _to_be_stopped(run, stop, synchronises) and not run.at_end:
         _stop(run, stop, f"stopped after step {run.step} of {run.stream.steps}")
 
 
