@@ -209,6 +209,7 @@ def test_resume_is_read_as_other_words_are(folder):
 HINTS = {
     "num_classes": "class_num",
     "epochs": "epoch_size",
+    "max_iters": "max_steps",
     "learning_rate": "lr",
     "batch": "batch_size",
     "img_size": "base_size (what an image is fitted into) and crop_size",

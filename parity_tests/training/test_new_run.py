@@ -59,7 +59,7 @@ def test_the_new_folder_is_not_there_yet(tmp_path):
     assert new_run_command(Path("w"), tmp_path / "run", words=[]).endswith(f"--checkpoint_path {tmp_path / 'run_3'}")
 
 
-@pytest.mark.parametrize("typed", ["--epoch_size 4", "--lr 1e-3", "--seed 5 --batch_size 4"])
+@pytest.mark.parametrize("typed", ["--epoch_size 4", "--max_steps 300", "--lr 1e-3", "--seed 5 --batch_size 4"])
 def test_the_command_starts_from_the_weights(typed, tmp_path, monkeypatch):
     words = ["--class_num", "3", "--checkpoint_path", str(tmp_path / "run"), "--load_ckpt", "False"]
     saved = Checkpoints(str(tmp_path / "run"), SPEC, load_config(words), {}).save(Weights(1), 2, 20)
