@@ -84,6 +84,18 @@ def sum_over_processes(x: Tensor) -> Tensor:
     return ops.AllReduce()(x) if world_size() > 1 else x
 
 
+def count_over_processes(x: Tensor) -> Tensor:
+    """How many elements of a boolean (B, H, W) tensor are true, over all processes: int32, exact below 2³¹."""
+    rows = ops.ReduceSum()(ops.cast(x, ms.float32), -1)  # exact, and faster than int32
+    count = ops.ReduceSum()(ops.cast(rows, ms.int32))
+    if world_size() == 1:
+        return count
+    high = count // (1 << LIMB_BITS)
+    limbs = ops.stack((high, count - high * (1 << LIMB_BITS)))
+    sums = ops.cast(sum_over_processes(ops.cast(limbs, ms.float32)), ms.int32)
+    return sums[0] * (1 << LIMB_BITS) + sums[1]
+
+
 class Sum(nn.Cell):
     def __init__(self):
         super().__init__()

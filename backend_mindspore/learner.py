@@ -12,7 +12,7 @@ from backend_mindspore.compiling import Compiling
 from backend_mindspore.distributed import sum_over_processes, world_size
 from backend_mindspore.kernels import Upsample
 from backend_mindspore.layers import DTYPES, Arithmetic, native_name
-from backend_mindspore.loss import CrossEntropy
+from backend_mindspore.loss import CrossEntropy, HardPixels, label_probabilities
 from backend_mindspore.model import SegFormer
 from backend_mindspore.optimizer import AdamW, LossScale
 from backend_mindspore.prediction import Prediction
@@ -50,7 +50,9 @@ class Learner:
         """Made when the first step is asked for: AdamW's moments take twice the network's memory."""
         assert self.training, "a learner that was made without a Training only predicts"
         optimizer = AdamW(self.parameters, self.training.groups, self.config.optimizer)
-        loss = Loss(self.model, CrossEntropy(self.config.loss, self.training.class_weights))
+        cross_entropy = CrossEntropy(self.config.loss, self.training.class_weights)
+        hard_pixels = HardPixels(self.config.loss) if self.config.loss.ohem_threshold else None
+        loss = Loss(self.model, cross_entropy, hard_pixels, self.config.training.accumulation_steps)
         options = self.config.optimizer.clip_norm, self.config.training.accumulation_steps
         return TrainingStep(loss, optimizer, LossScale(self.precision.training), *options)
 
@@ -78,6 +80,8 @@ class Learner:
         rates = Tensor(np.array(learning_rates, np.float32))
         parts = [self._part(batch, keep, part) for part in range(self.training_step.accumulation_steps)]
         with self.compiling("training", batch[0].shape):
+            if self.training_step.probabilities is not None:
+                parts = self.training_step.hard(parts)
             for inputs in parts[:-1]:
                 self.training_step.accumulate(*inputs)
             return Step(*self.training_step(*parts[-1], rates))
@@ -112,18 +116,44 @@ class Learner:
 
 
 class Loss(nn.Cell):
-    """Loss and weight (`CrossEntropy`'s) of the logits at the labels' resolution; the loss is scaled."""
+    """Loss and weight (`CrossEntropy`'s) of the logits at the labels' resolution; the loss is scaled.
 
-    def __init__(self, model: SegFormer, cross_entropy: CrossEntropy):
+    Of a batch in several parts the hard pixels are known before; see `TrainingStep.hard`.
+    """
+
+    def __init__(self, model: SegFormer, cross_entropy: CrossEntropy, hard_pixels: HardPixels | None, accumulation_steps: int):
         super().__init__()
         self.model = model
         self.cross_entropy = cross_entropy
+        self.hard_pixels, self.whole = hard_pixels, accumulation_steps == 1
         self.upsample = Upsample()
 
     def construct(self, images: Tensor, labels: Tensor, paths: Tensor, channels: Tensor, scale: Tensor) -> tuple[Tensor, Tensor]:
-        logits = self.model(images, paths, channels).to(ms.float32)
-        total, weight = self.cross_entropy(self.upsample(logits, labels.shape[1:]), labels)
+        logits = self._logits(images, labels, paths, channels)
+        if self.hard_pixels is not None and self.whole:
+            labels = self.hard_pixels(label_probabilities(logits, labels), labels)
+        total, weight = self.cross_entropy(logits, labels)
         return total * scale, weight
+
+    def probabilities(self, images: Tensor, labels: Tensor, paths: Tensor, channels: Tensor) -> Tensor:
+        return label_probabilities(self._logits(images, labels, paths, channels), labels)
+
+    def _logits(self, images: Tensor, labels: Tensor, paths: Tensor, channels: Tensor) -> Tensor:
+        return self.upsample(self.model(images, paths, channels).to(ms.float32), labels.shape[1:])
+
+
+class Probabilities(nn.Cell):
+    """`Loss.probabilities` of one part of a batch; BatchNorm's running statistics stay as they were."""
+
+    def __init__(self, loss: Loss, statistics: ms.ParameterTuple, sound_statistics: ms.ParameterTuple):
+        super().__init__()
+        self.loss = loss
+        self.statistics, self.sound_statistics = statistics, sound_statistics
+        self.map = ops.HyperMap()
+
+    def construct(self, images: Tensor, labels: Tensor, paths: Tensor, channels: Tensor) -> Tensor:
+        p = self.loss.probabilities(images, labels, paths, channels)
+        return ops.depend(p, self.map(restore, self.statistics, self.sound_statistics))
 
 
 class Accumulate(nn.Cell):
@@ -161,11 +191,20 @@ class TrainingStep(nn.Cell):
         bn = loss.model.decode_head.linear_fuse.bn
         self.statistics = ms.ParameterTuple([bn.moving_mean, bn.moving_variance])
         self.sound_statistics = self.statistics.clone(prefix="sound", init="same")
+        several = loss.hard_pixels is not None and accumulation_steps > 1
+        self.probabilities: Any = Probabilities(loss, self.statistics, self.sound_statistics) if several else None
+        self.hard_pixels: Any = loss.hard_pixels
         self.map = ops.HyperMap()
 
     def remember_statistics(self) -> None:
         for sound, statistic in zip(self.sound_statistics, self.statistics, strict=True):
             sound.set_data(Tensor(statistic.asnumpy()))
+
+    def hard(self, parts: Sequence[tuple[Tensor, ...]]) -> list[tuple[Tensor, ...]]:
+        """The parts with the labels of easy pixels set to 255. They are ranked together, after a pass of their own."""
+        p = ops.concat([self.probabilities(*inputs) for inputs in parts])
+        labels = ops.chunk(self.hard_pixels(p, ops.concat([labels for _, labels, *_ in parts])), len(parts))
+        return [(images, hard, *masks) for (images, _, *masks), hard in zip(parts, labels, strict=True)]
 
     def construct(self, images: Tensor, labels: Tensor, paths: Tensor, channels: Tensor, rates: Tensor) -> tuple[Tensor, ...]:
         """-> loss, whether the step overflowed, the loss scale it was computed with, steps skipped in a row."""
@@ -189,7 +228,8 @@ class TrainingStep(nn.Cell):
 
 
 add, take = ops.MultitypeFuncGraph("add"), ops.MultitypeFuncGraph("take")
-squared_norm, keep_if_finite = ops.MultitypeFuncGraph("squared_norm"), ops.MultitypeFuncGraph("keep_if_finite")
+squared_norm, restore = ops.MultitypeFuncGraph("squared_norm"), ops.MultitypeFuncGraph("restore")
+keep_if_finite = ops.MultitypeFuncGraph("keep_if_finite")
 
 
 @add.register("Tensor", "Tensor")
@@ -206,6 +246,11 @@ def _(accumulated, value):
 @squared_norm.register("Tensor")
 def _(gradient):
     return ops.ReduceSum()(ops.Square()(gradient))
+
+
+@restore.register("Tensor", "Tensor")
+def _(statistic, sound):
+    return ops.assign(statistic, sound)
 
 
 @keep_if_finite.register("Tensor", "Tensor", "Tensor")

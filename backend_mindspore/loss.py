@@ -1,47 +1,66 @@
-"""Cross-entropy over pixels; `backend_torch/loss.py` is its twin."""
+"""Cross-entropy over pixels, and which pixels are hard; `backend_torch/loss.py` is its twin."""
 
 import mindspore as ms
 import numpy as np
 from mindspore import Tensor, nn, ops
 
+from backend_mindspore.distributed import count_over_processes, world_size
 from segformer_core.config.keys import LossConfig
 from segformer_core.data.dataset import IGNORED
+from segformer_core.protocol.hard_pixels import IGNORED_PROBABILITY, most_kept, steps
 
 
 class CrossEntropy(nn.Cell):
     """Gives two numbers: loss = Σ w[label] · -log softmax(logits)[label] / n and weight = Σ w[label] / n.
 
     The sums are over the pixels that are not ignored, n is the number of all pixels, w are the `class_weights` (1 if None).
-    loss / weight is the weighted mean.
+    loss / weight is the weighted mean. With `loss_average: all` weight is 1, so loss / weight is the sum over all pixels' number.
     """
 
     def __init__(self, config: LossConfig, class_weights: tuple[float, ...] | None = None):
         super().__init__()
-        self.ohem_threshold, self.ohem_min_kept = config.ohem_threshold, config.ohem_min_kept
+        self.over_all = config.loss_average == "all"
         self.weights = Tensor(np.array(class_weights, np.float32)) if class_weights else None
         self.weighted_sum = WeightedSum()
 
     def construct(self, logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """(B, K, H, W) float32 logits, (B, H, W) int32 labels with 255 ignored -> loss and weight, two scalars."""
-        if self.ohem_threshold:
-            labels = self._hard(ops.stop_gradient(logits), labels)
         weights = ops.cast(labels != IGNORED, ms.float32)
         if self.weights is not None:
             weights = weights * ops.gather(self.weights, ops.where(labels != IGNORED, labels, 0), 0)
-        return self.weighted_sum(logits, labels, weights) / labels.size, ops.sum(weights) / labels.size
+        total = self.weighted_sum(logits, labels, weights) / labels.size
+        return total, ops.ones_like(total) if self.over_all else ops.sum(weights) / labels.size
 
-    def _hard(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """The labels with all easy pixels set to 255 (OHEM, arXiv 1604.03540, by mmsegmentation's rule).
 
-        A pixel is hard if its true class has a probability below the threshold, or if it is among the `ohem_min_kept` pixels
-        (times the images of the batch) with the lowest probability.
+class HardPixels(nn.Cell):
+    """OHEM (arXiv 1604.03540) by mmsegmentation's rule, over the batches of all processes.
+
+    A pixel is hard if its true class has a probability below the threshold, or if it is among the `ohem_min_kept` pixels (times
+    the images of all processes) with the lowest probability.
+    """
+
+    def __init__(self, config: LossConfig):
+        super().__init__()
+        self.threshold, self.min_kept = config.ohem_threshold, config.ohem_min_kept
+        self.steps = tuple(steps(self.threshold))
+
+    def construct(self, p: Tensor, labels: Tensor) -> Tensor:
+        """(B, H, W) `label_probabilities` and int32 labels -> the labels, with those of easy pixels set to 255."""
+        return ops.where(p < self._limit(p), labels, IGNORED)
+
+    def _limit(self, p: Tensor) -> Tensor:
+        """The probability below which a pixel is hard: the threshold, or more where fewer than `rank` pixels are below it.
+
+        It is found bit by bit, as the largest number below which there are no more than `rank` pixels. So the processes exchange
+        counts alone, and nothing is sorted.
         """
-        p = ops.exp(log_probabilities(logits, labels))
-        p = ops.where(labels == IGNORED, 2.0, p)
-        counted = ops.cast(ops.sum(ops.cast(p < 2.0, ms.float32)), ms.int32)
-        rank = ops.clamp(counted - 1, 0, self.ohem_min_kept * labels.shape[0])
-        least = ops.gather(ops.sort(ops.reshape(p, (-1,)))[0], rank, 0)
-        return ops.where(p < ops.maximum(least, self.ohem_threshold), labels, IGNORED)
+        counted = count_over_processes(p < IGNORED_PROBABILITY)
+        rank = ops.clamp(counted - 1, 0, most_kept(self.min_kept, p.shape, world_size()))
+        limit = ops.zeros((), ms.float32)
+        for step in self.steps:
+            higher = limit + step
+            limit = ops.where(count_over_processes(p < higher) <= rank, higher, limit)
+        return ops.maximum(limit, self.threshold)
 
 
 class WeightedSum(nn.Cell):
@@ -57,6 +76,12 @@ class WeightedSum(nn.Cell):
         truth = ops.OneHot(axis=1)(labels, logits.shape[1], Tensor(1.0, ms.float32), Tensor(0.0, ms.float32))
         p = ops.exp(ops.LogSoftmax(axis=1)(logits))
         return (p - truth) * ops.expand_dims(weights * dout, 1), ops.zeros_like(labels), ops.zeros_like(weights)
+
+
+def label_probabilities(logits: Tensor, labels: Tensor) -> Tensor:
+    """(B, H, W): that of the true class; 2 where the label is ignored. It has no gradient."""
+    p = ops.exp(log_probabilities(ops.stop_gradient(logits), labels))
+    return ops.where(labels == IGNORED, IGNORED_PROBABILITY, p)
 
 
 def log_probabilities(logits: Tensor, labels: Tensor) -> Tensor:

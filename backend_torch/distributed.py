@@ -61,6 +61,11 @@ def sum_over_processes(x: Tensor) -> Tensor:
     return Sum.apply(x) if world_size() > 1 else x
 
 
+def count_over_processes(x: Tensor) -> Tensor:
+    """How many elements of a boolean tensor are true, over all processes."""
+    return sum_over_processes(torch.count_nonzero(x))
+
+
 class Sum(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from backend_torch.distributed import sum_over_processes, world_size
 from backend_torch.kernels import Upsample
 from backend_torch.layers import DTYPES, Arithmetic
-from backend_torch.loss import CrossEntropy
+from backend_torch.loss import CrossEntropy, HardPixels, label_probabilities
 from backend_torch.model import SegFormer
 from backend_torch.optimizer import AdamW, LossScale
 from backend_torch.prediction import Prediction
@@ -45,7 +45,9 @@ class Learner:
         """Made when the first step is asked for: AdamW's moments take twice the network's memory."""
         assert self.training, "a learner that was made without a Training only predicts"
         optimizer = AdamW(dict(self.model.named_parameters()), self.training.groups, self.config.optimizer)
-        loss = Loss(self.model, CrossEntropy(self.config.loss, self.training.class_weights)).to(self.device)
+        cross_entropy = CrossEntropy(self.config.loss, self.training.class_weights)
+        hard_pixels = HardPixels(self.config.loss) if self.config.loss.ohem_threshold else None
+        loss = Loss(self.model, cross_entropy, hard_pixels, self.config.training.accumulation_steps).to(self.device)
         options = self.config.optimizer.clip_norm, self.config.training.accumulation_steps
         return TrainingStep(loss, optimizer, LossScale(self.precision.training, self.device), *options)
 
@@ -97,17 +99,29 @@ class Learner:
 
 
 class Loss(nn.Module):
-    """Loss and weight (`CrossEntropy`'s) of the logits at the labels' resolution."""
+    """Loss and weight (`CrossEntropy`'s) of the logits at the labels' resolution.
 
-    def __init__(self, model: SegFormer, cross_entropy: CrossEntropy):
+    Of a batch in several parts the hard pixels are known before; see `TrainingStep.hard`.
+    """
+
+    def __init__(self, model: SegFormer, cross_entropy: CrossEntropy, hard_pixels: HardPixels | None, accumulation_steps: int):
         super().__init__()
         self.model = model
         self.cross_entropy = cross_entropy
+        self.hard_pixels, self.whole = hard_pixels, accumulation_steps == 1
         self.upsample = Upsample()
 
     def forward(self, images: Tensor, labels: Tensor, paths: Tensor, channels: Tensor) -> tuple[Tensor, Tensor]:
-        logits = self.model(images, paths, channels).float()
-        return self.cross_entropy(self.upsample(logits, tuple(labels.shape[1:])), labels)
+        logits = self._logits(images, labels, paths, channels)
+        if self.hard_pixels is not None and self.whole:
+            labels = self.hard_pixels(label_probabilities(logits, labels), labels)
+        return self.cross_entropy(logits, labels)
+
+    def probabilities(self, images: Tensor, labels: Tensor, paths: Tensor, channels: Tensor) -> Tensor:
+        return label_probabilities(self._logits(images, labels, paths, channels), labels)
+
+    def _logits(self, images: Tensor, labels: Tensor, paths: Tensor, channels: Tensor) -> Tensor:
+        return self.upsample(self.model(images, paths, channels).float(), tuple(labels.shape[1:]))
 
 
 class TrainingStep:
@@ -116,12 +130,17 @@ class TrainingStep:
     def __init__(self, loss: Loss, optimizer: AdamW, scale: LossScale, clip_norm: float, accumulation_steps: int):
         self.loss, self.optimizer, self.scale = loss, optimizer, scale
         self.clip_norm, self.accumulation_steps = clip_norm, accumulation_steps
+        self.hard_pixels: Any = loss.hard_pixels
         self.reduced_loss: Any = nn.parallel.DistributedDataParallel(loss) if world_size() > 1 else loss
 
     def __call__(self, parts: Sequence[tuple[Tensor, ...]], learning_rates: Sequence[float]) -> tuple[Tensor, ...]:
         """-> loss, whether the step overflowed, the loss scale it was computed with, steps skipped in a row."""
         self.optimizer.adamw.zero_grad(set_to_none=True)
         statistics = {name: buffer.clone() for name, buffer in self.loss.model.named_buffers()}
+        if self.hard_pixels is not None and self.accumulation_steps > 1:
+            parts = self.hard(parts)
+            for name, buffer in self.loss.model.named_buffers():
+                buffer.copy_(statistics[name])
         sums = torch.zeros(2, device=parts[0][0].device)  # the loss and the weight of the pixels that it is over
         for index, inputs in enumerate(parts):
             sums += self._backward(inputs, last=index == len(parts) - 1)
@@ -130,6 +149,13 @@ class TrainingStep:
         for name, buffer in self.loss.model.named_buffers():
             buffer.copy_(torch.where(finite, buffer, statistics[name]))
         return total / weight.clamp(min=SMALLEST_WEIGHT), ~finite, scale, self.scale.skipped_steps
+
+    @torch.no_grad()
+    def hard(self, parts: Sequence[tuple[Tensor, ...]]) -> list[tuple[Tensor, ...]]:
+        """The parts with the labels of easy pixels set to 255. They are ranked together, after a pass of their own."""
+        p = torch.cat([self.loss.probabilities(*inputs) for inputs in parts])
+        labels = self.hard_pixels(p, torch.cat([labels for _, labels, *_ in parts])).chunk(len(parts))
+        return [(images, hard, *masks) for (images, _, *masks), hard in zip(parts, labels, strict=True)]
 
     def _backward(self, inputs: Sequence[Tensor], last: bool) -> Tensor:
         """Add to the gradients -> (loss, weight), detached; the processes sum their gradients in the last part."""

@@ -1,45 +1,72 @@
-"""Cross-entropy over pixels; `backend_mindspore/loss.py` is its twin."""
+"""Cross-entropy over pixels, and which pixels are hard; `backend_mindspore/loss.py` is its twin."""
 
 import torch
 from torch import Tensor, nn
 
+from backend_torch.distributed import count_over_processes, world_size
 from segformer_core.config.keys import LossConfig
 from segformer_core.data.dataset import IGNORED
+from segformer_core.protocol.hard_pixels import IGNORED_PROBABILITY, most_kept, steps
 
 
 class CrossEntropy(nn.Module):
     """Gives two numbers: loss = Σ w[label] · -log softmax(logits)[label] / n and weight = Σ w[label] / n.
 
     The sums are over the pixels that are not ignored, n is the number of all pixels, w are the `class_weights` (1 if None).
-    loss / weight is the weighted mean.
+    loss / weight is the weighted mean. With `loss_average: all` weight is 1, so loss / weight is the sum over all pixels' number.
     """
 
     weights: Tensor | None
 
     def __init__(self, config: LossConfig, class_weights: tuple[float, ...] | None = None):
         super().__init__()
-        self.ohem_threshold, self.ohem_min_kept = config.ohem_threshold, config.ohem_min_kept
+        self.over_all = config.loss_average == "all"
         self.register_buffer("weights", torch.tensor(class_weights) if class_weights else None, persistent=False)
 
     def forward(self, logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """(B, K, H, W) float32 logits, (B, H, W) integer labels with 255 ignored -> loss and weight, two scalars."""
         labels = labels.long()
-        if self.ohem_threshold:
-            labels = self._hard(logits, labels)
         total = nn.functional.cross_entropy(logits, labels, self.weights, ignore_index=IGNORED, reduction="sum")
+        if self.over_all:
+            return total / labels.numel(), torch.ones_like(total)
         counted = labels != IGNORED
         weight = counted if self.weights is None else torch.where(counted, self.weights[labels * counted], 0.0)
         return total / labels.numel(), weight.float().mean()
 
-    @torch.no_grad()
-    def _hard(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """The labels with all easy pixels set to 255 (OHEM, arXiv 1604.03540, by mmsegmentation's rule).
 
-        A pixel is hard if its true class has a probability below the threshold, or if it is among the `ohem_min_kept` pixels
-        (times the images of the batch) with the lowest probability.
+class HardPixels(nn.Module):
+    """OHEM (arXiv 1604.03540) by mmsegmentation's rule, over the batches of all processes.
+
+    A pixel is hard if its true class has a probability below the threshold, or if it is among the `ohem_min_kept` pixels (times
+    the images of all processes) with the lowest probability.
+    """
+
+    def __init__(self, config: LossConfig):
+        super().__init__()
+        self.threshold, self.min_kept = config.ohem_threshold, config.ohem_min_kept
+
+    @torch.no_grad()
+    def forward(self, p: Tensor, labels: Tensor) -> Tensor:
+        """(B, H, W) `label_probabilities` and integer labels -> the labels, with those of easy pixels set to 255."""
+        return torch.where(p < self._limit(p), labels, IGNORED)
+
+    def _limit(self, p: Tensor) -> Tensor:
+        """The probability below which a pixel is hard: the threshold, or more where fewer than `rank` pixels are below it.
+
+        It is found bit by bit, as the largest number below which there are no more than `rank` pixels. So the processes exchange
+        counts alone, and nothing is sorted.
         """
-        p = torch.exp(-nn.functional.cross_entropy(logits, labels, ignore_index=IGNORED, reduction="none"))
-        p = torch.where(labels == IGNORED, 2.0, p)
-        rank = torch.clamp((p < 2.0).sum() - 1, 0, self.ohem_min_kept * len(labels))
-        least = torch.sort(p.flatten()).values[rank]
-        return torch.where(p < torch.clamp(least, min=self.ohem_threshold), labels, IGNORED)
+        counted = count_over_processes(p < IGNORED_PROBABILITY)
+        rank = torch.clamp(counted - 1, 0, most_kept(self.min_kept, p.shape, world_size()))
+        limit = torch.zeros((), device=p.device)
+        for step in steps(self.threshold):
+            higher = limit + step
+            limit = torch.where(count_over_processes(p < higher) <= rank, higher, limit)
+        return limit.clamp(min=self.threshold)
+
+
+@torch.no_grad()
+def label_probabilities(logits: Tensor, labels: Tensor) -> Tensor:
+    """(B, H, W): that of the true class; 2 where the label is ignored."""
+    p = torch.exp(-nn.functional.cross_entropy(logits, labels.long(), ignore_index=IGNORED, reduction="none"))
+    return torch.where(labels == IGNORED, IGNORED_PROBABILITY, p)

@@ -4,13 +4,17 @@ import os
 import re
 import signal
 import socket
+import subprocess
 import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from parity_tests import ROOT
 from parity_tests.support import check_difference, difference
+from parity_tests.training.losses import hard_pixels
+from parity_tests.training.shared_pixels import HARD
 from parity_tests.training_runs import EPOCHS, FULL, SCRIPTS, STEPS, curve, finished, run, saved, start
 
 LAST = f"segformer_mit_b0_{EPOCHS}.safetensors"
@@ -55,6 +59,40 @@ def test_two_processes_are_one(backend, run_keys, undisturbed, tmp_path):
     assert_alike(tmp_path / "run", want)
     names = [sorted(path.name for path in folder.iterdir() if path.suffix != ".jsonl") for folder in (tmp_path / "run", want)]
     assert names[0] == names[1]
+
+
+@pytest.mark.parametrize("backend", ["torch", "mindspore"])
+def test_hard_pixels_are_those_of_all_processes(backend, tmp_path, request):
+    """Pixel by pixel those of one process with the whole batch. The halves are unlike, so each alone would keep others."""
+    request.getfixturevalue(f"need_{backend}")
+    rng = np.random.default_rng(0)
+    p = rng.uniform(0.5, 1.0, (4, 12, 16)).astype(np.float32)
+    p[2:] **= 0.2
+    labels = rng.integers(0, 5, p.shape).astype(np.int32)
+    labels[:, :3] = 255
+    p[:, :3] = 2
+    np.savez(tmp_path / "inputs.npz", p=p, labels=labels)
+    words = (*launcher(backend, tmp_path), "-m", "parity_tests.training.shared_pixels", backend, str(tmp_path))
+    subprocess.run(words, cwd=ROOT, env=os.environ | {"PATH": f"{SCRIPTS}{os.pathsep}{os.environ['PATH']}"}, check=True)
+    got = np.concatenate([np.load(tmp_path / f"{rank}.npy") for rank in range(2)])
+    assert np.array_equal(got, hard_pixels(backend, HARD)(p, labels))
+    kept = np.sort(p[labels != 255])[: 4 * HARD.ohem_min_kept]
+    assert np.array_equal(got != 255, p <= kept[-1])
+    assert [int((half != 255).sum()) for half in np.split(got, 2)] != [200, 200], "alone each keeps 100 of an image"
+
+
+@pytest.mark.compares("{backend}, two processes", "the same in one process")
+@pytest.mark.parametrize("backend", SLOW_IN_MINDSPORE)
+def test_two_processes_have_the_loss_of_one(backend, run_keys, tmp_path):
+    """Hard pixels, and the average over all of them: the losses of two steps."""
+    keys = run_keys | {"epoch_size": 1, "train_log_interval": 1, "run_eval": False, "ohem_threshold": 0.1, "ohem_min_kept": 2000}
+    keys |= {"loss_average": "all", "lr": 6e-5}
+    for count in (1, 2):
+        how = launcher(backend, tmp_path) if count == 2 else ()
+        run(f"backend_{backend}", keys | {"checkpoint_path": tmp_path / str(count)}, launcher=how)
+    want, got = (np.array(list(curve(tmp_path / count, "loss").values())) for count in "12")
+    assert len(want) == 2
+    check_difference("losses", difference(got, want), "losses of twenty steps")
 
 
 @pytest.mark.compares("{backend}, two processes and one", "the same in one process")

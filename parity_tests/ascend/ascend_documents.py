@@ -55,7 +55,7 @@ NOTES = {
             r" group: I64\(1\)| out_channel: I64\((\d+)\).* group: I64\(\1\)",
         )
     ],
-    "Gather": [Note(("the results may be undefined",), "that is outside the bounds; labels and clamped ranks are inside")],
+    "Gather": [Note(("the results may be undefined",), "that is outside the bounds; labels are inside")],
     "GeLU": [Note(("value of infinity", "x is -inf", "x is inf", "higher precision"), "gradients of an overflow are not used")],
     "LayerNorm": [
         Note(("`begin_params_axis` needs to be equal to",), "both are the last axis", r"%\d+, I64\((-?\d+)\), I64\(\1\)")
@@ -63,7 +63,6 @@ NOTES = {
     "MatMul": [Note(("float64",), "there is none", r"^(?!.*Float64)")],
     "MatMulExt": [Note(("rank of `input` or `other`",), "1 to 6: weights of the decode head have two axes, biases one")],
     "OneHot": [Note(("`on_value` is Int64",), "it is float32")],
-    "Sort": [Note(("only supports sorting the last dimension",), "it is the last", r"axis: I64\(-1\)")],
     "Tile": [Note(("more than 4 dimensions",), "a map has four", r", \(I64\(\d+\)(, I64\(\d+\)){0,3}\)")],
     "Transpose": [Note(("Negative value of",), "there is none", r", \(I64\(\d+\)(, I64\(\d+\))*\)")],
 }

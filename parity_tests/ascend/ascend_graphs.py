@@ -54,26 +54,28 @@ class Form:
     processes: int = 1
 
 
+HARD_PIXELS = LossConfig(ohem_threshold=0.7)
 EVERY_OPTION: dict[str, Any] = {
     "config": Config(
         optimizer=OptimizerConfig(clip_norm=1.0),
-        loss=LossConfig(ohem_threshold=0.7),
+        loss=HARD_PIXELS,
         training=TrainingConfig(accumulation_steps=2),
     ),
     "class_weights": tuple(1.0 + label for label in range(CLASSES)),
 }
+IN_PARTS = ("probabilities", "hard pixels", "accumulation", "training")
 B0, B2 = segformer("b0", class_count=CLASSES), segformer("b2", class_count=CLASSES)
 QUICK = {
-    "training fp16, every option": Form("fp16", ("accumulation", "training"), **EVERY_OPTION),
+    "training fp16, every option": Form("fp16", IN_PARTS, **EVERY_OPTION),
     "inference fp16, b0": Form("fp16", ("inference",), B0),
     "inference fp16": Form("fp16", ("inference", "inference, any size")),
     "inference fp32": Form("fp32", ("inference", "inference, any size", "after the network")),
-    "training fp16, two processes": Form("fp16", ("training",), processes=2),
+    "training fp16, two processes": Form("fp16", ("training",), config=Config(loss=HARD_PIXELS), processes=2),
 }
 """The precision that an Ascend trains in by default, and both precisions of inference."""
 
 SLOW = {
-    "training fp32, every option": Form("fp32", ("accumulation", "training"), **EVERY_OPTION),
+    "training fp32, every option": Form("fp32", IN_PARTS, **EVERY_OPTION),
     "training bf16": Form("bf16", ("training",)),
     "training fp16": Form("fp16", ("training",)),
     "training fp16, b0": Form("fp16", ("training",), B0),
@@ -169,6 +171,8 @@ def main(name: str) -> None:
     masks = random_masks(form.spec, 2)
     batch = [ms.Tensor(array) for array in (*random_batch(form.spec, 2, HEIGHT, WIDTH), masks.paths, masks.channels)]
     if "accumulation" in form.graphs:
+        learner.training_step.probabilities(*batch)
+        learner.training_step.hard_pixels(ms.Tensor(np.ones(batch[1].shape, np.float32)), batch[1])
         learner.training_step.accumulate(*batch)
     learner.training_step(*batch, ms.Tensor(np.ones(len(groups), np.float32)))
 

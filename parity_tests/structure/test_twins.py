@@ -44,7 +44,8 @@ EXCEPTIONS = {
         "PyTorch adds to a parameter's gradient itself",
     ),
     "learner.py: Logits, Logits.construct": ("mindspore", "a graph is compiled from a cell"),
-    "learner.py: TrainingStep.remember_statistics, keep_if_finite": (
+    "learner.py: Probabilities, Probabilities.construct": ("mindspore", "a graph is compiled from a cell"),
+    "learner.py: TrainingStep.remember_statistics, keep_if_finite, restore": (
         "mindspore",
         "a graph has no copy of the statistics before the step",
     ),

@@ -89,6 +89,11 @@ class LossConfig:
     class_weights: str = decisive(
         "none", "weights of the classes in the loss: none, cityscapes, auto (rare classes weigh more) or a list", listed=True
     )
+    loss_average: str = decisive(
+        "counted",
+        "the loss's divisor: counted pixels or all, ignored and padded too, as the paper's code",
+        choices=("counted", "all"),
+    )
     ohem_threshold: float = decisive(
         0.0, "only pixels whose true class has a lower probability count in the loss; 0: all pixels", low=0, high=1
     )
