@@ -41,3 +41,11 @@ def test_labels():
     assert pixels
     results = page_text("docs/results.md")
     assert re.search(rf"labels that differ, of {pixels[0]} .*\n.*\n\| whole image \| {count} \| 0 \|", results)
+
+
+def test_camvid():
+    miou = row("mIoU of B0 on CamVid")[1].partition(" ")[0]
+    results = page_text("docs/results.md")
+    assert re.search(rf"\| CamVid \| .* 100 epochs from scratch \| {miou} with torch \|", results)
+    [measured] = re.findall(r"\| 384×480 \| .*as in the recipe \| (\S+) \|", results)
+    assert f"{float(measured):.3f}" == miou
