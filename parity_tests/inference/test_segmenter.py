@@ -67,7 +67,7 @@ def test_settings_come_from_a_recipe_and_from_keys(weights, need_torch):
     recipe = "configs/segformer.b0.camvid.yaml"
     network = backend_torch.load(weights, recipe, eval_mode="slide", eval_scales=[0.5, 1], eval_flip=True, device_target=DEVICE)
     plan = make_plan((360, 480), network.data, network.evaluation)
-    assert [view.size for view in plan.views] == [(180, 240), (360, 480)] and plan.flip and plan.views[0].windows
+    assert [view.size for view in plan.views] == [(192, 256), (384, 480)] and plan.flip and plan.views[0].windows
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
