@@ -134,6 +134,6 @@ while :; do sleep 0.1; done""",
     while process.poll() is None and not (tmp_path / "started").exists():
         time.sleep(0.05)
     process.send_signal(signal.SIGTERM)
-    said = process.communicate(timeout=60)[1]
-    assert process.returncode == 128 + signal.SIGTERM and said == "stopped by SIGTERM\n"
+    assert process.wait(timeout=60) == 128 + signal.SIGTERM
     assert (tmp_path / "saved").exists() and not (tmp_path / "out").exists()
+    assert process.communicate()[1] == "stopped by SIGTERM\n"

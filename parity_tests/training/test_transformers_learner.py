@@ -1,5 +1,6 @@
 """transformers' network as a learner: our arrays in and out, our masks in place of its randomness, its own constants alone."""
 
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -18,7 +19,7 @@ from parity_tests.support import (
 )
 from parity_tests.tolerances import tolerance
 from segformer_core.config.keys import OptimizerConfig
-from segformer_core.errors import ConfigError
+from segformer_core.errors import BackendError, ConfigError
 from segformer_core.protocol.groups import parameter_groups
 from segformer_core.protocol.masks import KeepMasks
 from segformer_core.spec.arrays import array_specs, init_arrays
@@ -95,3 +96,14 @@ def test_other_constants_than_its_own_are_refused():
     with pytest.raises(ConfigError) as caught:
         transformers_learner(spec, {})
     assert str(caught.value) == "numerics is nvlabs, and transformers' network has those of hf; set --numerics hf"
+
+
+@pytest.mark.parametrize("module", ["transformers", "segformer_core.commands.contestants"])
+def test_a_module_that_is_missing_is_named(module, monkeypatch):
+    from backend_torch.transformers_learner import connect
+
+    monkeypatch.delitem(sys.modules, "backend_torch.transformers_peer", raising=False)
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(BackendError) as caught:
+        connect(CONFIG.runtime)
+    assert str(caught.value) == f"{module} is not installed, and transformers' network needs it; install it here"
