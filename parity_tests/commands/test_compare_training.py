@@ -50,7 +50,7 @@ def test_contestants_train_alike_and_the_same_command_goes_on(data, tmp_path, ne
         assert list(curve(tmp_path / name, "loss")) == list(range(1, STEPS + 1))
         assert (tmp_path / name / "segformer_mit_b0_best.safetensors").is_file()
     mious = [about["miou"][str(STEPS)] for about in found["contestants"].values()]
-    assert min(mious) > 0 and max(mious) - min(mious) < 0.02
+    assert min(mious) > 0 and max(mious) - min(mious) <= tolerance("mIoU beside transformers")
     picture = cv2.imread(str(tmp_path / "losses.png"))
     assert picture.shape[0] > 500 and np.ptp(picture) == 255
     if not FULL:
