@@ -36,7 +36,7 @@ OUTSIDE_THE_LADDER = {
         0.1, 0.1, None, "the paper prints one decimal, which takes 0.05; as much again for decoders, resizing and near ties"
     ),
     "mIoU beside transformers": Tolerance(
-        0.02, 0.02, None, "BatchNorm's running mean follows the noise of transformers' biases a little late (docs/parity.md)"
+        5e-3, 5e-3, 6.4e-4, "BatchNorm's running mean follows the noise of transformers' biases a little late (docs/parity.md)"
     ),
     "logits in bf16": Tolerance(0.05, 0.05, 1.9e-2, "bf16 has 8 significant bits, so a value is 4e-3 off; logits are up to 2.3"),
 }

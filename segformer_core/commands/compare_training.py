@@ -4,9 +4,9 @@ Takes the keys of the train command. The contestants are our two backends and tr
 trains in a process and a folder of its own, from the same first values, on the same batches, with the same dropped branches and
 channels, learning rates, parameter groups, loss and evaluation.
 
-Unless you give these keys on the command line, every step is logged, precision is fp32, and beside transformers numerics is hf,
-whose constants its code has. A framework that does not know the device_target trains on the CPU. The same command goes
-on after an interruption.
+Unless you give these keys on the command line, every step is logged and precision is fp32. Beside transformers numerics is hf,
+the constants of its code. A framework that does not know the device_target trains on the CPU. The same command goes on after an
+interruption.
 
 Prints how far the losses and mIoUs are apart, and writes losses.png and comparison.json.
 """
@@ -35,7 +35,7 @@ NAME = "compare_training"
 COMPARISON = "comparison.json"
 ALWAYS = {"train_log_interval": "1", "precision": "fp32"}
 WITH_TRANSFORMERS = {"numerics": TRANSFORMERS_NUMERICS}
-"""Keys that the command line may replace, and no file."""
+"""Keys that go before those of a file, and after those of the command line."""
 
 
 def main(arguments: Sequence[str]) -> None:
