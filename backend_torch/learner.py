@@ -35,10 +35,14 @@ class Learner:
         device: torch.device,
     ):
         self.spec, self.config, self.training, self.precision, self.device = spec, config, training, precision, device
-        arithmetic = Arithmetic(DTYPES[precision.inference], DTYPES[precision.training])
-        self.model = SegFormer(spec, arithmetic).to(device)
-        check_arrays(spec, self.model.state_dict(), "backend_torch's model")
+        self.model = self._network().to(device)
         self.prediction = Prediction(self._logits, device)
+
+    def _network(self) -> SegFormer:
+        """Its arrays are the spec's. `TransformersLearner` has another network in its place."""
+        model = SegFormer(self.spec, Arithmetic(DTYPES[self.precision.inference], DTYPES[self.precision.training]))
+        check_arrays(self.spec, model.state_dict(), "backend_torch's model")
+        return model
 
     @cached_property
     def training_step(self) -> "TrainingStep":

@@ -4,8 +4,9 @@ Loss, optimizer, loss scale and prediction are backend_torch's own; only the net
 outside. Where it would drop branches and channels at random, it takes the keep masks that our network takes.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -15,19 +16,16 @@ from torch import Tensor, nn
 from backend_torch import device
 from backend_torch.layers import DTYPES
 from backend_torch.learner import Learner
-from backend_torch.prediction import Prediction
 from segformer_core.config.keys import Config, RuntimeConfig
 from segformer_core.errors import BackendError, ConfigError
 from segformer_core.protocol.groups import ParameterGroup
 from segformer_core.protocol.learner import Backend, Precision, Training
 from segformer_core.spec.arrays import check_arrays
-from segformer_core.spec.model import SegFormer
+from segformer_core.spec.model import TRANSFORMERS_NUMERICS, SegFormer
 from segformer_core.weights.detect import detect
 from segformer_core.weights.dialect import entries
 from segformer_core.weights.dialects import CANONICAL
 
-NUMERICS = "hf"
-"""The profile of transformers' constants, which its code does not let anybody change."""
 MOMENTS = ("moment1.", "moment2.")
 
 
@@ -35,44 +33,35 @@ def connect(runtime: RuntimeConfig) -> Backend:
     """PyTorch's backend with transformers' network. Raises BackendError."""
     backend = device.connect(runtime)
     try:
-        import backend_torch.transformers_peer as peer
+        import_module("backend_torch.transformers_peer")
     except ModuleNotFoundError as error:
-        raise BackendError(f"transformers is not installed ({error}): pip install transformers") from error
+        raise BackendError(f"{error.name} is not installed, and transformers' network needs it; install it here") from error
     if backend.processes.count > 1:
         raise BackendError(f"transformers' network trains in one process; there are {backend.processes.count}: start one")
     place = torch.device(backend.device)
-    make = peer.transformers_model
     return replace(
         backend,
         name="transformers",
-        learner=lambda spec, config, log, training=None: TransformersLearner(
-            make, spec, config, training, backend.precision, place
-        ),
+        learner=lambda spec, config, log, training=None: TransformersLearner(spec, config, training, backend.precision, place),
     )
 
 
 class TransformersLearner(Learner):
-    def __init__(
-        self,
-        make: Callable[..., nn.Module],
-        spec: SegFormer,
-        config: Config,
-        training: Training | None,
-        precision: Precision,
-        device: torch.device,
-    ):
-        """`make` is `transformers_peer.transformers_model`. Raises ConfigError for a profile that is not transformers'."""
-        if spec.numerics != NUMERICS:
+    def __init__(self, spec: SegFormer, config: Config, training: Training | None, precision: Precision, device: torch.device):
+        """Raises ConfigError for a profile that is not transformers'."""
+        if spec.numerics != TRANSFORMERS_NUMERICS:
             raise ConfigError(
-                f"numerics is {spec.numerics}, and transformers' network has those of {NUMERICS}; set --numerics {NUMERICS}"
+                f"numerics is {spec.numerics}, and transformers' network has those of {TRANSFORMERS_NUMERICS}; set "
+                f"--numerics {TRANSFORMERS_NUMERICS}"
             )
-        self.spec, self.config, self.precision, self.device = spec, config, precision, device
-        self.model = Network(make, spec, precision).to(device)  # type: ignore[assignment]
+        super().__init__(spec, config, training, precision, device)
         self.names = their_names(self.model)
         """Our name of an array -> transformers' names, stacked in this order along the first axis."""
         check_arrays(spec, self.arrays(), "transformers' model")
         self.training = training and replace(training, groups=tuple(self._theirs(group) for group in training.groups))
-        self.prediction = Prediction(self._logits, device)
+
+    def _network(self) -> Any:
+        return Network(self.spec, self.precision)
 
     def _theirs(self, group: ParameterGroup) -> ParameterGroup:
         return replace(group, names=tuple(name for ours in group.names for name in self.names[ours]))
@@ -118,10 +107,12 @@ class TransformersLearner(Learner):
 class Network(nn.Module):
     """transformers' network, called as ours is."""
 
-    def __init__(self, make: Callable[..., nn.Module], spec: SegFormer, precision: Precision):
+    def __init__(self, spec: SegFormer, precision: Precision):
         super().__init__()
+        from backend_torch.transformers_peer import transformers_model  # `connect` has tried whether it can be imported
+
         none = dict.fromkeys(("hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout_prob"), 0.0)
-        network: Any = make(spec, **none)
+        network: Any = transformers_model(spec, **none)
         self.network, self.precision = network, precision
         blocks = [module for module in network.modules() if hasattr(module, "drop_path")]
         assert len(blocks) == len(spec.blocks), f"transformers' network has {len(blocks)} blocks that can be dropped"

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 class Tolerance:
     cpu: float
     ascend: float
-    measured_cpu: float
+    measured_cpu: float | None  # None: nobody has measured it
     reason: str
 
 
@@ -31,8 +31,18 @@ TOLERANCES = {
     "weights after twenty steps": Tolerance(1e-3, 1e-2, 5.7e-4, "AdamW's first steps are ±lr: a gradient near 0 may change sign"),
     "running mean after ten steps": Tolerance(1e-2, 3e-2, 2.3e-3, "relative; a sum of 1024 products with such weights"),
 }
+OUTSIDE_THE_LADDER = {
+    "published mIoU, in points": Tolerance(
+        0.1, 0.1, None, "the paper prints one decimal, which takes 0.05; as much again for decoders, resizing and near ties"
+    ),
+    "mIoU beside transformers": Tolerance(
+        5e-3, 5e-3, 6.4e-4, "BatchNorm's running mean follows the noise of transformers' biases a little late (docs/parity.md)"
+    ),
+    "logits in bf16": Tolerance(0.05, 0.05, 1.9e-2, "bf16 has 8 significant bits, so a value is 4e-3 off; logits are up to 2.3"),
+}
+"""Each of one test, which the ladder does not need."""
 
 
 def tolerance(name: str, device: str = "CPU") -> float:
-    row = TOLERANCES[name]
+    row = (TOLERANCES | OUTSIDE_THE_LADDER)[name]
     return row.ascend if device == "Ascend" else row.cpu

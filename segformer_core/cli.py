@@ -17,7 +17,7 @@ from segformer_core.config.help import asks_help, help_text
 from segformer_core.config.keys import Config, RuntimeConfig
 from segformer_core.config.load import load_config
 from segformer_core.config.reads import READS
-from segformer_core.errors import UserError
+from segformer_core.errors import USERS_MISTAKE, UserError
 from segformer_core.export.verification import Unproven
 from segformer_core.inference.infer import Incomplete
 from segformer_core.interrupt import SIGNALLED, Stopped, one_way_out
@@ -25,8 +25,8 @@ from segformer_core.memory import is_out_of_memory, sentence
 from segformer_core.output import OutputLost, guarded_output, tell
 from segformer_core.protocol.learner import Backend, Connect
 
-DONE, INCOMPLETE, USERS_MISTAKE = 0, 1, 2
-"""Exit codes. INCOMPLETE: infer could not read some files and did the rest, or export did not keep its file."""
+DONE, INCOMPLETE = 0, 1
+"""Exit codes beside USERS_MISTAKE. INCOMPLETE: infer could not read some files and did the rest, or export kept no file."""
 
 COMMANDS: dict[str, Callable[[Config, Connect], None]] = {
     "train": train_command,

@@ -6,6 +6,9 @@ Any other exception is a mistake of ours: it leaves as a traceback, with exit co
 import re
 import reprlib
 
+USERS_MISTAKE = 2
+"""The exit code of a command that ends with a UserError."""
+
 BRIEF = reprlib.Repr()
 BRIEF.maxlevel, BRIEF.maxlist, BRIEF.maxtuple, BRIEF.maxdict = 2, 4, 4, 4
 BRIEF_LENGTH = 120

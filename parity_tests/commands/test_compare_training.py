@@ -19,8 +19,9 @@ from segformer_core.commands.compare_training import CONTESTANTS, own_keys, read
 from segformer_core.errors import UserError
 from segformer_core.training.comparison import Curves, compared, draw_compared, smoothed
 
-STEPS = 6
-KEYS = SMALL | {"epoch_size": 3, "eval_interval": 3}
+EPOCHS = 3 if FULL else 1
+STEPS = 2 * EPOCHS
+KEYS = SMALL | {"epoch_size": EPOCHS, "eval_interval": EPOCHS}
 del KEYS["train_log_interval"]
 
 
@@ -40,7 +41,6 @@ def test_contestants_train_alike_and_the_same_command_goes_on(data, tmp_path, ne
     words = ["--contestants", ",".join(names), "--output", str(tmp_path), *flags(KEYS | {"data_path": data})]
     done = started(words)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert f"all {STEPS} steps" in done.stdout
     found = json.loads((tmp_path / "comparison.json").read_text())
     assert list(found["contestants"]) == names and found["contestants"]["transformers"]["versions"]["transformers"]
     for pair in found["pairs"]:
@@ -50,12 +50,19 @@ def test_contestants_train_alike_and_the_same_command_goes_on(data, tmp_path, ne
         assert list(curve(tmp_path / name, "loss")) == list(range(1, STEPS + 1))
         assert (tmp_path / name / "segformer_mit_b0_best.safetensors").is_file()
     mious = [about["miou"][str(STEPS)] for about in found["contestants"].values()]
-    assert min(mious) > 0 and max(mious) - min(mious) < 0.02
+    assert min(mious) > 0 and max(mious) - min(mious) <= tolerance("mIoU beside transformers")
     picture = cv2.imread(str(tmp_path / "losses.png"))
     assert picture.shape[0] > 500 and np.ptp(picture) == 255
+    if not FULL:
+        return
     again = started(words)
     assert again.returncode == 0 and again.stdout.count("nothing is left to train") == len(names)
     assert json.loads((tmp_path / "comparison.json").read_text())["pairs"] == found["pairs"]
+    other = started([*words, "--seed", "1"])
+    assert other.returncode == 2 and "seed is 0 there and 1 here" in other.stderr
+    assert other.stderr.rstrip().endswith(
+        "torch ended with exit code 2, and its own message says why; mend that, or give another --output"
+    )
 
 
 def test_what_contestants_get_and_what_may_be_said_otherwise(tmp_path):
@@ -73,6 +80,10 @@ MISTAKES = {
     "an unknown one": (["--contestants", "torch,keras"], r"'torch,keras': expected two or more"),
     "a folder of all": (["--checkpoint_path", "runs/a"], r"^--checkpoint_path is each contestant's own; name the folder above"),
     "an unknown key": (["--learning_rte", "1"], r"learning_rte"),
+    "constants that transformers has not": (
+        ["--numerics", "nvlabs"],
+        r"^numerics is nvlabs, and transformers' network has those of hf; leave --numerics out, or transformers with --contest",
+    ),
 }
 
 
@@ -84,31 +95,27 @@ def test_mistakes_in_one_sentence(mistake):
     assert "\n" not in str(caught.value)
 
 
-def test_a_contestant_that_is_not_installed_is_named_before_any_trains(data, tmp_path, need_torch):
-    bare = tmp_path / "python"
-    bare.write_text(f'#!/bin/sh\nexec {sys.executable} -S "$@"\n')  # without the environment's packages
-    bare.chmod(0o755)
-    words = ["--contestants", "torch,transformers", "--output", str(tmp_path / "out"), *flags(KEYS | {"data_path": data})]
-    done = started([*words, "--transformers_python", str(bare)])
+def test_what_is_missing_is_told_before_any_contestant_trains(tmp_path, need_torch):
+    words = ["--contestants", "torch,transformers", "--output", str(tmp_path / "out"), "--transformers_python", "/bin/ls"]
+    done = started(words)
     assert done.returncode == 2 and not (tmp_path / "out").exists()
-    assert done.stderr.startswith(f"error: the contestant transformers cannot train: {bare} has no torch, transformers, numpy, ")
-    assert done.stderr.rstrip().endswith(
-        "install it there, name another Python, as --transformers_python FILE, or leave the contestant out with --contestants"
-    )
-    done = started([*words, "--transformers_python", str(tmp_path / "nowhere")])
-    assert done.returncode == 2
-    assert done.stderr.startswith(f"error: {tmp_path / 'nowhere'} does not run as Python (") and done.stderr.count("\n") == 1
+    assert done.stderr.startswith("error: /bin/ls is no Python in which transformers can train (")
+    assert done.stderr.count("\n") == 1 and len(done.stderr) < 400
 
 
-def test_a_contestant_that_fails_ends_the_comparison(data, tmp_path, need_torch):
+def test_a_contestant_that_fails_ends_the_comparison(tmp_path, need_torch):
+    """What only the contestant can know: here, what is in the data's folder."""
+    pytest.importorskip("transformers")
+    (tmp_path / "data").mkdir()
     words = ["--contestants", "torch,transformers", "--output", str(tmp_path / "out")]
-    done = started([*words, *flags(KEYS | {"data_path": data, "numerics": "nvlabs", "epoch_size": 1, "run_eval": False})])
-    assert done.returncode == 2
+    done = started([*words, *flags(KEYS | {"data_path": tmp_path / "data"})])
+    assert done.returncode == 2 and "\ntorch: python" in done.stdout and "\ntransformers: python" not in done.stdout
     first, last = done.stderr.strip().splitlines()[-2:]
-    assert first == "error: numerics is nvlabs, and transformers' network has those of hf; set --numerics hf"
-    assert last.startswith("error: transformers ended with exit code 2, and its own message says why")
+    assert first.startswith(f"error: {tmp_path / 'data'}")
+    assert last.startswith("error: torch ended with exit code 2, and its own message says why; mend that, or ")
 
 
+@pytest.mark.skipif(not FULL, reason="trains for as long as it is let; make test-all runs it")
 def test_a_signal_reaches_the_contestant_which_saves_its_run(data, tmp_path, need_torch):
     pytest.importorskip("transformers")
     words = [
@@ -156,10 +163,17 @@ def test_differences_are_of_the_steps_that_two_runs_share():
 def test_the_table_has_a_row_for_each_pair_and_each_contestant():
     runs = {"torch": curves(2.0, 1.0, miou=0.25), "mindspore": curves(2.0, 1.5, miou=None)}
     lines = table(runs, compared(runs))
-    assert lines[0].endswith("all 2 steps: largest, mean")
-    assert lines[1].split() == ["torch", "–", "mindspore", "5.0e-01", "2.5e-01", "5.0e-01", "2.5e-01"]
+    assert lines[0].split()[3] == "steps" and {len(line) for line in lines[:2]} == {len(lines[0])}
+    assert lines[1].split() == ["torch", "–", "mindspore", "2", "5.0e-01", "2.5e-01", "5.0e-01", "2.5e-01"]
     assert lines[-2].split() == ["torch", "1.00000", "0.25000", "0.25000", "0.100"]
     assert lines[-1].split() == ["mindspore", "1.50000", "–", "–", "0.100"]
+
+
+def test_each_pair_has_its_own_steps_and_none_has_no_heading():
+    runs = {"torch": curves(2.0, 1.0), "mindspore": curves(2.0), "transformers": curves(2.0, 1.0)}
+    assert [line.split()[3] for line in table(runs, compared(runs))[:4]] == ["steps", "1", "2", "1"]
+    empty = {"torch": curves(), "mindspore": curves()}
+    assert [line.split()[0] for line in table(empty, compared(empty))] == ["contestant", "torch", "mindspore"]
 
 
 def test_equal_curves_and_empty_ones_are_drawn_too(tmp_path):

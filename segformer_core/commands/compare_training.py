@@ -4,75 +4,38 @@ Takes the keys of the train command. The contestants are our two backends and tr
 trains in a process and a folder of its own, from the same first values, on the same batches, with the same dropped branches and
 channels, learning rates, parameter groups, loss and evaluation.
 
-Unless you give these keys on the command line, every step is logged, precision is fp32, and beside transformers numerics is hf,
-whose constants its code has. A framework that does not know the device_target trains on the CPU. The same command goes
-on after an interruption.
+Unless you give these keys on the command line, every step is logged and precision is fp32. Beside transformers numerics is hf,
+the constants of its code. A framework that does not know the device_target trains on the CPU. The same command goes on after an
+interruption.
 
 Prints how far the losses and mIoUs are apart, and writes losses.png and comparison.json.
 """
 
 import argparse
 import json
-import os
-import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from segformer_core.commands.arguments import new_parser, path_argument, path_text
 from segformer_core.commands.circumstances import circumstances
+from segformer_core.commands.training_process import CONTESTANTS, PYTHON_FLAG, TRANSFORMERS, key_words, probed, train
 from segformer_core.config.help import asks_help, help_text
 from segformer_core.config.keys import Config
 from segformer_core.config.load import load_config, read_flags
 from segformer_core.config.reads import READS
-from segformer_core.errors import ConfigError, UserError, brief, one_line
+from segformer_core.errors import ConfigError, brief
 from segformer_core.files import write_text
-from segformer_core.interrupt import Stopped
+from segformer_core.spec.model import TRANSFORMERS_NUMERICS
 from segformer_core.training.comparison import FIRST_STEPS, LOSSES, Apart, Curves, compared, draw_compared
 
 NAME = "compare_training"
 COMPARISON = "comparison.json"
-TRANSFORMERS = "transformers"
-PYTHON_FLAG = "--transformers_python"
 ALWAYS = {"train_log_interval": "1", "precision": "fp32"}
-WITH_TRANSFORMERS = {"numerics": "hf"}
-"""Keys that the command line may replace, and no file."""
-
-
-@dataclass(frozen=True)
-class Contestant:
-    """The module that trains it, the packages that it is made of, and the values of device_target that it knows."""
-
-    module: str
-    packages: tuple[str, ...]
-    devices: tuple[str, ...]
-
-
-CONTESTANTS = {
-    "torch": Contestant("backend_torch.train", ("torch",), ("auto", "CPU", "GPU", "CUDA")),
-    "mindspore": Contestant("backend_mindspore.train", ("mindspore",), ("auto", "CPU", "Ascend")),
-    TRANSFORMERS: Contestant("backend_torch.train_transformers", ("torch", TRANSFORMERS), ("auto", "CPU", "GPU", "CUDA")),
-}
-OWN_PACKAGES = ("segformer_core", "numpy", "cv2", "yaml", "safetensors", "ml_dtypes", "tqdm", "matplotlib")
-"""What every contestant's process imports besides."""
-
-PROBE = """
-import json, sys
-from importlib.metadata import PackageNotFoundError, version
-from importlib.util import find_spec
-wanted, named = (text.split(",") for text in sys.argv[1:])
-def installed(name):
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return ""
-found = {name: installed(name) for name in named if installed(name)}
-print(json.dumps({"missing": [name for name in wanted if find_spec(name) is None],
-                  "versions": {"python": sys.version.split()[0]} | found}))
-"""
-"""What another Python says of itself. No framework is loaded."""
+WITH_TRANSFORMERS = {"numerics": TRANSFORMERS_NUMERICS}
+"""Keys that go before those of a file, and after those of the command line."""
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -102,7 +65,13 @@ def read_arguments(arguments: Sequence[str]) -> tuple[argparse.Namespace, dict[s
     if "checkpoint_path" in keys:
         raise ConfigError("--checkpoint_path is each contestant's own; name the folder above them all, as --output FOLDER")
     keys = ALWAYS | (WITH_TRANSFORMERS if TRANSFORMERS in options.contestants else {}) | keys
-    return options, keys, load_config(_words(keys), READS["train"])
+    config = load_config(key_words(keys), READS["train"])
+    if TRANSFORMERS in options.contestants and config.model.numerics != TRANSFORMERS_NUMERICS:
+        raise ConfigError(
+            f"numerics is {config.model.numerics}, and transformers' network has those of {TRANSFORMERS_NUMERICS}; leave "
+            f"--numerics out, or {TRANSFORMERS} with --contestants"
+        )
+    return options, keys, config
 
 
 def own_keys(name: str, output: Path, config: Config) -> dict[str, str]:
@@ -112,51 +81,6 @@ def own_keys(name: str, output: Path, config: Config) -> dict[str, str]:
         print(f"{name} does not know device_target {target} and trains on the CPU", flush=True)
         keys["device_target"] = "CPU"
     return keys
-
-
-def probed(name: str, python: str) -> dict[str, str]:
-    """The versions that matter in a contestant's environment. Raises UserError if something is not installed there."""
-    made_of = CONTESTANTS[name].packages
-    words = [python, "-c", PROBE, ",".join((*made_of, *OWN_PACKAGES)), ",".join((*made_of, "numpy"))]
-    try:
-        done = subprocess.run(words, env=environment(python), capture_output=True, text=True, check=True)
-        answer = json.loads(done.stdout)
-    except (OSError, ValueError, subprocess.CalledProcessError) as error:
-        why = getattr(error, "stderr", "") or str(error)
-        raise UserError(
-            f"{one_line(python)} does not run as Python ({one_line(why.strip())}); expected one with {name}"
-        ) from error
-    if answer["missing"]:
-        raise UserError(
-            f"the contestant {name} cannot train: {one_line(python)} has no {', '.join(answer['missing'])}; install it there, "
-            + (f"name another Python, as {PYTHON_FLAG} FILE, " if name == TRANSFORMERS else "")
-            + "or leave the contestant out with --contestants"
-        )
-    return dict(answer["versions"])
-
-
-def train(name: str, python: str, keys: Mapping[str, str]) -> None:
-    """Train one contestant to its end. Raises UserError if it does not get there."""
-    command = [python, "-m", CONTESTANTS[name].module, *_words(keys)]
-    process = subprocess.Popen(command, env=environment(python))
-    try:
-        code = process.wait()
-    except Stopped as stopped:  # the contestant saves its run before it ends
-        process.send_signal(stopped.signal_number)
-        process.wait()
-        raise
-    if code:
-        raise UserError(f"{name} ended with exit code {code}, and its own message says why; the same command goes on from there")
-
-
-def environment(python: str) -> dict[str, str]:
-    """A contestant's environment variables. In a checkout it finds these packages there, whatever its Python has."""
-    variables, checkout = dict(os.environ), Path(__file__).parents[2]
-    if python != sys.executable:
-        variables.pop("PYTHONPATH", None)  # it is for this Python
-    if (checkout / "pyproject.toml").is_file():
-        variables["PYTHONPATH"] = os.pathsep.join(filter(None, (str(checkout), variables.get("PYTHONPATH"))))
-    return variables
 
 
 def described(runs: Mapping[str, Curves], versions: Mapping[str, Mapping[str, str]]) -> dict[str, Any]:
@@ -175,13 +99,15 @@ def described(runs: Mapping[str, Curves], versions: Mapping[str, Mapping[str, st
 
 def table(runs: Mapping[str, Curves], pairs: Sequence[Apart]) -> list[str]:
     """The lines that are printed."""
-    steps = max((pair.steps for pair in pairs), default=0)
-    lines = [f"{'losses differ by':<26} first {FIRST_STEPS} steps: largest, mean    all {steps} steps: largest, mean"]
+    lines = []
     for pair in pairs:
         first = f"{_shown(pair.first_largest, '.1e')}  {_shown(pair.first_mean, '.1e')}"
         every = f"{pair.largest:.1e}  {pair.mean:.1e}"
-        lines.append(f"{' – '.join(pair.pair):<26} {first:>29}    {every:>27}")
-    lines += ["", f"{'contestant':<26} {'last loss':>10} {'mIoU':>9} {'best mIoU':>10} {'s a step':>9}"]
+        lines.append(f"{' – '.join(pair.pair):<26} {pair.steps:>7} {first:>32} {every:>28}")
+    if pairs:
+        first, every = f"first {FIRST_STEPS} steps: largest, mean", "all steps: largest, mean"
+        lines = [f"{'losses differ by':<26} {'steps':>7} {first:>32} {every:>28}", *lines, ""]
+    lines.append(f"{'contestant':<26} {'last loss':>10} {'mIoU':>9} {'best mIoU':>10} {'s a step':>9}")
     for name, run in runs.items():
         loss, last, best = (_shown(value, ".5f") for value in (run.last_loss, run.last_miou, run.best_miou))
         lines.append(f"{name:<26} {loss:>10} {last:>9} {best:>10} {_shown(run.step_seconds, '.3f'):>9}")
@@ -195,10 +121,6 @@ def stated(versions: Mapping[str, str]) -> str:
 def _shown(value: float | None, form: str) -> str:
     """A number; a dash for one that was not measured."""
     return "–" if value is None else format(value, form)
-
-
-def _words(keys: Mapping[str, str]) -> list[str]:
-    return [f"--{key}={text}" for key, text in keys.items()]
 
 
 def _contestants(text: str) -> tuple[str, ...]:

@@ -56,9 +56,11 @@ class Numerics:
     wide_decoder: int | None = None  # decoder width where the paper's code has another; b0 always has 256
 
 
+TRANSFORMERS_NUMERICS = "hf"
+"""The profile of transformers' code. The paper's weights are published in its form, too, and were trained with others."""
 NUMERICS = {
     "nvlabs": Numerics(1e-5, 1e-6, 1e-5, 1e-6, "erf"),  # the paper's code
-    "hf": Numerics(1e-5, 1e-5, 1e-5, 1e-5, "erf"),  # transformers
+    TRANSFORMERS_NUMERICS: Numerics(1e-5, 1e-5, 1e-5, 1e-5, "erf"),
     "zoo": Numerics(1e-5, 1e-6, 1e-5, 1e-6, "tanh", wide_decoder=512),  # the MindSpore model zoo
     "mmseg": Numerics(1e-6, 1e-6, 1e-6, 1e-6, "erf"),  # mmsegmentation's encoder
     "keras": Numerics(1e-5, 1e-6, 1e-5, 1e-5, "tanh"),  # keras-hub

@@ -7,7 +7,7 @@ import numpy as np
 from segformer_core.config.agreement import check_agreement
 from segformer_core.config.keys import DataConfig
 from segformer_core.errors import WeightsError, brief
-from segformer_core.spec.model import DECODE_HEAD, NUMERICS, SegFormer
+from segformer_core.spec.model import DECODE_HEAD, NUMERICS, TRANSFORMERS_NUMERICS, SegFormer
 from segformer_core.weights.detect import LEFT_OVER
 from segformer_core.weights.dialect import Arrays
 from segformer_core.weights.flattening import NOT_AN_ARRAY, OUTSIDE
@@ -16,8 +16,6 @@ from segformer_core.weights.preprocessor import Preparation
 from segformer_core.weights.reading import Weights, left_out, network_arrays, read
 
 WHOLE = "all arrays"
-TRANSFORMERS = "hf"
-"""The profile of transformers' code. The paper's weights are published in its form, too, and were trained with others."""
 
 
 def load_weights(
@@ -127,7 +125,7 @@ def _sentence(weights: Weights, spec: SegFormer, data: DataConfig | None, path: 
     sentence = f"loaded {what} of {path}: {weights.dialect.title}, {weights.architecture}"
     notes = list(_warnings(weights, data))
     if weights.numerics != spec.numerics:
-        but = ", but not for the paper's own weights" if weights.numerics == TRANSFORMERS else ""
+        but = ", but not for the paper's own weights" if weights.numerics == TRANSFORMERS_NUMERICS else ""
         advice = (
             f"; set --numerics {weights.numerics} to do the same{but}" if what == WHOLE else ""
         )  # an encoder may be the paper's
