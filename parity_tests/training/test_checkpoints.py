@@ -133,13 +133,14 @@ def of_length(steps: int, epochs: int = 200) -> Config:
 
 
 def test_an_older_checkpoint_is_of_a_run_by_epochs(tmp_path):
-    """It knows no max_steps."""
+    """It knows no max_steps. One sentence names all that it takes to go on with it, its number of epochs too."""
     older = checkpoints_in(tmp_path)
     del older.decisive["max_steps"]
     older.save(Weights(), 1, 10)
     assert checkpoints_in(tmp_path).to_resume("auto", refuse_line).step == 10
-    with pytest.raises(TrainingError, match="of another run: max_steps is 0 there and 300 here; use the same values"):
-        checkpoints_in(tmp_path, of_length(300)).to_resume("auto", refuse_line)
+    sentence = "of another run: epoch_size is 200 there and 40 here, max_steps is 0 there and 300 here; use the same values"
+    with pytest.raises(TrainingError, match=sentence):
+        checkpoints_in(tmp_path, of_length(300, epochs=40)).to_resume("auto", refuse_line)
 
 
 def test_where_steps_are_counted_epochs_decide_nothing(tmp_path):
