@@ -103,16 +103,23 @@ class Learner:
         return self._logits(Tensor(images)).asnumpy()
 
     def _logits(self, x: Tensor) -> Tensor:
-        """The first shapes, as many as there are scales, get a graph each; all others share one graph for any size.
-
-        Images of one size have one shape at each scale, also in windows, which a small scale cuts.
-        """
         self.model.set_train(False)
-        if x.shape not in self.static_shapes and len(self.static_shapes) < self.static_graphs:
-            self.static_shapes.add(x.shape)
-        static = x.shape in self.static_shapes
+        static = self._has_graph(x.shape)
         with self.compiling("inference", x.shape if static else None):
             return self.logits(x) if static else self.logits_of_any_shape(x)
+
+    def _has_graph(self, shape: tuple[int, ...]) -> bool:
+        """Whether images of this shape have a graph of their own; all others share one graph for any size.
+
+        Whole windows have one. So have the first other shapes, as many as there are scales: images of one size have one shape at
+        each scale, also in windows, which are cut to a smaller image.
+        """
+        evaluation = self.config.evaluation
+        if evaluation.eval_mode == "slide" and shape[2:] == evaluation.eval_crop_size:
+            return True
+        if len(self.static_shapes) < self.static_graphs:
+            self.static_shapes.add(shape)
+        return shape in self.static_shapes
 
 
 class Loss(nn.Cell):

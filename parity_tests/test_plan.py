@@ -271,9 +271,30 @@ def test_a_graph_for_any_size_gives_what_a_graph_of_its_own_gives(need_mindspore
         assert_close(f"a graph for any size at {size}", got, want, "logits")
 
 
+def own_graphs(learner, keys: EvaluationConfig, images: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """The sizes that have a graph of their own while images of these sizes are segmented, each once, in their order."""
+    sizes: list[tuple[int, int]] = []
+    network = learner.logits
+
+    def noted(x):
+        sizes.append(x.shape[2:])
+        return network(x)
+
+    learner.logits = noted
+    for size in images:
+        Segmenter(learner, SPEC, DataConfig(base_size=size), keys).segment(np.zeros((*size, 3), np.uint8))
+    return list(dict.fromkeys(sizes))
+
+
 def test_the_windows_of_each_scale_have_a_graph_of_their_own(need_mindspore):
     keys = EvaluationConfig(**slide((64, 64), (48, 48), eval_scales=(0.5, 1.0)))
     learner = mindspore_learner(SPEC, ARRAYS, replace(CONFIG, evaluation=keys), mode="pynative")
     learner.logits_of_any_shape = None
-    Segmenter(learner, SPEC, DataConfig(base_size=(64, 128)), keys).segment(np.zeros((64, 128, 3), np.uint8))
-    assert learner.static_shapes == {(1, 3, 32, 64), (1, 3, 64, 64)}
+    assert own_graphs(learner, keys, [(64, 128)]) == [(32, 64), (64, 64)]
+
+
+def test_whole_windows_have_a_graph_of_their_own_whatever_came_before(need_mindspore):
+    """The first image is lower than the window, and takes the graph of the one scale; a third shape has none."""
+    keys = EvaluationConfig(**slide((64, 64), (48, 48)))
+    learner = mindspore_learner(SPEC, ARRAYS, replace(CONFIG, evaluation=keys), mode="pynative")
+    assert own_graphs(learner, keys, [(48, 128), (64, 128), (32, 128), (64, 96)]) == [(48, 64), (64, 64)]
