@@ -59,7 +59,7 @@ CASES = ("anything", "sure of itself", "far below the threshold", "in steps", "c
 
 
 @pytest.mark.parametrize("backend", LEARNERS)
-@pytest.mark.parametrize(("threshold", "min_kept"), [(1e-6, 20), (0.3, 150), (0.7, 1), (0.7, 10**9), (1.0, 100)])
+@pytest.mark.parametrize(("threshold", "min_kept"), [(1e-300, 20), (1e-6, 20), (0.3, 150), (0.7, 1), (0.7, 10**9), (1.0, 100)])
 def test_hard_pixels_are_those_of_the_rule(backend, threshold, min_kept, request):
     request.getfixturevalue(f"need_{backend}")
     rng, by_rank = np.random.default_rng(0), 0
@@ -83,6 +83,7 @@ def test_steps_reach_every_number_above_the_threshold():
                 found = found + np.float32(step) if found + np.float32(step) <= wanted else found
             assert found == wanted, (threshold, wanted)
     assert len(steps(0.7)) == 25
+    assert [len(steps(tiny)) for tiny in (2.0**-126, 1e-40, 1e-300)] == [150] * 3, "float32 has no finer ones"
 
 
 def test_no_more_are_kept_than_there_are():
