@@ -80,7 +80,7 @@ class Learner:
         rates = Tensor(np.array(learning_rates, np.float32))
         parts = [self._part(batch, keep, part) for part in range(self.training_step.accumulation_steps)]
         with self.compiling("training", batch[0].shape):
-            if self.training_step.probabilities is not None:
+            if self.training_step.ranks_before:
                 parts = self.training_step.hard(parts)
             for inputs in parts[:-1]:
                 self.training_step.accumulate(*inputs)
@@ -125,19 +125,19 @@ class Learner:
 class Loss(nn.Cell):
     """Loss and weight (`CrossEntropy`'s) of the logits at the labels' resolution; the loss is scaled.
 
-    Of a batch in several parts the hard pixels are known before; see `TrainingStep.hard`.
+    `ranks_before`: of a batch in several parts the hard pixels are known before; see `TrainingStep.hard`.
     """
 
     def __init__(self, model: SegFormer, cross_entropy: CrossEntropy, hard_pixels: HardPixels | None, accumulation_steps: int):
         super().__init__()
         self.model = model
         self.cross_entropy = cross_entropy
-        self.hard_pixels, self.whole = hard_pixels, accumulation_steps == 1
+        self.hard_pixels, self.ranks_before = hard_pixels, hard_pixels is not None and accumulation_steps > 1
         self.upsample = Upsample()
 
     def construct(self, images: Tensor, labels: Tensor, paths: Tensor, channels: Tensor, scale: Tensor) -> tuple[Tensor, Tensor]:
         logits = self._logits(images, labels, paths, channels)
-        if self.hard_pixels is not None and self.whole:
+        if self.hard_pixels is not None and not self.ranks_before:
             labels = self.hard_pixels(label_probabilities(logits, labels), labels)
         total, weight = self.cross_entropy(logits, labels)
         return total * scale, weight
@@ -198,9 +198,9 @@ class TrainingStep(nn.Cell):
         bn = loss.model.decode_head.linear_fuse.bn
         self.statistics = ms.ParameterTuple([bn.moving_mean, bn.moving_variance])
         self.sound_statistics = self.statistics.clone(prefix="sound", init="same")
-        several = loss.hard_pixels is not None and accumulation_steps > 1
-        self.probabilities: Any = Probabilities(loss, self.statistics, self.sound_statistics) if several else None
+        self.ranks_before = loss.ranks_before
         self.hard_pixels: Any = loss.hard_pixels
+        self.probabilities: Any = Probabilities(loss, self.statistics, self.sound_statistics) if self.ranks_before else None
         self.map = ops.HyperMap()
 
     def remember_statistics(self) -> None:
