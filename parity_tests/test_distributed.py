@@ -6,13 +6,14 @@ import signal
 import socket
 import subprocess
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from parity_tests import ROOT
-from parity_tests.support import LEARNERS, check_control, check_difference, difference
+from parity_tests.support import CONFIG, LEARNERS, check_control, check_difference, difference
 from parity_tests.training.losses import hard_pixels, ranked_probabilities, rule_of_each
 from parity_tests.training.shared_pixels import HARD
 from parity_tests.training_runs import EPOCHS, FULL, SCRIPTS, STEPS, curve, finished, flags, run, saved, start
@@ -100,7 +101,7 @@ def test_two_processes_have_the_loss_of_one(backend, run_keys, tmp_path):
     run(f"backend_{backend}", keys, launcher=launcher(backend, tmp_path))
     got = np.array(list(curve(tmp_path / "run", "loss").values()))
 
-    config, order = load_config(flags(keys)), [0, 2, 1, 3]
+    config, order = replace(load_config(flags(keys)), runtime=CONFIG.runtime), [0, 2, 1, 3]
     spec, groups = network(config), parameter_groups(network(config), config.optimizer)
     stream = training_stream(opened_dataset(config, "train", spec, ""), config)
     learner = LEARNERS[backend](spec, init_arrays(spec, config.training.seed), config)
