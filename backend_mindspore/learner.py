@@ -80,7 +80,7 @@ class Learner:
         rates = Tensor(np.array(learning_rates, np.float32))
         parts = [self._part(batch, keep, part) for part in range(self.training_step.accumulation_steps)]
         with self.compiling("training", batch[0].shape):
-            if self.training_step.probabilities is not None:
+            if self.training_step.ranks_before:
                 parts = self.training_step.hard(parts)
             for inputs in parts[:-1]:
                 self.training_step.accumulate(*inputs)
@@ -103,34 +103,41 @@ class Learner:
         return self._logits(Tensor(images)).asnumpy()
 
     def _logits(self, x: Tensor) -> Tensor:
-        """The first shapes, as many as there are scales, get a graph each; all others share one graph for any size.
-
-        Images of one size have one shape at each scale, also in windows, which a small scale cuts.
-        """
         self.model.set_train(False)
-        if x.shape not in self.static_shapes and len(self.static_shapes) < self.static_graphs:
-            self.static_shapes.add(x.shape)
-        static = x.shape in self.static_shapes
+        static = self._has_graph(x.shape)
         with self.compiling("inference", x.shape if static else None):
             return self.logits(x) if static else self.logits_of_any_shape(x)
+
+    def _has_graph(self, shape: tuple[int, ...]) -> bool:
+        """Whether images of this shape have a graph of their own; all others share one graph for any size.
+
+        Whole windows have one. So have the first other shapes, as many as there are scales: images of one size have one shape at
+        each scale, also in windows, which are cut to a smaller image.
+        """
+        evaluation = self.config.evaluation
+        if evaluation.eval_mode == "slide" and shape[2:] == evaluation.eval_crop_size:
+            return True
+        if len(self.static_shapes) < self.static_graphs:
+            self.static_shapes.add(shape)
+        return shape in self.static_shapes
 
 
 class Loss(nn.Cell):
     """Loss and weight (`CrossEntropy`'s) of the logits at the labels' resolution; the loss is scaled.
 
-    Of a batch in several parts the hard pixels are known before; see `TrainingStep.hard`.
+    `ranks_before`: of a batch in several parts the hard pixels are known before; see `TrainingStep.hard`.
     """
 
     def __init__(self, model: SegFormer, cross_entropy: CrossEntropy, hard_pixels: HardPixels | None, accumulation_steps: int):
         super().__init__()
         self.model = model
         self.cross_entropy = cross_entropy
-        self.hard_pixels, self.whole = hard_pixels, accumulation_steps == 1
+        self.hard_pixels, self.ranks_before = hard_pixels, hard_pixels is not None and accumulation_steps > 1
         self.upsample = Upsample()
 
     def construct(self, images: Tensor, labels: Tensor, paths: Tensor, channels: Tensor, scale: Tensor) -> tuple[Tensor, Tensor]:
         logits = self._logits(images, labels, paths, channels)
-        if self.hard_pixels is not None and self.whole:
+        if self.hard_pixels is not None and not self.ranks_before:
             labels = self.hard_pixels(label_probabilities(logits, labels), labels)
         total, weight = self.cross_entropy(logits, labels)
         return total * scale, weight
@@ -191,9 +198,9 @@ class TrainingStep(nn.Cell):
         bn = loss.model.decode_head.linear_fuse.bn
         self.statistics = ms.ParameterTuple([bn.moving_mean, bn.moving_variance])
         self.sound_statistics = self.statistics.clone(prefix="sound", init="same")
-        several = loss.hard_pixels is not None and accumulation_steps > 1
-        self.probabilities: Any = Probabilities(loss, self.statistics, self.sound_statistics) if several else None
+        self.ranks_before = loss.ranks_before
         self.hard_pixels: Any = loss.hard_pixels
+        self.probabilities: Any = Probabilities(loss, self.statistics, self.sound_statistics) if self.ranks_before else None
         self.map = ops.HyperMap()
 
     def remember_statistics(self) -> None:

@@ -105,19 +105,19 @@ class Learner:
 class Loss(nn.Module):
     """Loss and weight (`CrossEntropy`'s) of the logits at the labels' resolution.
 
-    Of a batch in several parts the hard pixels are known before; see `TrainingStep.hard`.
+    `ranks_before`: of a batch in several parts the hard pixels are known before; see `TrainingStep.hard`.
     """
 
     def __init__(self, model: SegFormer, cross_entropy: CrossEntropy, hard_pixels: HardPixels | None, accumulation_steps: int):
         super().__init__()
         self.model = model
         self.cross_entropy = cross_entropy
-        self.hard_pixels, self.whole = hard_pixels, accumulation_steps == 1
+        self.hard_pixels, self.ranks_before = hard_pixels, hard_pixels is not None and accumulation_steps > 1
         self.upsample = Upsample()
 
     def forward(self, images: Tensor, labels: Tensor, paths: Tensor, channels: Tensor) -> tuple[Tensor, Tensor]:
         logits = self._logits(images, labels, paths, channels)
-        if self.hard_pixels is not None and self.whole:
+        if self.hard_pixels is not None and not self.ranks_before:
             labels = self.hard_pixels(label_probabilities(logits, labels), labels)
         return self.cross_entropy(logits, labels)
 
@@ -134,6 +134,7 @@ class TrainingStep:
     def __init__(self, loss: Loss, optimizer: AdamW, scale: LossScale, clip_norm: float, accumulation_steps: int):
         self.loss, self.optimizer, self.scale = loss, optimizer, scale
         self.clip_norm, self.accumulation_steps = clip_norm, accumulation_steps
+        self.ranks_before = loss.ranks_before
         self.hard_pixels: Any = loss.hard_pixels
         self.reduced_loss: Any = nn.parallel.DistributedDataParallel(loss) if world_size() > 1 else loss
 
@@ -141,7 +142,7 @@ class TrainingStep:
         """-> loss, whether the step overflowed, the loss scale it was computed with, steps skipped in a row."""
         self.optimizer.adamw.zero_grad(set_to_none=True)
         statistics = {name: buffer.clone() for name, buffer in self.loss.model.named_buffers()}
-        if self.hard_pixels is not None and self.accumulation_steps > 1:
+        if self.ranks_before:
             parts = self.hard(parts)
             for name, buffer in self.loss.model.named_buffers():
                 buffer.copy_(statistics[name])

@@ -6,16 +6,24 @@ import signal
 import socket
 import subprocess
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from parity_tests import ROOT
-from parity_tests.support import check_difference, difference
-from parity_tests.training.losses import hard_pixels
+from parity_tests.support import CONFIG, LEARNERS, check_control, check_difference, difference
+from parity_tests.training.losses import hard_pixels, ranked_probabilities, rule_of_each
 from parity_tests.training.shared_pixels import HARD
-from parity_tests.training_runs import EPOCHS, FULL, SCRIPTS, STEPS, curve, finished, run, saved, start
+from parity_tests.training_runs import EPOCHS, FULL, SCRIPTS, STEPS, curve, finished, flags, run, saved, start
+from segformer_core.commands.opening import network, opened_dataset
+from segformer_core.commands.train import training_stream
+from segformer_core.config.load import load_config
+from segformer_core.protocol.groups import parameter_groups
+from segformer_core.protocol.masks import draw_keep_masks
+from segformer_core.spec.arrays import init_arrays
+from segformer_core.training.schedule import group_rates, learning_rate
 
 LAST = f"segformer_mit_b0_{EPOCHS}.safetensors"
 SLOW_IN_MINDSPORE = ["torch", *(["mindspore"] if FULL else [])]
@@ -84,15 +92,32 @@ def test_hard_pixels_are_those_of_all_processes(backend, tmp_path, request):
 @pytest.mark.compares("{backend}, two processes", "the same in one process")
 @pytest.mark.parametrize("backend", SLOW_IN_MINDSPORE)
 def test_two_processes_have_the_loss_of_one(backend, run_keys, tmp_path):
-    """Hard pixels, and the average over all of them: the losses of two steps."""
+    """Hard pixels and the average over all, in two accumulated batches: the losses of two steps.
+
+    The one process gets the images in the order in which its parts are those that the processes take together.
+    """
     keys = run_keys | {"epoch_size": 1, "train_log_interval": 1, "run_eval": False, "ohem_threshold": 0.1, "ohem_min_kept": 2000}
-    keys |= {"loss_average": "all", "lr": 6e-5}
-    for count in (1, 2):
-        how = launcher(backend, tmp_path) if count == 2 else ()
-        run(f"backend_{backend}", keys | {"checkpoint_path": tmp_path / str(count)}, launcher=how)
-    want, got = (np.array(list(curve(tmp_path / count, "loss").values())) for count in "12")
-    assert len(want) == 2
-    check_difference("losses", difference(got, want), "losses of twenty steps")
+    keys |= {"loss_average": "all", "lr": 6e-5, "warmup_steps": 0, "accumulation_steps": 2, "checkpoint_path": tmp_path / "run"}
+    run(f"backend_{backend}", keys, launcher=launcher(backend, tmp_path))
+    got = np.array(list(curve(tmp_path / "run", "loss").values()))
+
+    config, order = replace(load_config(flags(keys)), runtime=CONFIG.runtime), [0, 2, 1, 3]
+    spec, groups = network(config), parameter_groups(network(config), config.optimizer)
+    stream = training_stream(opened_dataset(config, "train", spec, ""), config)
+    learner = LEARNERS[backend](spec, init_arrays(spec, config.training.seed), config)
+    want = []
+    for step in range(2):
+        images, labels = (np.stack(arrays) for arrays in zip(*(stream[4 * step + place] for place in order), strict=True))
+        masks = draw_keep_masks(spec, config.training.seed, step, order)
+        if step == 0:
+            p, counted = ranked_probabilities(learner, (images, labels), masks), labels != 255
+            p, counted = p[order], counted[order]  # this order undoes itself
+            together, apart = (-np.log(p[rule_of_each(p, counted, config.loss, shares)]).sum() / p.size for shares in (1, 2))
+            check_difference("first loss", abs(got[0] - together), "losses of twenty steps")
+            check_control("each process ranks its own", abs(got[0] - apart), "losses of twenty steps")
+        rates = group_rates(groups, learning_rate(step, stream.steps, config.optimizer), False)
+        want.append(float(learner.step((images, labels), masks, rates).loss))
+    check_difference("losses", difference(got, np.array(want)), "losses of twenty steps")
 
 
 @pytest.mark.compares("{backend}, two processes and one", "the same in one process")

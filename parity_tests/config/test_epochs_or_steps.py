@@ -28,10 +28,9 @@ PLACES = {
     "the command line's steps over a file's epochs": ("", "{epochs}: 5", ["--{steps}=300"], (5, 300)),
     "a file's epochs over its base's steps": ("{steps}: 300", "{epochs}: 5", [], (5, 0)),
     "a file's steps over its base's epochs": ("{epochs}: 5", "{steps}: 300", [], (5, 300)),
-    "one file's epochs and steps": ("", "{epochs}: 5\n{steps}: 300", [], (5, 300)),
-    "a file's epochs and steps over its base's steps": ("{steps}: 400", "{epochs}: 5\n{steps}: 300", [], (5, 300)),
-    "the command line's epochs over both": ("{steps}: 400", "{epochs}: 5\n{steps}: 300", ["--{epochs}", "6"], (6, 0)),
-    "steps 0 over a base's steps": ("{epochs}: 5\n{steps}: 300", "{steps}: 0", [], (5, 0)),
+    "one file's epochs and steps 0": ("", "{epochs}: 5\n{steps}: 0", [], (5, 0)),
+    "a file's epochs and steps 0 over its base's steps": ("{steps}: 300", "{steps}: 0\n{epochs}: 5", [], (5, 0)),
+    "steps 0 on the command line over a file's steps": ("{epochs}: 5", "{steps}: 300", ["--{steps}=0"], (5, 0)),
 }
 
 
@@ -59,6 +58,18 @@ def test_both_on_the_command_line_are_refused(pair, write):  # noqa: F811
     for file in ([], ["--config_path", write(f"{pair[1]}: 400")]):
         with pytest.raises(ConfigError, match=sentence):
             load_config([*file, f"--{pair[0]}", "5", f"--{pair[1]}", "300"])
+
+
+@pytest.mark.parametrize("flags", ["--seed=1", "--{epochs}=6"])
+@pytest.mark.parametrize("pair", PAIRS)
+def test_both_in_one_file_are_refused(pair, flags, write):  # noqa: F811
+    """Also in a base, and whatever the command line says of them."""
+    path = write(f"{pair[1]}: 300\nseed: 7\n{pair[0]}: 5")
+    above = write(f"__BASE__: {path}\n{pair[0]}: 8", "above.yaml")
+    sentence = f"^{path}: {pair[0]} 5 and {pair[1]} 300 say the same thing in epochs and in steps; leave one of them out$"
+    for file in (path, above):
+        with pytest.raises(ConfigError, match=sentence):
+            load_config(["--config_path", file, flags.format(epochs=pair[0])])
 
 
 @pytest.mark.parametrize("name", IN_STEPS.values())

@@ -1,5 +1,6 @@
 """The parts of an export: the folded head, the comparison, the command lines for other tools."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ from parity_tests.export.export_files import ARRAYS, SPEC, form
 from parity_tests.unfolded_head import unfolded_logits
 from segformer_core.config.keys import DataConfig, EvaluationConfig
 from segformer_core.config.load import load_config
-from segformer_core.errors import DataError
+from segformer_core.errors import ConfigError, DataError
 from segformer_core.export.choice import choose_size
 from segformer_core.export.converters import converter_lines
 from segformer_core.export.exported import ExportedPredictor
@@ -102,3 +103,11 @@ def test_a_file_of_one_size_takes_windows_of_that_size_only():
 def test_a_file_takes_the_size_at_which_the_recipe_sees_an_image(divisor, height, size):
     words = ["--base_size=[360,480]", f"--eval_size_divisor={divisor}", f"--export_height={height}"]
     assert choose_size(load_config(words)) == size
+
+
+@pytest.mark.parametrize(("divisor", "rounded"), [(1, ""), (32, ", which eval_size_divisor 32 rounds up to [384, 480]")])
+def test_a_size_that_is_too_small_is_refused_with_the_recipes(divisor, rounded):
+    words = ["--base_size=[360,480]", f"--eval_size_divisor={divisor}", "--export_height=16"]
+    sentence = f"expected at least 32 each, or 0 for the recipe's base_size [360, 480]{rounded}"
+    with pytest.raises(ConfigError, match=f"^export_height and export_width are 16 and 480; {re.escape(sentence)}$"):
+        choose_size(load_config(words))

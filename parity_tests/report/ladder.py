@@ -57,7 +57,12 @@ LADDER = (
         6,
         "files",
         "weight files of every code base, read and written again bit for bit, also through the other framework",
-        ("weights/test_weight_dialects.py", "weights/test_framework_files.py", "weights/test_weight_files.py"),
+        (
+            "weights/test_weight_dialects.py",
+            "weights/test_array_layouts.py",
+            "weights/test_framework_files.py",
+            "weights/test_weight_files.py",
+        ),
         exact=True,
     ),
 )

@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 
 from segformer_core.config.keys import LossConfig
+from segformer_core.protocol.learner import Batch
+from segformer_core.protocol.masks import KeepMasks
 
 
 def probabilities(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
@@ -40,6 +42,33 @@ def hard_pixels(backend: str, config: LossConfig) -> Callable[[np.ndarray, np.nd
 def label_probabilities(backend: str, logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
     loss, tensor = _module(backend)
     return np.asarray(loss.label_probabilities(tensor(logits), tensor(labels)))
+
+
+def rule(p: np.ndarray, counted: np.ndarray, threshold: float, min_kept: int) -> np.ndarray:
+    """mmsegmentation's hard pixels: sort the counted ones, and look at number `min_kept` times the images. (B, H, W) each."""
+    ordered = np.sort(p[counted])
+    least = ordered[min(min_kept * len(p), len(ordered) - 1)] if len(ordered) else 0.0
+    return counted & (p < max(least, np.float32(threshold)))
+
+
+def rule_of_each(p: np.ndarray, counted: np.ndarray, config: LossConfig, shares: int = 1) -> np.ndarray:
+    """(B, H, W): the hard pixels if each of so many shares of the batch ranked its own."""
+    pairs = zip(np.split(p, shares), np.split(counted, shares), strict=True)
+    return np.concatenate([rule(*pair, config.ohem_threshold, config.ohem_min_kept) for pair in pairs])
+
+
+def ranked_probabilities(learner: Any, batch: Batch, masks: KeepMasks) -> np.ndarray:
+    """(B, H, W) float32: those by which a step would rank the pixels of the batch, in its parts."""
+    step = learner.training_step
+    parts = [learner._part(batch, masks, part) for part in range(step.accumulation_steps)]
+    if learner.__class__.__module__.startswith("backend_torch"):
+        import torch
+
+        learner.model.train()
+        with torch.no_grad():
+            return np.concatenate([step.loss.probabilities(*part).cpu().numpy() for part in parts])
+    learner.model.set_train(True)
+    return np.concatenate([step.probabilities(*part).asnumpy() for part in parts])
 
 
 def _module(backend: str) -> tuple[Any, Any]:

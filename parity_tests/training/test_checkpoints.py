@@ -1,19 +1,15 @@
 """Checkpoints: what they hold, which are kept, which are refused with which sentence, and that none is lost."""
 
-import json
 import shutil
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from parity_tests import ROOT
 from parity_tests.folder_dataset import write_folder_dataset
 from parity_tests.support import CONFIG, LEARNERS, hot_arrays, random_batch, random_masks
-from parity_tests.training_runs import FULL, SMALL, curve, finished, flags, run, saved, start
+from parity_tests.training_runs import FULL, SMALL, finished, flags, run, saved, start
 from segformer_core.cli import USERS_MISTAKE, main
 from segformer_core.commands.train import check_same_step
 from segformer_core.config.keys import KEYS, Config, TrainingConfig
@@ -23,7 +19,6 @@ from segformer_core.protocol.learner import Processes
 from segformer_core.spec.arrays import init_arrays
 from segformer_core.spec.model import segformer
 from segformer_core.training.checkpoint import Checkpoints, decisive_values
-from segformer_core.training.log import Log
 from segformer_core.weights.reading import read
 from segformer_core.weights.store import save_described
 
@@ -126,32 +121,6 @@ def test_what_decides_a_result_must_agree_and_the_rest_may_change(tmp_path):
         checkpoints_in(tmp_path, other, {"images in the training set": 9}).to_resume("auto", refuse_line)
     moved = replace(CONFIG, data=replace(CONFIG.data, data_path="elsewhere", dataset_num_parallel_workers=0))
     assert checkpoints_in(tmp_path, moved).to_resume("auto", refuse_line).step == 10
-
-
-def of_length(steps: int, epochs: int = 200) -> Config:
-    return configured(max_steps=steps, epoch_size=epochs)
-
-
-def test_an_older_checkpoint_is_of_a_run_by_epochs(tmp_path):
-    """It knows no max_steps."""
-    older = checkpoints_in(tmp_path)
-    del older.decisive["max_steps"]
-    older.save(Weights(), 1, 10)
-    assert checkpoints_in(tmp_path).to_resume("auto", refuse_line).step == 10
-    with pytest.raises(TrainingError, match="of another run: max_steps is 0 there and 300 here; use the same values"):
-        checkpoints_in(tmp_path, of_length(300)).to_resume("auto", refuse_line)
-
-
-def test_where_steps_are_counted_epochs_decide_nothing(tmp_path):
-    checkpoints_in(tmp_path, of_length(300, epochs=40)).save(Weights(), "step10", 10)
-    assert checkpoints_in(tmp_path, of_length(300, epochs=50)).to_resume("auto", refuse_line).step == 10
-    for config, sentence in (
-        (of_length(301, epochs=40), "another run: max_steps is 300 there and 301 here; "),
-        (of_length(0, epochs=40), "another run: max_steps is 300 there and 0 here; "),
-        (of_length(0, epochs=50), "another run: epoch_size is 40 there and 50 here, max_steps is 300 there and 0 here; "),
-    ):
-        with pytest.raises(TrainingError, match=sentence):
-            checkpoints_in(tmp_path, config).to_resume("auto", refuse_line)
 
 
 def spoilt(folder: Path, how: str) -> tuple[str, str]:
@@ -264,60 +233,3 @@ def test_processes_that_see_different_checkpoints_stop():
     with pytest.raises(TrainingError, match="different steps, this one from 10: .* put it on a file system that all share"):
         check_same_step(10, Processes(0, 2, lambda array: array + 0), TrainingConfig())
     check_same_step(10, Processes(0, 2, lambda array: array + 10), TrainingConfig())
-
-
-def test_metrics_are_those_of_one_run(tmp_path):
-    """A resumed run deletes what an earlier attempt wrote after its checkpoint, also a half-written line."""
-    log = Log()
-    log.record(tmp_path, 0, tensorboard=False)
-    for step in (1, 2, 3):
-        log.metrics(step, loss=float(step) if step < 3 else float("nan"))
-    log.close()
-    with (tmp_path / "metrics.jsonl").open("a") as file:
-        file.write('{"step": 4, "lo')
-    log = Log()
-    assert [entry["step"] for entry in log.record(tmp_path, 2, tensorboard=False)] == [1, 2]
-    log.metrics(3, loss=30.0)
-    log.close()
-    assert curve(tmp_path, "loss") == {1: 1.0, 2: 2.0, 3: 30.0}
-
-
-def test_tensorboard_reads_what_is_written(tmp_path):
-    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-
-    log = Log()
-    log.record(tmp_path, 0, tensorboard=True)
-    for step in (10, 20):
-        log.metrics(step, loss=1 / step, learning_rate=0.5)
-    log.close()
-    events = EventAccumulator(str(tmp_path / "tensorboard"))
-    events.Reload()
-    assert [(event.step, event.value) for event in events.Scalars("loss")] == [
-        (10, pytest.approx(0.1)),
-        (20, pytest.approx(0.05)),
-    ]
-
-
-def test_tensorboard_is_an_extra(tmp_path):
-    program = (
-        "import sys; sys.modules['tensorboard'] = None; from pathlib import Path; from segformer_core.training.log import Log\n"
-        "try: Log().record(Path(sys.argv[1]), 0, tensorboard=True)\n"
-        "except Exception as error: print(error)"
-    )
-    process = subprocess.run([sys.executable, "-c", program, tmp_path], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert "TensorBoard is not installed: run pip install -c constraints.txt '.[tensorboard]'" in process.stdout
-
-
-def test_curves_are_drawn(tmp_path):
-    import cv2
-
-    from segformer_core.training.curves import draw_curves
-
-    entries = [{"step": step, "loss": 1 / step, "learning_rate": 0.1} for step in range(1, 20)]
-    lines = [
-        json.dumps(entry) for entry in [*entries, {"step": 19, "miou": 0.5}, {"step": 20, "loss": None, "learning_rate": 0.1}]
-    ]
-    (tmp_path / "metrics.jsonl").write_text("\n".join(lines))
-    draw_curves(tmp_path)
-    picture = cv2.imread(str(tmp_path / "curves.png"))
-    assert picture.shape[0] > 500 and len(np.unique(picture.reshape(-1, 3), axis=0)) > 10

@@ -16,7 +16,15 @@ from parity_tests.support import (
     random_batch,
     random_masks,
 )
-from parity_tests.training.losses import cross_entropy, hard_pixels, label_probabilities, probabilities
+from parity_tests.training.losses import (
+    cross_entropy,
+    hard_pixels,
+    label_probabilities,
+    probabilities,
+    ranked_probabilities,
+    rule,
+    rule_of_each,
+)
 from parity_tests.training_runs import FULL
 from segformer_core.config.keys import LossConfig, TrainingConfig
 from segformer_core.protocol.groups import parameter_groups
@@ -27,13 +35,6 @@ from segformer_core.spec.layers import RUNNING_STATISTICS
 
 SPEC = small_network()
 RATES = [1e-3] * len(parameter_groups(SPEC, CONFIG.optimizer))
-
-
-def rule(p: np.ndarray, counted: np.ndarray, threshold: float, min_kept: int) -> np.ndarray:
-    """mmsegmentation's: sort the counted pixels, and look at number `min_kept` times the images."""
-    ordered = np.sort(p[counted])
-    least = ordered[min(min_kept * len(p), len(ordered) - 1)] if len(ordered) else 0.0
-    return counted & (p < max(least, np.float32(threshold)))
 
 
 def drawn(case: str, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
@@ -59,7 +60,7 @@ CASES = ("anything", "sure of itself", "far below the threshold", "in steps", "c
 
 
 @pytest.mark.parametrize("backend", LEARNERS)
-@pytest.mark.parametrize(("threshold", "min_kept"), [(1e-6, 20), (0.3, 150), (0.7, 1), (0.7, 10**9), (1.0, 100)])
+@pytest.mark.parametrize(("threshold", "min_kept"), [(1e-300, 20), (1e-6, 20), (0.3, 150), (0.7, 1), (0.7, 10**9), (1.0, 100)])
 def test_hard_pixels_are_those_of_the_rule(backend, threshold, min_kept, request):
     request.getfixturevalue(f"need_{backend}")
     rng, by_rank = np.random.default_rng(0), 0
@@ -83,6 +84,7 @@ def test_steps_reach_every_number_above_the_threshold():
                 found = found + np.float32(step) if found + np.float32(step) <= wanted else found
             assert found == wanted, (threshold, wanted)
     assert len(steps(0.7)) == 25
+    assert [len(steps(tiny)) for tiny in (2.0**-126, 1e-40, 1e-300)] == [150] * 3, "float32 has no finer ones"
 
 
 def test_no_more_are_kept_than_there_are():
@@ -125,7 +127,6 @@ def twice(images: int = 2):
 
 LOSSES = {
     "ohem by rank": LossConfig(ohem_threshold=0.05, ohem_min_kept=700),
-    "ohem by threshold": LossConfig(ohem_threshold=0.2, ohem_min_kept=20),
     "ohem over all": LossConfig(ohem_threshold=0.05, ohem_min_kept=700, loss_average="all"),
     "all": LossConfig(loss_average="all"),
 }
@@ -135,13 +136,20 @@ LOSSES = {
 @pytest.mark.parametrize("backend", ["torch", *(["mindspore"] if FULL else [])])  # the twins are held equal in test_recipe.py
 @pytest.mark.parametrize("loss", LOSSES)
 def test_two_parts_are_one(backend, loss, request):
-    """One step: the loss, and the gradients as AdamW's first moments. The parts have their hard pixels in unequal numbers."""
+    """One step: the loss, and the gradients as AdamW's first moments. Parts that ranked their own pixels would keep others."""
     request.getfixturevalue(f"need_{backend}")
     batch, masks = twice()
     found = []
     for parts in (1, 2):
         config = replace(CONFIG, loss=LOSSES[loss], training=TrainingConfig(accumulation_steps=parts))
         learner = LEARNERS[backend](SPEC, init_arrays(SPEC, 0), config)
+        if parts == 2 and config.loss.ohem_threshold:
+            p, counted = ranked_probabilities(learner, batch, masks), batch[1] != 255
+            together, apart = (rule_of_each(p, counted, config.loss, shares) for shares in (1, 2))
+            alone = difference(*(-np.log(p[hard]).sum() / p.size for hard in (together, apart)))
+            check_control("each part ranked by itself", alone, "loss")
+            unequal = [int(part.sum()) for part in np.split(together, 2)]
+            assert unequal[0] != unequal[1], "the parts have their hard pixels in unequal numbers"
         found.append((float(learner.step(batch, masks, RATES).loss), learner.optimizer_arrays()))
     (want_loss, want), (loss_found, got) = found
     assert_close("loss", np.array(loss_found), np.array(want_loss), "loss")

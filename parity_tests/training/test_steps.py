@@ -182,6 +182,7 @@ def test_killed_in_the_middle_of_an_epoch(backend, whole, keys, tmp_path):
     assert "step5.safetensors is the end of this run: nothing is left to train" in said and "Epoch " not in said
 
 
+@pytest.mark.skipif(not FULL, reason="compiles MindSpore's training, as a test of whole epochs does; make test-all runs it")
 def test_the_other_framework_goes_on_in_the_middle_of_an_epoch(whole, keys, tmp_path, need_mindspore):
     killed_after_step_3(whole("torch"), tmp_path / "run")
     said = run("backend_mindspore", keys | {"checkpoint_path": tmp_path / "run"})

@@ -78,8 +78,9 @@ def train_command(config: Config, connect: Connect) -> None:
 def training_stream(dataset: Dataset, config: Config) -> TrainingStream:
     """The samples of the run that the configuration describes, for one process."""
     training = config.training
-    length = {"epochs": training.epoch_size, "max_steps": training.max_steps}
-    return TrainingStream(dataset, config.data, training.seed, training.batch_size, **length)
+    return TrainingStream(
+        dataset, config.data, training.seed, training.batch_size, epochs=training.epoch_size, max_steps=training.max_steps
+    )
 
 
 @dataclass(frozen=True)

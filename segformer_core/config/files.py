@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from segformer_core.config.epochs_or_steps import overridden
+from segformer_core.config.epochs_or_steps import check_one_of_each, overridden
 from segformer_core.config.yaml_reading import read_yaml
 from segformer_core.errors import ConfigError, brief
 from segformer_core.paths import expanded, path_fault
@@ -65,8 +65,9 @@ class _Chain:
             values: Values = {}
             for base in _bases(content.pop(BASE_KEY, []), path):
                 values = overridden(values, self.read(base, (*above, path)))
-            own = {_name(key, path): (value, str(path)) for key, value in content.items()}
-            self.done[path] = overridden(values, own)
+            own = {_name(key, path): value for key, value in content.items()}
+            check_one_of_each(own, path)
+            self.done[path] = overridden(values, {name: (value, str(path)) for name, value in own.items()})
         return self.done[path]
 
 

@@ -21,12 +21,13 @@ LARGEST_PROCESS = 2**22
 def choose_size(config: Config) -> tuple[int, int]:
     """Height and width of the file's images in pixels; where the configuration has 0, the recipe's. Raises ConfigError."""
     export = config.export
-    base = [next_multiple(side, config.evaluation.eval_size_divisor) for side in config.data.base_size]
+    asked, divisor = list(config.data.base_size), config.evaluation.eval_size_divisor
+    base = [next_multiple(side, divisor) for side in asked]
     size = export.export_height or base[0], export.export_width or base[1]
     if min(size) < SMALLEST_INPUT:
         raise ConfigError(
             f"export_height and export_width are {size[0]} and {size[1]}; expected at least {SMALLEST_INPUT} each, or 0 for the "
-            f"recipe's base_size {base}"
+            f"recipe's base_size {asked}{'' if base == asked else f', which eval_size_divisor {divisor} rounds up to {base}'}"
         )
     return size
 

@@ -7,6 +7,8 @@ IGNORED_PROBABILITY = 2.0
 
 MANTISSA_BITS = 24
 """Of a float32, the first one included."""
+SMALLEST_NORMAL = 2.0**-126
+"""Of the float32 numbers; those below it are no further apart from each other, and have no more steps."""
 
 
 def steps(threshold: float) -> list[float]:
@@ -14,7 +16,7 @@ def steps(threshold: float) -> list[float]:
 
     Added up from 0 on where a condition allows it, they reach every float32 number from `threshold` to below 2.
     """
-    _, exponent = math.frexp(threshold)
+    _, exponent = math.frexp(max(threshold, SMALLEST_NORMAL))
     return [2.0**-bit for bit in range(MANTISSA_BITS - exponent + 1)]
 
 

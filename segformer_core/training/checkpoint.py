@@ -188,7 +188,7 @@ class Checkpoints:
     def _check(self, header: Header, path: Path) -> None:
         """Raise a TrainingError that lists every decisive value that differs from the saved one."""
         there = {**decisive_values(Config()), **header.decisive}  # the default of a newer key is how things were before it
-        idle = {"epoch_size"} if self.decisive["max_steps"] else set()
+        idle = {"epoch_size"} if self.decisive["max_steps"] and there["max_steps"] else set()
         different = [name for name, value in self.decisive.items() if name not in idle and there.get(name) != value]
         if not different:
             return

@@ -33,7 +33,9 @@ VERSION = 2
 
 VERSION_WITHOUT_METADATA_HASH = 1
 
-NAME = re.compile(rf"segformer_mit_\w+_(step)?\d+{re.escape(SUFFIX)}")
+STEP = "step"
+"""The word before the number of a step in a checkpoint's name; the number of an epoch has none."""
+NAME = re.compile(rf"segformer_mit_\w+_({STEP})?\d+{re.escape(SUFFIX)}")
 """The names of checkpoints, after an epoch or a step; `…_best` holds weights alone."""
 
 DAMAGE = (KeyError, ValueError, TypeError, RecursionError)

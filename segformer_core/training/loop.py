@@ -20,6 +20,7 @@ from segformer_core.protocol.loss_scale import SKIPPED_FOR_GOOD, SKIPPED_IN_DOUB
 from segformer_core.protocol.masks import draw_keep_masks
 from segformer_core.spec.model import SegFormer
 from segformer_core.training.checkpoint import Checkpoints
+from segformer_core.training.checkpoint_file import STEP
 from segformer_core.training.curves import draw_curves
 from segformer_core.training.log import Log
 from segformer_core.training.schedule import group_rates, learning_rate
@@ -70,23 +71,28 @@ class Run:
         return self.step == self.stream.steps
 
     @property
-    def saves(self) -> bool:
+    def save_is_due(self) -> bool:
         """Whether the latest step is one to save."""
         training = self.config.training
         return training.save_checkpoint and self._due(training.save_interval_steps, training.save_checkpoint_epoch_interval)
 
     @property
-    def evaluates(self) -> bool:
+    def evaluation_is_due(self) -> bool:
         """Whether the latest step is one to evaluate."""
         evaluation = self.config.evaluation
         begun = self.at_end or self.epoch >= evaluation.eval_start_epoch
         return bool(self.evaluate) and begun and self._due(evaluation.eval_interval_steps, evaluation.eval_interval)
 
     @property
+    def step_label(self) -> str:
+        """The latest step as a checkpoint is named by it, whether it ends an epoch or not."""
+        return f"{STEP}{self.step}"
+
+    @property
     def label(self) -> int | str:
         """The latest step as its checkpoint is named: by the epoch that it ends, unless checkpoints are counted in steps."""
         by_epoch = self.at_epoch_end and not self.config.training.save_interval_steps
-        return self.epoch if by_epoch else f"step{self.step}"
+        return self.epoch if by_epoch else self.step_label
 
     @property
     def place(self) -> str:
@@ -106,7 +112,7 @@ def train(run: Run, batches: Callable[[int], Iterable[Batch]], stop: StopRequest
     `batches` gives the batches from a step on. An evaluation that an interrupted run has missed comes first. Raises Stopped when
     `stop` asks for it, or what `stop` has lost, after saving; TrainingError after too many skipped steps in a row.
     """
-    if run.evaluates and not any(entry["step"] == run.step and "miou" in entry for entry in run.earlier):
+    if run.evaluation_is_due and not any(entry["step"] == run.step and "miou" in entry for entry in run.earlier):
         evaluate_now(run, stop)
     if not run.at_end:  # MindSpore's sampler cannot start at the end
         with memory_for("a training step", "lower batch_size or crop_size, or raise accumulation_steps"):
@@ -127,14 +133,14 @@ def _take_steps(run: Run, batches: Iterable[Batch], stop: StopRequest) -> None:
         run.step += 1
         run.log.advance()
         logs = run.at_epoch_end or run.at_end or run.step_of_epoch % training.train_log_interval == 0
-        synchronises = logs or run.saves or run.evaluates
+        synchronises = logs or run.save_is_due or run.evaluation_is_due
         if synchronises:
             loss = float(report.loss)  # waits for the device
             _log_step(run, report, loss, rate, (time.perf_counter() - since) / (run.step - counted))
             _check_progress(run, report)
-        if run.saves:
+        if run.save_is_due:
             _save(run, report)
-        if run.evaluates:
+        if run.evaluation_is_due:
             evaluate_now(run, stop)
         _stop_if_asked(run, stop, synchronises)
         if synchronises:
@@ -159,7 +165,7 @@ def evaluate_now(run: Run, stop: StopRequest) -> None:
     """
     assert run.evaluate
     try:
-        miou = run.evaluate(run.checkpoints.path(run.label).name if run.saves else run.place)
+        miou = run.evaluate(run.checkpoints.path(run.label).name if run.save_is_due else run.place)
     except CutShort:
         _stop(run, stop, f"stopped in the evaluation after step {run.step} of {run.stream.steps}")
     if not run.processes.first:
@@ -214,7 +220,7 @@ def _stop_if_asked(run: Run, stop: StopRequest, synchronises: bool) -> None:
 
 def _stop(run: Run, stop: StopRequest, sentence: str) -> NoReturn:
     if run.processes.first and run.saved_step != run.step:
-        run.checkpoints.save(run.learner, f"step{run.step}", run.step)
+        run.checkpoints.save(run.learner, run.step_label, run.step)
     if stop.lost:
         raise stop.lost
     stopped = Stopped(stop.signal_number or signal.SIGTERM)  # another process has got a signal

@@ -1,0 +1,69 @@
+"""The numbers of a run's log: metrics.jsonl, TensorBoard's events, and the curves."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from parity_tests import ROOT
+from parity_tests.training_runs import curve
+from segformer_core.training.log import Log
+
+
+def test_metrics_are_those_of_one_run(tmp_path):
+    """A resumed run deletes what an earlier attempt wrote after its checkpoint, also a half-written line."""
+    log = Log()
+    log.record(tmp_path, 0, tensorboard=False)
+    for step in (1, 2, 3):
+        log.metrics(step, loss=float(step) if step < 3 else float("nan"))
+    log.close()
+    with (tmp_path / "metrics.jsonl").open("a") as file:
+        file.write('{"step": 4, "lo')
+    log = Log()
+    assert [entry["step"] for entry in log.record(tmp_path, 2, tensorboard=False)] == [1, 2]
+    log.metrics(3, loss=30.0)
+    log.close()
+    assert curve(tmp_path, "loss") == {1: 1.0, 2: 2.0, 3: 30.0}
+
+
+def test_tensorboard_reads_what_is_written(tmp_path):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    log = Log()
+    log.record(tmp_path, 0, tensorboard=True)
+    for step in (10, 20):
+        log.metrics(step, loss=1 / step, learning_rate=0.5)
+    log.close()
+    events = EventAccumulator(str(tmp_path / "tensorboard"))
+    events.Reload()
+    assert [(event.step, event.value) for event in events.Scalars("loss")] == [
+        (10, pytest.approx(0.1)),
+        (20, pytest.approx(0.05)),
+    ]
+
+
+def test_tensorboard_is_an_extra(tmp_path):
+    program = (
+        "import sys; sys.modules['tensorboard'] = None; from pathlib import Path; from segformer_core.training.log import Log\n"
+        "try: Log().record(Path(sys.argv[1]), 0, tensorboard=True)\n"
+        "except Exception as error: print(error)"
+    )
+    process = subprocess.run([sys.executable, "-c", program, tmp_path], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert "TensorBoard is not installed: run pip install -c constraints.txt '.[tensorboard]'" in process.stdout
+
+
+def test_curves_are_drawn(tmp_path):
+    import cv2
+
+    from segformer_core.training.curves import draw_curves
+
+    entries = [{"step": step, "loss": 1 / step, "learning_rate": 0.1} for step in range(1, 20)]
+    lines = [
+        json.dumps(entry) for entry in [*entries, {"step": 19, "miou": 0.5}, {"step": 20, "loss": None, "learning_rate": 0.1}]
+    ]
+    (tmp_path / "metrics.jsonl").write_text("\n".join(lines))
+    draw_curves(tmp_path)
+    picture = cv2.imread(str(tmp_path / "curves.png"))
+    assert picture.shape[0] > 500 and len(np.unique(picture.reshape(-1, 3), axis=0)) > 10
