@@ -16,7 +16,7 @@ from parity_tests.support import (
     torch_learner,
     undecided_arrays,
 )
-from parity_tests.tolerances import SCORES_OF_NOISE
+from parity_tests.tolerances import tolerance
 from segformer_core.config.keys import DataConfig, EvaluationConfig
 from segformer_core.evaluation.metrics import NEAR_TIE
 from segformer_core.inference.segmenter import Segmenter, network_image
@@ -161,7 +161,7 @@ def test_scores_are_those_of_the_papers_formula(backend, form, request):
     plan, images = planned(form)
     got, maps = THROUGH[backend](images, plan), len(plan.views) * len(plan.mirrorings)
     want = maps * by_the_papers_formula(small_network, images, plan.size, FORMS[form][0])
-    assert got.shape == want.shape and np.abs(got - want).max() <= SCORES_OF_NOISE.cpu
+    assert got.shape == want.shape and np.abs(got - want).max() <= tolerance("scores of noise")
 
 
 @pytest.mark.parametrize("backend", THROUGH)
@@ -170,10 +170,10 @@ def test_one_window_of_the_whole_image_resizes_its_scores_twice(backend, request
     request.getfixturevalue(f"need_{backend}")
     plan, images = planned("slide, image smaller than the window")
     want = bilinear(bilinear(small_network(images[0]), (50, 90)), (75, 135))
-    assert np.abs(THROUGH[backend](images, plan) - want).max() <= SCORES_OF_NOISE.cpu
+    assert np.abs(THROUGH[backend](images, plan) - want).max() <= tolerance("scores of noise")
     (view,) = plan.views
     once = THROUGH[backend](images, replace(plan, views=(replace(view, windows=()),)))
-    assert np.abs(once - bilinear(small_network(images[0]), (75, 135))).max() <= SCORES_OF_NOISE.cpu
+    assert np.abs(once - bilinear(small_network(images[0]), (75, 135))).max() <= tolerance("scores of noise")
     assert np.abs(once - want).max() > 0.01
 
 

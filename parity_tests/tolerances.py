@@ -39,13 +39,11 @@ OUTSIDE_THE_LADDER = {
         5e-3, 5e-3, 6.4e-4, "BatchNorm's running mean follows the noise of transformers' biases a little late (docs/parity.md)"
     ),
     "logits in bf16": Tolerance(0.05, 0.05, 1.9e-2, "bf16 has 8 significant bits, so a value is 4e-3 off; logits are up to 2.3"),
+    "scores of noise": Tolerance(
+        5e-5, 5e-5, 1.6e-5, "neighbours differ by up to 8, and the frameworks compute positions between pixels in float32"
+    ),
 }
 """Each of one test, which the ladder does not need."""
-
-SCORES_OF_NOISE = Tolerance(
-    5e-5, 5e-5, 1.6e-5, "scores whose neighbours differ by up to 8: the frameworks compute positions between pixels in float32"
-)
-"""No row of the table: the scores of a stand-in for a network, that windows, scales and mirror images are put together from."""
 
 
 def tolerance(name: str, device: str = "CPU") -> float:
