@@ -7,16 +7,17 @@ IGNORED_PROBABILITY = 2.0
 
 MANTISSA_BITS = 24
 """Of a float32, the first one included."""
-SMALLEST_NORMAL = 2.0**-126
-"""Of the float32 numbers; those below it are no further apart from each other, and have no more steps."""
+SMALLEST_THRESHOLD = 2.0**-102
+"""The distance of its float32 neighbours, the last step, is a normal number: MindSpore's compiler may fail on smaller constants."""
 
 
 def steps(threshold: float) -> list[float]:
     """1, 1/2, 1/4, … down to the distance of neighbouring float32 numbers at `threshold`, in 0..1.
 
-    Added up from 0 on where a condition allows it, they reach every float32 number from `threshold` to below 2.
+    Added up from 0 on where a condition allows it, they reach every float32 number from `threshold` to below 2. A threshold
+    below 2⁻¹⁰² has the steps of 2⁻¹⁰²: smaller probabilities are told apart only down to 2⁻¹²⁵.
     """
-    _, exponent = math.frexp(max(threshold, SMALLEST_NORMAL))
+    _, exponent = math.frexp(max(threshold, SMALLEST_THRESHOLD))
     return [2.0**-bit for bit in range(MANTISSA_BITS - exponent + 1)]
 
 
