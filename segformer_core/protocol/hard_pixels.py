@@ -8,7 +8,7 @@ IGNORED_PROBABILITY = 2.0
 MANTISSA_BITS = 24
 """Of a float32, the first one included."""
 SMALLEST_THRESHOLD = 2.0**-102
-"""The distance of its float32 neighbours, the last step, is a normal number: MindSpore's compiler may fail on smaller constants."""
+"""The distance of its float32 neighbours is a normal number. MindSpore's compiler may fail on smaller constants."""
 
 
 def steps(threshold: float) -> list[float]:
