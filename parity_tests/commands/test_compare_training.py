@@ -15,7 +15,7 @@ from parity_tests import ROOT
 from parity_tests.folder_dataset import write_folder_dataset
 from parity_tests.tolerances import tolerance
 from parity_tests.training_runs import FULL, SMALL, curve, flags
-from segformer_core.commands.compare_training import CONTESTANTS, own_keys, read_arguments, table
+from segformer_core.commands.compare_training import TRAINING_CONTESTANTS, own_keys, read_arguments, table
 from segformer_core.errors import UserError
 from segformer_core.training.comparison import Curves, compared, draw_compared, smoothed
 
@@ -37,7 +37,7 @@ def data(tmp_path_factory) -> Path:
 
 def test_contestants_train_alike_and_the_same_command_goes_on(data, tmp_path, need_torch):
     pytest.importorskip("transformers")
-    names = [name for name in CONTESTANTS if name != "mindspore" or (FULL and importlib.util.find_spec("mindspore"))]
+    names = [name for name in TRAINING_CONTESTANTS if name != "mindspore" or (FULL and importlib.util.find_spec("mindspore"))]
     words = ["--contestants", ",".join(names), "--output", str(tmp_path), *flags(KEYS | {"data_path": data})]
     done = started(words)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -69,7 +69,11 @@ def test_what_contestants_get_and_what_may_be_said_otherwise(tmp_path):
     _, keys, config = read_arguments(["--contestants", "torch,mindspore", "--lr=1e-3"])
     assert keys == {"train_log_interval": "1", "precision": "fp32", "lr": "1e-3"} and config.model.numerics == "nvlabs"
     options, keys, config = read_arguments(["--precision", "bf16", "--device_target", "CUDA"])
-    assert options.contestants == tuple(CONTESTANTS) and config.model.numerics == "hf" and config.runtime.precision == "bf16"
+    assert (
+        options.contestants == tuple(TRAINING_CONTESTANTS)
+        and config.model.numerics == "hf"
+        and config.runtime.precision == "bf16"
+    )
     assert own_keys("torch", tmp_path, config) == {"checkpoint_path": str(tmp_path / "torch")}
     assert own_keys("mindspore", tmp_path, config) == {"checkpoint_path": str(tmp_path / "mindspore"), "device_target": "CPU"}
 

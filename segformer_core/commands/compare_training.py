@@ -21,7 +21,7 @@ from typing import Any
 
 from segformer_core.commands.arguments import new_parser, path_argument, path_text
 from segformer_core.commands.circumstances import circumstances
-from segformer_core.commands.training_process import CONTESTANTS, PYTHON_FLAG, TRANSFORMERS, key_words, probed, train
+from segformer_core.commands.training_process import PYTHON_FLAG, TRAINING_CONTESTANTS, TRANSFORMERS, key_words, probed, train
 from segformer_core.config.help import asks_help, help_text
 from segformer_core.config.keys import Config
 from segformer_core.config.load import load_config, read_flags
@@ -77,7 +77,7 @@ def read_arguments(arguments: Sequence[str]) -> tuple[argparse.Namespace, dict[s
 def own_keys(name: str, output: Path, config: Config) -> dict[str, str]:
     """The keys of one contestant alone: its folder, and the CPU if its framework does not know the device."""
     keys, target = {"checkpoint_path": str(output / name)}, config.runtime.device_target
-    if target not in CONTESTANTS[name].devices:
+    if target not in TRAINING_CONTESTANTS[name].devices:
         print(f"{name} does not know device_target {target} and trains on the CPU", flush=True)
         keys["device_target"] = "CPU"
     return keys
@@ -125,16 +125,18 @@ def _shown(value: float | None, form: str) -> str:
 
 def _contestants(text: str) -> tuple[str, ...]:
     names = tuple(text.split(","))
-    unknown = [name for name in names if name not in CONTESTANTS]
+    unknown = [name for name in names if name not in TRAINING_CONTESTANTS]
     if unknown or len(set(names)) < max(2, len(names)):
-        raise argparse.ArgumentTypeError(f"{brief(text)}: expected two or more of {','.join(CONTESTANTS)}, each once")
+        raise argparse.ArgumentTypeError(f"{brief(text)}: expected two or more of {','.join(TRAINING_CONTESTANTS)}, each once")
     return names
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = new_parser(NAME, __doc__)
-    every = ",".join(CONTESTANTS)
-    parser.add_argument("--contestants", type=_contestants, default=tuple(CONTESTANTS), metavar="NAMES", help=f"of {every}")
+    every = ",".join(TRAINING_CONTESTANTS)
+    parser.add_argument(
+        "--contestants", type=_contestants, default=tuple(TRAINING_CONTESTANTS), metavar="NAMES", help=f"of {every}"
+    )
     parser.add_argument("--output", type=path_argument, default=Path("comparison"), metavar="FOLDER", help="for all results")
     parser.add_argument(
         PYTHON_FLAG,

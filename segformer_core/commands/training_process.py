@@ -26,7 +26,7 @@ class Contestant:
     devices: tuple[str, ...]
 
 
-CONTESTANTS = {
+TRAINING_CONTESTANTS = {
     "torch": Contestant("backend_torch.train", ("torch",), ("auto", "CPU", "GPU", "CUDA")),
     "mindspore": Contestant("backend_mindspore.train", ("mindspore",), ("auto", "CPU", "Ascend")),
     TRANSFORMERS: Contestant("backend_torch.train_transformers", ("torch", TRANSFORMERS), ("auto", "CPU", "GPU", "CUDA")),
@@ -68,7 +68,7 @@ def probed(name: str, python: str) -> dict[str, str]:
 
 def _answer(name: str, python: str) -> dict[str, Any]:
     """What PROBE prints. Raises UserError with the reason, in a few words, why it prints nothing."""
-    words = [python, "-c", PROBE, ",".join(CONTESTANTS[name].packages), DRAWING]
+    words = [python, "-c", PROBE, ",".join(TRAINING_CONTESTANTS[name].packages), DRAWING]
     try:
         done = subprocess.run(
             words, env=environment(python), stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", check=True
@@ -95,7 +95,7 @@ def _way_out(name: str) -> str:
 
 def train(name: str, python: str, keys: Mapping[str, str]) -> None:
     """Train one contestant to its end. Raises UserError if it does not get there."""
-    command = [python, "-m", CONTESTANTS[name].module, *key_words(keys)]
+    command = [python, "-m", TRAINING_CONTESTANTS[name].module, *key_words(keys)]
     process = subprocess.Popen(command, env=environment(python))
     try:
         code = process.wait()
