@@ -1,6 +1,7 @@
 """The verbs of `segformer_core.protocol.learner.Learner` in MindSpore; `backend_torch/learner.py` is its twin."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property
 from typing import Any
 
@@ -8,6 +9,7 @@ import mindspore as ms
 import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
 
+from backend_mindspore.average import Average
 from backend_mindspore.compiling import Compiling
 from backend_mindspore.distributed import sum_over_processes, world_size
 from backend_mindspore.kernels import Upsample
@@ -53,8 +55,9 @@ class Learner:
         cross_entropy = CrossEntropy(self.config.loss, self.training.class_weights)
         hard_pixels = HardPixels(self.config.loss) if self.config.loss.ohem_threshold else None
         loss = Loss(self.model, cross_entropy, hard_pixels, self.config.training.accumulation_steps)
+        average = Average(self.parameters, decay) if (decay := self.config.optimizer.ema_decay) else None
         options = self.config.optimizer.clip_norm, self.config.training.accumulation_steps
-        return TrainingStep(loss, optimizer, LossScale(self.precision.training), *options)
+        return TrainingStep(loss, optimizer, average, LossScale(self.precision.training), *options)
 
     def arrays(self) -> dict[str, np.ndarray]:
         return _numpy(self.parameters)
@@ -67,13 +70,20 @@ class Learner:
             self.training_step.remember_statistics()
 
     def optimizer_arrays(self) -> dict[str, np.ndarray]:
-        return _numpy(self.training_step.optimizer.arrays() | self.training_step.scale.arrays())
+        averages = self.training_step.average.arrays() if self.training_step.average is not None else {}
+        return _numpy(self.training_step.optimizer.arrays() | self.training_step.scale.arrays() | averages)
 
     def load_optimizer_arrays(self, arrays: Mapping[str, np.ndarray]) -> None:
         resumed = loss_scale.resumed(arrays, self.precision.training)
         tensors = {name: Tensor(np.array(array, np.float32)) for name, array in resumed.items()}
         self.training_step.optimizer.load(tensors)
         self.training_step.scale.load(tensors)
+        if self.training_step.average is not None:
+            self.training_step.average.load(tensors)
+
+    def averaged(self) -> AbstractContextManager[None]:
+        average = self.training_step.average if self.config.optimizer.ema_decay else None
+        return nullcontext() if average is None else average.in_place()
 
     def step(self, batch: Batch, keep: KeepMasks, learning_rates: Sequence[float]) -> Step:
         self.model.set_train(True)
@@ -95,6 +105,9 @@ class Learner:
 
     def predict(self, images: Sequence[np.ndarray], plan: Plan) -> np.ndarray:
         return self.prediction.labels(images, plan)
+
+    def labels_and_losses(self, images: Sequence[np.ndarray], plan: Plan, truth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return self.prediction.labels_and_losses(images, plan, truth)
 
     def scores(self, images: Sequence[np.ndarray], plan: Plan) -> np.ndarray:
         return self.prediction.scores(images, plan).asnumpy()
@@ -188,9 +201,18 @@ class Accumulate(nn.Cell):
 class TrainingStep(nn.Cell):
     """Forward, backward and update as one graph; of a batch in several parts, `accumulate` takes all but the last."""
 
-    def __init__(self, loss: Loss, optimizer: AdamW, scale: LossScale, clip_norm: float, accumulation_steps: int):
+    def __init__(
+        self,
+        loss: Loss,
+        optimizer: AdamW,
+        average: Average | None,
+        scale: LossScale,
+        clip_norm: float,
+        accumulation_steps: int,
+    ):
         super().__init__()
         self.optimizer, self.scale = optimizer, scale
+        self.average: Any = average
         self.clip_norm, self.accumulation_steps = clip_norm, accumulation_steps
         self.loss_and_gradients = ms.value_and_grad(loss, None, optimizer.parameters, has_aux=True)
         self.accumulate: Any = Accumulate(loss, optimizer.parameters, scale) if accumulation_steps > 1 else None
@@ -230,6 +252,8 @@ class TrainingStep(nn.Cell):
             factor = factor * ops.minimum(self.clip_norm / (norm + CLIP_EPS), 1.0)
         done = self.optimizer(gradients, rates, factor, finite)
         done = ops.depend(done, self.map(ops.partial(keep_if_finite, finite), self.statistics, self.sound_statistics))
+        if self.average is not None:
+            done = ops.depend(done, self.average(ops.depend(self.optimizer.steps + 0.0, done), finite))
         skipped = ops.depend(self.scale(finite), done)
         return total / weight, ops.logical_not(finite), scale, skipped
 

@@ -9,7 +9,8 @@ import mindspore as ms
 import numpy as np
 from mindspore import Tensor, ops
 
-from segformer_core.protocol.plan import Plan, View
+from segformer_core.data.dataset import IGNORED
+from segformer_core.protocol.plan import SMALLEST_PROBABILITY, Plan, View
 
 
 class Prediction:
@@ -21,6 +22,12 @@ class Prediction:
     def labels(self, images: Sequence[np.ndarray], plan: Plan) -> np.ndarray:
         """(B, 3, H, W) float32 for each view, of its size -> (B, *size) uint8."""
         return most_likely(self.scores(images, plan)).asnumpy()
+
+    def labels_and_losses(self, images: Sequence[np.ndarray], plan: Plan, truth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """-> (B, *size) uint8, and (B,) float64: each image's sum of -log p of the true class; 255 does not count."""
+        scores = self.scores(images, plan)
+        losses = negative_log_likelihood(scores, Tensor(truth), plan.averages)
+        return most_likely(scores).asnumpy(), ops.ReduceSum()(losses, 2).asnumpy().sum(1, dtype=np.float64)
 
     def scores(self, images: Sequence[np.ndarray], plan: Plan) -> Tensor:
         """(B, 3, H, W) for each view -> (B, K, *size): logits, or where the plan averages the sum of all probabilities."""
@@ -50,6 +57,14 @@ class Prediction:
 def most_likely(scores: Tensor) -> Tensor:
     """(B, K, H, W) -> (B, H, W) uint8."""
     return ops.Argmax(axis=1, output_type=ms.int32)(scores).to(ms.uint8)
+
+
+def negative_log_likelihood(scores: Tensor, truth: Tensor, are_probabilities: bool) -> Tensor:
+    """(B, K, H, W) logits, or sums of probabilities, and (B, H, W) int32 -> (B, H, W): -log p of the true class; 0 where 255."""
+    logits = ops.log(ops.maximum(scores, SMALLEST_PROBABILITY)) if are_probabilities else scores
+    counted = truth != IGNORED
+    true = ops.squeeze(ops.GatherD()(logits, 1, ops.expand_dims(ops.where(counted, truth, 0), 1)), 1)
+    return ops.where(counted, ops.logsumexp(logits, 1) - true, 0.0)
 
 
 def probabilities(logits: Tensor) -> Tensor:

@@ -1,6 +1,7 @@
 """The verbs of `segformer_core.protocol.learner.Learner` in PyTorch; `backend_mindspore/learner.py` is its twin."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property
 from typing import Any
 
@@ -8,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from backend_torch.average import Average
 from backend_torch.distributed import sum_over_processes, world_size
 from backend_torch.kernels import Upsample
 from backend_torch.layers import DTYPES, Arithmetic
@@ -52,8 +54,9 @@ class Learner:
         cross_entropy = CrossEntropy(self.config.loss, self.training.class_weights)
         hard_pixels = HardPixels(self.config.loss) if self.config.loss.ohem_threshold else None
         loss = Loss(self.model, cross_entropy, hard_pixels, self.config.training.accumulation_steps).to(self.device)
+        average = Average(self.model.state_dict(), decay) if (decay := self.config.optimizer.ema_decay) else None
         options = self.config.optimizer.clip_norm, self.config.training.accumulation_steps
-        return TrainingStep(loss, optimizer, LossScale(self.precision.training, self.device), *options)
+        return TrainingStep(loss, optimizer, average, LossScale(self.precision.training, self.device), *options)
 
     def arrays(self) -> dict[str, np.ndarray]:
         return _numpy(self.model.state_dict())
@@ -64,13 +67,20 @@ class Learner:
             array.copy_(torch.from_numpy(np.ascontiguousarray(arrays[name])))
 
     def optimizer_arrays(self) -> dict[str, np.ndarray]:
-        return _numpy(self.training_step.optimizer.arrays() | self.training_step.scale.arrays())
+        averages = self.training_step.average.arrays() if self.training_step.average else {}
+        return _numpy(self.training_step.optimizer.arrays() | self.training_step.scale.arrays() | averages)
 
     def load_optimizer_arrays(self, arrays: Mapping[str, np.ndarray]) -> None:
         resumed = loss_scale.resumed(arrays, self.precision.training)
         tensors = {name: torch.from_numpy(np.array(array, np.float32)) for name, array in resumed.items()}
         self.training_step.optimizer.load(tensors)
         self.training_step.scale.load(tensors)
+        if self.training_step.average:
+            self.training_step.average.load(tensors)
+
+    def averaged(self) -> AbstractContextManager[None]:
+        average = self.training_step.average if self.config.optimizer.ema_decay else None
+        return average.in_place() if average else nullcontext()
 
     def step(self, batch: Batch, keep: KeepMasks, learning_rates: Sequence[float]) -> Step:
         self.model.train()
@@ -86,6 +96,9 @@ class Learner:
 
     def predict(self, images: Sequence[np.ndarray], plan: Plan) -> np.ndarray:
         return self.prediction.labels(images, plan)
+
+    def labels_and_losses(self, images: Sequence[np.ndarray], plan: Plan, truth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return self.prediction.labels_and_losses(images, plan, truth)
 
     def scores(self, images: Sequence[np.ndarray], plan: Plan) -> np.ndarray:
         return self.prediction.scores(images, plan).cpu().numpy()
@@ -131,8 +144,16 @@ class Loss(nn.Module):
 class TrainingStep:
     """Forward, backward and update of a batch in `accumulation_steps` parts."""
 
-    def __init__(self, loss: Loss, optimizer: AdamW, scale: LossScale, clip_norm: float, accumulation_steps: int):
-        self.loss, self.optimizer, self.scale = loss, optimizer, scale
+    def __init__(
+        self,
+        loss: Loss,
+        optimizer: AdamW,
+        average: Average | None,
+        scale: LossScale,
+        clip_norm: float,
+        accumulation_steps: int,
+    ):
+        self.loss, self.optimizer, self.average, self.scale = loss, optimizer, average, scale
         self.clip_norm, self.accumulation_steps = clip_norm, accumulation_steps
         self.ranks_before = loss.ranks_before
         self.hard_pixels: Any = loss.hard_pixels
@@ -153,6 +174,8 @@ class TrainingStep:
         finite, scale = self._update(total, weight, learning_rates)
         for name, buffer in self.loss.model.named_buffers():
             buffer.copy_(torch.where(finite, buffer, statistics[name]))
+        if self.average:
+            self.average(self.optimizer.steps, finite)
         return total / weight.clamp(min=SMALLEST_WEIGHT), ~finite, scale, self.scale.skipped_steps
 
     @torch.no_grad()

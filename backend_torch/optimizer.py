@@ -35,6 +35,11 @@ class AdamW:
     def gradients(self) -> list[Tensor]:
         return [parameter.grad for parameter in self.parameters.values() if parameter.grad is not None]
 
+    @property
+    def steps(self) -> Tensor:
+        """The number of steps taken, each parameter's own count."""
+        return self.adamw.state[next(iter(self.parameters.values()))]["step"]
+
     def arrays(self) -> dict[str, Tensor]:
         """moment1.NAME and moment2.NAME of every parameter, and the number of steps taken."""
         arrays = {}

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from backend_torch.kernels import Upsample
-from segformer_core.protocol.plan import Plan, View
+from segformer_core.data.dataset import IGNORED
+from segformer_core.protocol.plan import SMALLEST_PROBABILITY, Plan, View
 
 
 class Prediction:
@@ -21,6 +22,13 @@ class Prediction:
     def labels(self, images: Sequence[np.ndarray], plan: Plan) -> np.ndarray:
         """(B, 3, H, W) float32 for each view, of its size -> (B, *size) uint8."""
         return most_likely(self.scores(images, plan)).cpu().numpy()
+
+    @torch.inference_mode()
+    def labels_and_losses(self, images: Sequence[np.ndarray], plan: Plan, truth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """-> (B, *size) uint8, and (B,) float64: each image's sum of -log p of the true class; 255 does not count."""
+        scores = self.scores(images, plan)
+        losses = negative_log_likelihood(scores, self._tensor(truth), plan.averages)
+        return most_likely(scores).cpu().numpy(), losses.sum(2).cpu().numpy().sum(1, dtype=np.float64)
 
     @torch.inference_mode()
     def scores(self, images: Sequence[np.ndarray], plan: Plan) -> Tensor:
@@ -56,6 +64,14 @@ class Prediction:
 def most_likely(scores: Tensor) -> Tensor:
     """(B, K, H, W) -> (B, H, W) uint8."""
     return scores.argmax(1).to(torch.uint8)
+
+
+def negative_log_likelihood(scores: Tensor, truth: Tensor, are_probabilities: bool) -> Tensor:
+    """(B, K, H, W) logits, or sums of probabilities, and (B, H, W) int32 -> (B, H, W): -log p of the true class; 0 where 255."""
+    logits = scores.clamp(min=SMALLEST_PROBABILITY).log() if are_probabilities else scores
+    counted = truth != IGNORED
+    true = logits.gather(1, torch.where(counted, truth, 0).long()[:, None]).squeeze(1)
+    return torch.where(counted, logits.logsumexp(1) - true, 0.0)
 
 
 def probabilities(logits: Tensor) -> Tensor:

@@ -18,6 +18,7 @@ from backend_torch.layers import DTYPES
 from backend_torch.learner import Learner
 from segformer_core.config.keys import Config, RuntimeConfig
 from segformer_core.errors import BackendError, ConfigError
+from segformer_core.protocol.average import PREFIX
 from segformer_core.protocol.groups import ParameterGroup
 from segformer_core.protocol.learner import Backend, Precision, Training
 from segformer_core.spec.arrays import check_arrays
@@ -26,7 +27,8 @@ from segformer_core.weights.detect import detect
 from segformer_core.weights.dialect import entries
 from segformer_core.weights.dialects import CANONICAL
 
-MOMENTS = ("moment1.", "moment2.")
+BY_NAME = ("moment1.", "moment2.", PREFIX)
+"""Before the name of an array: its moments, and its moving average."""
 
 
 def connect(runtime: RuntimeConfig) -> Backend:
@@ -77,13 +79,13 @@ class TransformersLearner(Learner):
 
     def optimizer_arrays(self) -> dict[str, np.ndarray]:
         theirs = super().optimizer_arrays()
-        ours = {name: array for name, array in theirs.items() if not name.startswith(MOMENTS)}
-        return ours | {moment + name: array for moment in MOMENTS for name, array in self.ours(theirs, moment).items()}
+        ours = {name: array for name, array in theirs.items() if not name.startswith(BY_NAME)}
+        return ours | {prefix + name: array for prefix in BY_NAME for name, array in self.ours(theirs, prefix).items()}
 
     def load_optimizer_arrays(self, arrays: Mapping[str, np.ndarray]) -> None:
-        theirs = {name: array for name, array in arrays.items() if not name.startswith(MOMENTS)}
-        for moment in MOMENTS:
-            theirs |= self._divided(arrays, moment)
+        theirs = {name: array for name, array in arrays.items() if not name.startswith(BY_NAME)}
+        for prefix in BY_NAME:
+            theirs |= self._divided(arrays, prefix)
         super().load_optimizer_arrays(theirs)
 
     def ours(self, theirs: Mapping[str, np.ndarray], prefix: str = "") -> dict[str, np.ndarray]:

@@ -56,13 +56,14 @@ def need_mindspore() -> None:
 
 @pytest.fixture(scope="session")
 def run_keys(tmp_path_factory) -> dict[str, object]:
-    """The configuration of ten steps with drop path, dropout and augmentation, evaluated twice."""
+    """The configuration of ten steps with drop path, dropout, augmentation and averaged weights, evaluated twice."""
     from parity_tests.folder_dataset import write_folder_dataset
     from parity_tests.training_runs import EPOCHS, SMALL
 
     root = write_folder_dataset(tmp_path_factory.mktemp("data"), images=8, validation=3)
     cache = tmp_path_factory.mktemp("compiled")
-    return SMALL | {"data_path": root, "epoch_size": EPOCHS, "eval_interval": 3, "compile_cache": cache, "keep_checkpoints": 2}
+    evaluation = {"eval_interval": 3, "eval_loss": True, "ema_decay": 0.5}
+    return SMALL | evaluation | {"data_path": root, "epoch_size": EPOCHS, "compile_cache": cache, "keep_checkpoints": 2}
 
 
 @pytest.fixture(scope="session")

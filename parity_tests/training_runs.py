@@ -86,5 +86,5 @@ def assert_same_run(got: Path, want: Path, label: int | str) -> None:
         assert arrays.keys() == wanted.keys()
         assert [key for key in wanted if not np.array_equal(arrays[key], wanted[key])] == []
         assert (about["step"], about["sha256"]) == (wanted_about["step"], wanted_about["sha256"])
-    for key in ("loss", "learning_rate", "miou"):
+    for key in ("loss", "learning_rate", "miou", "val_loss"):
         assert curve(got, key) == curve(want, key), key

@@ -10,6 +10,7 @@ from segformer_core.config.keys import Config, flat
 from segformer_core.data.cityscapes import CLASSES as CITYSCAPES
 from segformer_core.evaluation.metrics import scores
 from segformer_core.evaluation.page import Example, page
+from segformer_core.evaluation.result import MEANS
 
 HOSTILE = "<b>&\"'</script><script>alert(1)</script><!--"
 CLASSES = replace(CITYSCAPES, names=("road", HOSTILE, *CITYSCAPES.names[2:]))
@@ -25,13 +26,10 @@ def none_for_nan(values: np.ndarray) -> list[float | None]:
 def result_of(counts: np.ndarray, **changes: Any) -> dict[str, Any]:
     """The result of a (19, 19) confusion matrix."""
     judged = scores(counts)
-    iou, accuracy = none_for_nan(judged.iou), none_for_nan(judged.accuracy)
-    miou, macc, aacc = none_for_nan(np.array([judged.miou, judged.macc, judged.aacc]))
+    iou, recall, precision, f1 = map(none_for_nan, (judged.iou, judged.accuracy, judged.precision, judged.f1))
     result = {
         "format": 1,
-        "miou": miou,
-        "macc": macc,
-        "aacc": aacc,
+        **{mean: none_for_nan(np.array([getattr(judged, mean)]))[0] for mean in MEANS},
         "images": 1234,
         "seconds": 34.1,
         "finished": "2026-11-26T03:00:00+00:00",
@@ -39,7 +37,10 @@ def result_of(counts: np.ndarray, **changes: Any) -> dict[str, Any]:
             {
                 "name": name,
                 "iou": iou[index],
-                "accuracy": accuracy[index],
+                "accuracy": recall[index],
+                "precision": precision[index],
+                "recall": recall[index],
+                "f1": f1[index],
                 "truth_pixels": int(counts[index].sum()),
                 "predicted_pixels": int(counts[:, index].sum()),
             }

@@ -140,14 +140,21 @@ def test_the_table_is_the_original_repositorys_with_accuracies_rightly_named() -
     table = evaluation_table(scores(np.array([[3, 1], [0, 4]])), ("road", "traffic light"), "mit_b1_12.ckpt")
     assert table.splitlines() == [
         "====================== Evaluation Result ======================",
-        "===> class: road, IoU: 0.75",
-        "===> class: traffic light, IoU: 0.8",
+        "===> class: road, IoU: 0.75, precision: 1.0000, recall: 0.7500, F1: 0.8571",
+        "===> class: traffic light, IoU: 0.8, precision: 0.8000, recall: 1.0000, F1: 0.8889",
         "===> mAcc (mean class accuracy): 0.875",
         "===> aAcc (pixel accuracy): 0.875",
+        "===> mF1 (mean Dice): 0.873015873015873",
         "===============================================================",
         "===> mIoU: 0.775, ckpt: mit_b1_12.ckpt",
         "===============================================================",
     ]
+
+
+def test_a_class_that_is_only_predicted_or_only_missed_has_no_recall_or_no_precision() -> None:
+    table = evaluation_table(scores(np.array([[3, 0, 1], [2, 0, 0], [0, 0, 0]])), ("road", "pole", "car"), "x")
+    assert "===> class: pole, IoU: 0.0, precision: none, recall: 0.0000, F1: 0.0000\n" in table
+    assert "===> class: car, IoU: 0.0, precision: 0.0000, recall: none, F1: 0.0000\n" in table
 
 
 def test_mean_and_pixel_accuracy_are_not_mixed_up() -> None:

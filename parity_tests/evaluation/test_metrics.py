@@ -15,13 +15,16 @@ def counted_by_loop(truth: np.ndarray, prediction: np.ndarray, class_count: int)
     return counts
 
 
-def scored_by_loop(counts: np.ndarray) -> tuple[list[float], list[float]]:
-    iou, accuracy = [], []
+def scored_by_loop(counts: np.ndarray) -> tuple[list[float], ...]:
+    iou, accuracy, precision, f1 = [], [], [], []
     for k in range(len(counts)):
         union = sum(counts[k]) + sum(row[k] for row in counts) - counts[k][k]
         iou.append(counts[k][k] / union if union else np.nan)
         accuracy.append(counts[k][k] / sum(counts[k]) if sum(counts[k]) else np.nan)
-    return iou, accuracy
+        predicted = sum(row[k] for row in counts)
+        precision.append(counts[k][k] / predicted if predicted else np.nan)
+        f1.append(2 * counts[k][k] / (sum(counts[k]) + predicted) if union else np.nan)
+    return iou, accuracy, precision, f1
 
 
 def random_labels(class_count: int, seed: int, missing: tuple[int, ...] = ()) -> tuple[np.ndarray, np.ndarray]:
@@ -38,10 +41,12 @@ def test_counts_and_scores_equal_a_plain_loop(class_count: int, missing: tuple[i
     counts = confusion_matrix(truth, prediction, class_count)
     assert counts.dtype == np.int64
     np.testing.assert_array_equal(counts, counted_by_loop(truth, prediction, class_count))
-    iou, accuracy = scored_by_loop(counts)
+    iou, accuracy, precision, f1 = scored_by_loop(counts)
     result = scores(counts)
     np.testing.assert_allclose(result.iou, iou, rtol=1e-15)
     np.testing.assert_allclose(result.accuracy, accuracy, rtol=1e-15)
+    np.testing.assert_allclose(result.precision, precision, rtol=1e-15)
+    np.testing.assert_allclose(result.f1, f1, rtol=1e-15)
     assert result.miou == pytest.approx(np.nanmean(iou), rel=1e-15)
     assert result.macc == pytest.approx(np.nanmean(accuracy), rel=1e-15)
     assert result.aacc == pytest.approx((prediction == truth)[truth != 255].mean(), rel=1e-15)
@@ -57,8 +62,12 @@ def test_scores_worked_out_by_hand() -> None:
     result = scores(counts)
     np.testing.assert_allclose(result.iou, [3 / 4, 2 / 4, 0, 1, np.nan])  # class 2 is only predicted: 0
     np.testing.assert_allclose(result.accuracy, [3 / 4, 2 / 3, np.nan, 1, np.nan])
+    np.testing.assert_allclose(result.precision, [1, 2 / 3, 0, 1, np.nan])
+    np.testing.assert_allclose(result.f1, [6 / 7, 4 / 6, 0, 1, np.nan])
     assert result.miou == pytest.approx((3 / 4 + 2 / 4 + 0 + 1) / 4)
     assert result.macc == pytest.approx((3 / 4 + 2 / 3 + 1) / 3)
+    assert result.mprecision == pytest.approx((1 + 2 / 3 + 0 + 1) / 4)
+    assert result.mf1 == pytest.approx((6 / 7 + 4 / 6 + 0 + 1) / 4)
     assert result.aacc == pytest.approx(6 / 8)
     assert result.absent == (4,)
 

@@ -27,7 +27,7 @@ def pictures(html: str) -> dict[str, np.ndarray]:
 
 
 def test_headline_figures_are_the_results() -> None:
-    for name in ("miou", "macc", "aacc"):
+    for name in ("miou", "macc", "aacc", "mf1"):
         assert f'id="{name}">{percent(RESULT[name])}<' in HTML
     assert 'id="images">1,234<' in HTML
     assert "torch on cpu in fp32, finished 2026-11-26 03:00 UTC after 34 s" in HTML
@@ -57,7 +57,7 @@ def test_absent_classes_are_named_and_left_out() -> None:
 
 def test_nothing_to_score() -> None:
     html = page(result_of(np.zeros((19, 19), np.int64), image_scores={"one": None}), CLASSES, [], [])
-    assert [re.search(f'id="{name}">(.*?)<', html)[1] for name in ("miou", "macc", "aacc")] == ["–"] * 3
+    assert [re.search(f'id="{name}">(.*?)<', html)[1] for name in ("miou", "macc", "aacc", "mf1")] == ["–"] * 4
     assert "Nothing to score: every pixel of the truth is ignored." in html
     assert html.count("No image has a score.") == 2
 

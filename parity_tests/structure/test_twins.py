@@ -54,6 +54,8 @@ EXCEPTIONS = {
         "mindspore",
         "the gradient of MindSpore's cross-entropy is ten times slower on a CPU",
     ),
+    "average.py: move": ("mindspore", "a graph maps a function over the arrays"),
+    "optimizer.py: AdamW.steps": ("torch", "each parameter counts its steps; MindSpore's AdamW has one count"),
     "optimizer.py: AdamW.gradients": ("torch", "in MindSpore gradients are values, not attributes of the parameters"),
     "optimizer.py: update, update_one": ("mindspore", "PyTorch has a fused AdamW that can skip a step"),
     "prediction.py: flip, pad, place, resize": ("mindspore", "PyTorch writes these in place"),

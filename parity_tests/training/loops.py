@@ -1,6 +1,7 @@
 """The training loop without a framework: a learner that only counts."""
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,9 @@ class CountingLearner:
         self.count += 1
         self.at(self.count)
         return Step(loss=1.0)
+
+    def averaged(self) -> AbstractContextManager[None]:
+        return nullcontext()
 
     def arrays(self) -> dict[str, np.ndarray]:
         return init_arrays(SPEC, 0)

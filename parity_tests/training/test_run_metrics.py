@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import warnings
 
 import numpy as np
 import pytest
@@ -55,15 +56,26 @@ def test_tensorboard_is_an_extra(tmp_path):
 
 
 def test_curves_are_drawn(tmp_path):
+    """All figures, with names that Matplotlib would take for a formula, leave out, or have no letters for."""
     import cv2
 
-    from segformer_core.training.curves import draw_curves
+    from segformer_core.training.curves import _picture, draw_curves
 
     entries = [{"step": step, "loss": 1 / step, "learning_rate": 0.1} for step in range(1, 20)]
-    lines = [
-        json.dumps(entry) for entry in [*entries, {"step": 19, "miou": 0.5}, {"step": 20, "loss": None, "learning_rate": 0.1}]
-    ]
+    names = ["$a_", "_background_", "人", "x" * 100]
+    figures = {"miou": 0.5, "val_loss": 0.3, **{f"iou/{name}": 0.1 * index for index, name in enumerate(names)}}
+    evaluated = [{"step": 10, **figures, "miou": 0.75}, {"step": 19, **figures, "iou/人": None}]
+    lines = [json.dumps(entry) for entry in [*entries, *evaluated, {"step": 20, "loss": None, "learning_rate": 0.1}]]
     (tmp_path / "metrics.jsonl").write_text("\n".join(lines))
-    draw_curves(tmp_path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        draw_curves(tmp_path)
     picture = cv2.imread(str(tmp_path / "curves.png"))
     assert picture.shape[0] > 500 and len(np.unique(picture.reshape(-1, 3), axis=0)) > 10
+    losses, _, miou, ious = _picture()[1]
+    assert losses.get_title() == f"{tmp_path.name}: best mIoU 0.7500 at step 10"
+    assert [text.get_text() for text in losses.get_legend().get_texts()] == [" training", " validation"]
+    assert [text.get_text() for text in ious.get_legend().get_texts()] == [f" {'x' * 23}…", " 人", " _background_", r" \$a_"]
+    assert [list(line.get_xdata()) for line in miou.get_lines()] == [[10, 19]]
+    draw_curves(tmp_path)
+    assert len(losses.get_lines()) == 2, "a second drawing replaces the first"

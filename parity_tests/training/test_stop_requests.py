@@ -72,13 +72,13 @@ def test_lost_output(step, error, tmp_path, monkeypatch):
 def test_a_signal_in_an_evaluation_which_the_next_run_makes_up(interval, names, tmp_path):
     stop, evaluated = StopRequest(), []
 
-    def cut_short(name: str) -> float:
+    def cut_short(name: str) -> dict[str, float]:
         stop(signal.SIGTERM, None)
         raise CutShort
 
-    def whole(name: str) -> float:
+    def whole(name: str) -> dict[str, float]:
         evaluated.append(name)
-        return 0.5
+        return {"miou": 0.5}
 
     keys = {"save_checkpoint_epoch_interval": interval}
     with pytest.raises(Stopped, match="SIGTERM"):
@@ -92,7 +92,7 @@ def test_a_signal_in_an_evaluation_which_the_next_run_makes_up(interval, names, 
 def test_a_signal_in_the_last_evaluation(tmp_path):
     stop = StopRequest()
 
-    def cut_short(name: str) -> float:
+    def cut_short(name: str) -> dict[str, float]:
         stop(signal.SIGINT, None)
         raise CutShort
 

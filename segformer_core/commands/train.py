@@ -1,7 +1,8 @@
 """The command `train`: start a run, or go on with one."""
 
+import math
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -12,7 +13,7 @@ from segformer_core.config.keys import Config, TrainingConfig
 from segformer_core.data.dataset import Dataset
 from segformer_core.data.pipeline import TrainingStream
 from segformer_core.errors import ConfigError, TrainingError, UserError
-from segformer_core.evaluation.evaluate import evaluate
+from segformer_core.evaluation.evaluate import Evaluation, evaluate
 from segformer_core.inference.segmenter import Segmenter
 from segformer_core.interrupt import StopRequest, stop_request
 from segformer_core.protocol.groups import parameter_groups
@@ -24,6 +25,7 @@ from segformer_core.training.class_weights import class_weights
 from segformer_core.training.data_check import check_data
 from segformer_core.training.log import Log
 from segformer_core.training.loop import Evaluate, Run, train
+from segformer_core.training.metrics import IOU, VALIDATION_LOSS
 from segformer_core.training.new_run import new_run_command
 from segformer_core.weights.loading import load_pretrained
 from segformer_core.weights.usual_names import usual_file
@@ -182,6 +184,13 @@ def describe_length(stream: TrainingStream) -> str:
     return f"{stream.epochs} epochs of {stream.steps_per_epoch} steps"
 
 
+def figures_of(evaluation: Evaluation, class_names: Sequence[str]) -> dict[str, float]:
+    """The figures of an evaluation, as metrics.jsonl names them; a class that cannot be scored has NaN."""
+    iou = {f"{IOU}{name}": value for name, value in zip(class_names, evaluation.scores.iou.tolist(), strict=True)}
+    loss = {} if math.isnan(evaluation.loss) else {VALIDATION_LOSS: evaluation.loss}
+    return {"miou": evaluation.scores.miou, "mf1": evaluation.scores.mf1, **loss, **iou}
+
+
 def evaluation_of(
     learner: Learner,
     spec: SegFormer,
@@ -193,7 +202,13 @@ def evaluation_of(
 ) -> Evaluate:
     """The function that the loop calls where an evaluation is due."""
     segmenter = Segmenter(learner, spec, config.data, config.evaluation)
-    return lambda name: evaluate(segmenter, dataset, log, name, processes, asked=lambda: stop.signal_number).scores.miou
+    measure = learner.labels_and_losses if config.evaluation.eval_loss else None
+
+    def figures(name: str) -> dict[str, float]:
+        found = evaluate(segmenter, dataset, log, name, processes, asked=lambda: stop.signal_number, measure=measure)
+        return figures_of(found, dataset.classes.names)
+
+    return figures
 
 
 def reading_workers(config: Config, stream: TrainingStream) -> int:

@@ -82,6 +82,12 @@ class OptimizerConfig:
     poly_power: float = decisive(1.0, "power of the poly decay", low=0)
     clip_norm: float = decisive(0.0, "largest norm of the whole gradient; 0: no clipping", low=0)
     freeze_encoder_epochs: int = decisive(0, "number of first epochs in which the encoder's weights stay unchanged", low=0)
+    ema_decay: float = decisive(
+        0.0,
+        "decay of the weights' moving averages, which are then evaluated and saved as the best, such as 0.999; 0: none",
+        low=0,
+        high=0.9999999,
+    )
 
 
 @dataclass(frozen=True)
@@ -135,6 +141,8 @@ class EvaluationConfig:
     eval_start_epoch: int = key(0, "first epoch to evaluate in", low=0)
     eval_interval: int = key(1, "epochs between evaluations; after the last step there always is one", low=1)
     eval_interval_steps: int = key(0, "steps between evaluations; 0: eval_interval epochs", low=0)
+    eval_loss: bool = key(False, "also measure the cross-entropy of the evaluated images, during training")
+    early_stop: int = key(0, "end the run after so many evaluations in a row without a better mIoU; 0: never", low=0)
     eval_ckpt_path: str = path_key("", "weight file to evaluate")
     eval_output_path: str = path_key("./eval_result/", "folder for result.json")
     eval_split: str = key("val", "split to evaluate; test with save_submission needs no labels", choices=("train", "val", "test"))

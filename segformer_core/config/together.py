@@ -8,6 +8,8 @@ LARGEST_PIXEL = 255
 
 def check_together(config: Config) -> None:
     """Raises ConfigError."""
+    if config.evaluation.early_stop and not config.evaluation.run_eval:
+        raise ConfigError("early_stop ends a run by its evaluations, and run_eval is False; set run_eval True or early_stop 0")
     low, high = config.data.scale_range
     if low > high:
         raise ConfigError(f"scale_range is [{low}, {high}]; expected the smaller scale first")

@@ -1,7 +1,8 @@
 """Evaluates a network on a dataset. Labels keep their own size, few images are in memory, and the processes share the images."""
 
+import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
 from typing import TypeVar
@@ -13,10 +14,11 @@ from segformer_core.data.image_file import read_image
 from segformer_core.data.pipeline import prefetch
 from segformer_core.evaluation.metrics import Scores, confusion_matrix, scores
 from segformer_core.evaluation.report import evaluation_table
-from segformer_core.inference.segmenter import Segmenter
+from segformer_core.inference.segmenter import Prepared, Segmenter
 from segformer_core.interrupt import CutShort
 from segformer_core.pace import Pace
 from segformer_core.protocol.learner import ALONE, Processes
+from segformer_core.protocol.plan import Plan
 
 R = TypeVar("R")
 V = TypeVar("V")
@@ -29,12 +31,14 @@ class Evaluation:
     counts        (K, K) int64, the confusion matrix
     scores        computed from counts
     image_scores  (N,) float64, each image's mIoU; NaN where all of the image is ignored
+    loss          mean of -log p of the true class over the counted pixels; NaN where it was not measured
     """
 
     counts: np.ndarray
     scores: Scores
     image_scores: np.ndarray
     seconds: float
+    loss: float = math.nan
 
 
 Keep = Callable[[Item, np.ndarray], object]
@@ -53,14 +57,16 @@ def evaluate(
     processes: Processes = ALONE,
     keep: Keep = forget,
     asked: Callable[[], int] = lambda: 0,
+    measure: Callable[[Sequence[np.ndarray], Plan, np.ndarray], tuple[np.ndarray, np.ndarray]] | None = None,
 ) -> Evaluation:
     """Score all items of `dataset`; log progress, then the table with `checkpoint_name`.
 
     When `asked` gives anything but 0 in one of the processes, that process stops at its next image; all of them then raise
-    CutShort. Raises UserError.
+    CutShort. `measure` is `Learner.labels_and_losses` where the loss is to be measured as well. Raises UserError.
     """
     class_count = len(dataset.classes)
     counts, image_scores = np.zeros((class_count, class_count), np.int64), np.zeros(len(dataset))
+    losses = np.zeros(1)
 
     def read(index: int) -> tuple[np.ndarray, np.ndarray]:
         return read_pair(dataset.items[index], dataset.classes)
@@ -70,14 +76,25 @@ def evaluate(
         keep(dataset.items[index], labels)
         return index, confusion_matrix(truth, labels, class_count)
 
+    def measured(batch: Sequence[Prepared], truths: Sequence[np.ndarray]) -> np.ndarray:
+        def predict(images: Sequence[np.ndarray], plan: Plan) -> np.ndarray:
+            assert measure
+            labels, sums = measure(images, plan, np.stack(truths).astype(np.int32))
+            losses[0] += sums.sum()
+            return labels
+
+        return segmenter.label(batch, predict)
+
     start = time.perf_counter()
-    for index, image_counts in _share(segmenter, dataset, log, processes, read, judge, asked):
+    share = _share(segmenter, dataset, log, processes, read, judge, asked, measured if measure else None)
+    for index, image_counts in share:
         counts += image_counts
         image_scores[index] = scores(image_counts).miou
     if processes.all_reduce(np.array([asked()])).any():
         raise CutShort
     counts, image_scores = processes.all_reduce(counts), processes.all_reduce(image_scores)
-    result = Evaluation(counts, scores(counts), image_scores, time.perf_counter() - start)
+    loss = float(processes.all_reduce(losses)[0]) / counts.sum() if measure and counts.any() else math.nan
+    result = Evaluation(counts, scores(counts), image_scores, time.perf_counter() - start, loss)
     log(evaluation_table(result.scores, dataset.classes.names, checkpoint_name))
     return result
 
@@ -102,6 +119,7 @@ def _share(
     read: Callable[[int], tuple[np.ndarray, R]],
     judge: Callable[[tuple[int, R, np.ndarray]], V],
     asked: Callable[[], int] = lambda: 0,
+    label: Callable[[Sequence[Prepared], Sequence[R]], np.ndarray] | None = None,
 ) -> Iterator[V]:
     """Yield `judge((index, companion, labels))` for each item of this process, until `asked` gives anything but 0.
 
@@ -110,7 +128,7 @@ def _share(
     log(f"eval dataset size:{len(dataset)}")
     share = range(processes.rank, len(dataset), processes.count)
     pace = Pace(segmenter.evaluation.eval_log_interval, len(share))
-    labelled = takewhile(lambda _: not asked(), segmenter.run(share, read))
+    labelled = takewhile(lambda _: not asked(), segmenter.run(share, read, label=label))
     judged = prefetch(judge, labelled, segmenter.data.dataset_num_parallel_workers)
     for count, verdict in enumerate(judged, start=1):
         yield verdict

@@ -20,17 +20,27 @@ def near_ties(scores: np.ndarray, scale: float = 1.0) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Scores:
-    """iou and accuracy of each class, (K,) float64 in 0..1; NaN, and left out of the means, where a class cannot be scored.
+    """Figures of each class, (K,) float64 in 0..1; NaN, and left out of the means, where a class cannot be scored.
 
-    miou  mean of iou, the mean intersection over union
-    macc  mean of accuracy, the mean class accuracy
-    aacc  share of all counted pixels that are right, the pixel accuracy
+    iou         intersection over union
+    accuracy    share of the class's pixels that are found: its recall, and the class accuracy of other code bases
+    precision   share of the pixels predicted as the class that are right
+    f1          harmonic mean of precision and recall, which is the Dice coefficient
+    miou        mean of iou
+    macc        mean of accuracy, the mean class accuracy
+    mprecision  mean of precision
+    mf1         mean of f1, the mean Dice coefficient
+    aacc        share of all counted pixels that are right, the pixel accuracy
     """
 
     iou: np.ndarray
     accuracy: np.ndarray
+    precision: np.ndarray
+    f1: np.ndarray
     miou: float
     macc: float
+    mprecision: float
+    mf1: float
     aacc: float
 
     @property
@@ -57,12 +67,18 @@ def confusion_matrix(truth: np.ndarray, prediction: np.ndarray, class_count: int
 def scores(counts: np.ndarray) -> Scores:
     """Scores of a (K, K) confusion matrix.
 
-    A class that is neither in the truth nor in the prediction is left out of miou. A class that is only in the
-    prediction counts as 0 in miou and is left out of macc. If no pixel is counted, every mean is NaN.
+    A class that is neither in the truth nor in the prediction is left out of the means. A class that is only in the
+    prediction counts as 0 in miou and mf1 and is left out of macc; one that is only in the truth is left out of mprecision.
+    If no pixel is counted, every mean is NaN.
     """
     right, truth, predicted = np.diag(counts), counts.sum(1), counts.sum(0)
-    iou, accuracy = _ratio(right, truth + predicted - right), _ratio(right, truth)
-    return Scores(iou, accuracy, _mean(iou), _mean(accuracy), _ratio(right.sum(), truth.sum()).item())
+    each = (
+        _ratio(right, truth + predicted - right),
+        _ratio(right, truth),
+        _ratio(right, predicted),
+        _ratio(2 * right, truth + predicted),
+    )
+    return Scores(*each, *map(_mean, each), _ratio(right.sum(), truth.sum()).item())
 
 
 def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:

@@ -16,6 +16,7 @@ from segformer_core.data.dataset import Dataset
 from segformer_core.evaluation.evaluate import Evaluation
 from segformer_core.protocol.learner import Backend
 
+MEANS = ("miou", "macc", "mprecision", "mf1", "aacc")
 RESULT_VERSION = 1
 """Increase it when a program that reads older files would misread a newer one."""
 
@@ -26,14 +27,13 @@ def result(
     """Every figure, every setting, the weights' hash and the versions. Scores are 0..1, or None where nothing can be scored."""
     scores, counts = evaluation.scores, evaluation.counts
     pixels = counts.sum(1).tolist(), counts.sum(0).tolist()
-    columns = (dataset.classes.names, _none_for_nan(scores.iou), _none_for_nan(scores.accuracy), *pixels)
-    keys = ("name", "iou", "accuracy", "truth_pixels", "predicted_pixels")
+    figures = (scores.iou, scores.accuracy, scores.precision, scores.accuracy, scores.f1)
+    columns = (dataset.classes.names, *map(_none_for_nan, figures), *pixels)
+    keys = ("name", "iou", "accuracy", "precision", "recall", "f1", "truth_pixels", "predicted_pixels")
     names = [item.name for item in dataset.items]
     return {
         "format": RESULT_VERSION,
-        "miou": _none_for_nan([scores.miou])[0],
-        "macc": _none_for_nan([scores.macc])[0],
-        "aacc": _none_for_nan([scores.aacc])[0],
+        **{mean: _none_for_nan([getattr(scores, mean)])[0] for mean in MEANS},
         "images": len(dataset),
         "seconds": round(evaluation.seconds, 3),
         "finished": finished.isoformat(timespec="seconds"),

@@ -31,6 +31,8 @@ from segformer_core.weights.loading import load_network
 
 T = TypeVar("T")
 R = TypeVar("R")
+Predict = Callable[[Sequence[np.ndarray], Plan], np.ndarray]
+"""`Predictor.predict`."""
 
 
 FLOAT_BYTES = 4
@@ -68,23 +70,25 @@ class Segmenter:
         with memory_for(what, ADVICE):
             return Prepared(tuple(network_image(image, view, self.data) for view in plan.views), plan)
 
-    def label(self, batch: Sequence[Prepared]) -> np.ndarray:
-        """Images of one plan -> (B, H, W) uint8 class indices. Raises OutOfMemory."""
+    def label(self, batch: Sequence[Prepared], predict: Predict | None = None) -> np.ndarray:
+        """Images of one plan -> (B, H, W) uint8 class indices, by `predict` in the predictor's place. Raises OutOfMemory."""
         with memory_for(_described(batch[0].plan, len(batch)), ADVICE):
             images = [np.stack(views) for views in zip(*(prepared.images for prepared in batch), strict=True)]
-            return self.predictor.predict(images, batch[0].plan)
+            return (predict or self.predictor.predict)(images, batch[0].plan)
 
     def run(
         self,
         items: Iterable[T],
         read: Callable[[T], tuple[np.ndarray, R] | None],
         too_large: Callable[[T, OutOfMemory], object] | None = None,
+        label: Callable[[Sequence[Prepared], Sequence[R]], np.ndarray] | None = None,
     ) -> Iterator[tuple[T, R, np.ndarray]]:
         """Label the images that `read` makes of the items; yields (item, companion, (H, W) uint8 class indices) in their order.
 
         `read` returns an (H, W, 3) uint8 RGB image and a companion of any type, or None to leave the item out. It is called
         ahead in threads. Images of one plan are labelled together, at most eval_batch_size of them.
         `too_large` is called for an item that the memory does not hold, and the others go on; without it OutOfMemory is raised.
+        `label` is called in place of the method for each batch, with the companions as well.
         """
 
         def prepared(item: T) -> tuple[T, R, Prepared] | None:
@@ -102,13 +106,16 @@ class Segmenter:
             workers = max(workers // len(self.evaluation.eval_scales), 1)  # each scale is an array of its own in memory
         samples = (sample for sample in prefetch(prepared, items, workers) if sample is not None)
         for batch in self._batches(samples):
-            yield from self._labelled(batch, too_large)
+            yield from self._labelled(batch, too_large, label or (lambda prepared, _: self.label(prepared)))
 
     def _labelled(
-        self, batch: Sequence[tuple[T, R, Prepared]], too_large: Callable[[T, OutOfMemory], object] | None
+        self,
+        batch: Sequence[tuple[T, R, Prepared]],
+        too_large: Callable[[T, OutOfMemory], object] | None,
+        label: Callable[[Sequence[Prepared], Sequence[R]], np.ndarray],
     ) -> Iterator[tuple[T, R, np.ndarray]]:
         try:
-            labels = self.label([sample[2] for sample in batch])
+            labels = label([sample[2] for sample in batch], [sample[1] for sample in batch])
         except OutOfMemory as error:
             if too_large is None:
                 raise
@@ -118,7 +125,7 @@ class Segmenter:
             yield from ((item, companion, label_map) for (item, companion, _), label_map in zip(batch, labels, strict=True))
             return
         for sample in batch if len(batch) > 1 else ():  # each alone may fit, now that the error holds nothing of the batch
-            yield from self._labelled([sample], too_large)
+            yield from self._labelled([sample], too_large, label)
 
     def _batches(self, samples: Iterable[tuple[T, R, Prepared]]) -> Iterator[list[tuple[T, R, Prepared]]]:
         batch: list[tuple[T, R, Prepared]] = []

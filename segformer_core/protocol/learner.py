@@ -2,6 +2,7 @@
 
 import resource
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, SupportsFloat
@@ -97,6 +98,12 @@ class Learner(Predictor, Protocol):
     def forward(self, images: np.ndarray) -> np.ndarray:
         """(B, 3, H, W) float32 normalised RGB -> (B, K, H/4, W/4) float32 logits, as `predict` takes them."""
 
+    def labels_and_losses(self, images: Sequence[np.ndarray], plan: Plan, truth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """`predict`'s labels, and (B,) float64: each image's sum of -log p of the true class, p from the scores.
+
+        `truth`: (B, *size) int32, 255 where a pixel does not count.
+        """
+
     def scores(self, images: Sequence[np.ndarray], plan: Plan) -> np.ndarray:
         """(B, 3, H, W) float32 for each view -> (B, K, *size) float32, of which `predict` takes the arg-max."""
 
@@ -107,10 +114,16 @@ class Learner(Predictor, Protocol):
         """Take over all arrays of the spec. Raises WeightsError."""
 
     def optimizer_arrays(self) -> dict[str, np.ndarray]:
-        """A copy of moment1.NAME and moment2.NAME of every trainable array, and of the optimizer's and loss scale's counters."""
+        """A copy of moment1.NAME and moment2.NAME of every trainable array, and of the optimizer's and loss scale's counters.
+
+        With `ema_decay` also of average.NAME of every array.
+        """
 
     def load_optimizer_arrays(self, arrays: Mapping[str, np.ndarray]) -> None:
         """Take over what `optimizer_arrays` gives."""
+
+    def averaged(self) -> AbstractContextManager[None]:
+        """Within this block the network has the moving averages of its weights; its own weights where `ema_decay` is 0."""
 
     def step(self, batch: Batch, keep: KeepMasks, learning_rates: Sequence[float]) -> Step:
         """Forward, backward and one AdamW update; one learning rate per group of `Training.groups`.

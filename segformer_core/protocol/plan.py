@@ -15,6 +15,9 @@ from segformer_core.spec.model import SMALLEST_INPUT
 Size = tuple[int, int]
 """Height and width in pixels."""
 
+SMALLEST_PROBABILITY = 1e-30
+"""Of which the logarithm is taken, where a true class has none that float32 holds."""
+
 
 @dataclass(frozen=True)
 class View:

@@ -1,46 +1,113 @@
-"""curves.png: loss, learning rate and mIoU of a run over its steps."""
+"""curves.png: loss, learning rate, mIoU and each class's IoU of a run over its steps."""
 
+import warnings
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from segformer_core.files import atomic_write
-from segformer_core.training.metrics import METRICS, read_metrics
+from segformer_core.training.metrics import IOU, METRICS, VALIDATION_LOSS, read_metrics
 
 CURVES = "curves.png"
-PANELS = {"loss": "log", "learning_rate": "linear", "miou": "linear"}
-"""Metric -> the scale of its axis."""
+PANELS: dict[str, dict[str, str]] = {
+    "loss": {"loss": "training", VALIDATION_LOSS: "validation"},
+    "learning rate": {"learning_rate": ""},
+    "mIoU": {"miou": ""},
+}
+"""Title of an axis -> the metrics that it shows, and their names in its legend. IoU has an axis of its own below."""
 
 MOST_MARKED = 50
 """A curve of fewer points shows them."""
+MOST_CLASSES = 20
+"""Of more classes those with the lowest IoU at the end are drawn."""
+LONGEST_NAME = 24
+"""Letters of a name in a legend."""
+EAST_ASIAN_FONTS = (
+    "Noto Sans CJK SC",
+    "Noto Sans CJK JP",
+    "Source Han Sans CN",
+    "WenQuanYi Micro Hei",
+    "WenQuanYi Zen Hei",
+    "SimHei",
+    "Microsoft YaHei",
+    "PingFang SC",
+)
 
 
 def draw_curves(folder: Path) -> None:
     """Draw the folder's metrics.jsonl. Raises UserError if the picture cannot be written."""
     entries = read_metrics(folder / METRICS).entries
-    canvas, lines = _picture()
-    for name, line in lines.items():
-        points = [(entry["step"], entry[name]) for entry in entries if entry.get(name) is not None]
-        line.set_data([step for step, _ in points], [value for _, value in points])
-        line.set_marker("o" if len(points) < MOST_MARKED else "")
-        line.axes.relim()
-        line.axes.autoscale_view()
-    atomic_write(folder / CURVES, canvas.print_png)
+    canvas, axes = _picture()
+    for axis, (title, metrics) in zip(axes, PANELS.items(), strict=False):
+        _draw(axis, title, {name: _points(entries, metric) for metric, name in metrics.items()})
+    axes[0].set_title(_title(folder, _points(entries, "miou")))
+    _draw(axes[-1], "IoU", _classes(entries))
+    axes[-1].set_xlabel("step")
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph", UserWarning)  # of a name in a script that no installed font has
+        atomic_write(folder / CURVES, canvas.print_png)
+
+
+def _title(folder: Path, mious: Sequence[tuple[int, float]]) -> str:
+    if not mious:
+        return folder.name
+    step, best = max(mious, key=lambda point: point[1])
+    return f"{folder.name}: best mIoU {best:.4f} at step {step}"
+
+
+def _points(entries: Sequence[Mapping[str, Any]], metric: str) -> list[tuple[int, float]]:
+    return [(entry["step"], entry[metric]) for entry in entries if entry.get(metric) is not None]
+
+
+def _classes(entries: Sequence[Mapping[str, Any]]) -> dict[str, list[tuple[int, float]]]:
+    """Name of a class -> its points. The legend's order is that of the last IoU, the highest first."""
+    metrics = dict.fromkeys(metric for entry in entries for metric in entry if metric.startswith(IOU))
+    curves = {metric.removeprefix(IOU): points for metric in metrics if (points := _points(entries, metric))}
+    lowest = sorted(curves, key=lambda name: curves[name][-1][1])[:MOST_CLASSES]
+    return {name: curves[name] for name in reversed(lowest)}
+
+
+def _draw(axis: Any, title: str, curves: Mapping[str, Sequence[tuple[int, float]]]) -> None:
+    """Draw the curves, by their names in the legend, on an emptied axis."""
+    axis.clear()
+    axis.set_ylabel(title)
+    axis.grid(alpha=0.3)
+    for (name, points), colour in zip(curves.items(), _colours(), strict=False):
+        axis.plot(*zip(*points, strict=True) if points else ([], []), label=_legend_name(name), color=colour)
+        axis.lines[-1].set(marker="o" if len(points) < MOST_MARKED else "", markersize=3)
+    if sum(bool(points) for name, points in curves.items() if name) > 1:
+        axis.legend(loc="center left", bbox_to_anchor=(1, 0.5), prop=_font(), frameon=False)
+
+
+def _legend_name(name: str) -> str:
+    """The name as Matplotlib takes it: a $ begins a formula, and a name with a first _ has no place in a legend."""
+    short = name if len(name) <= LONGEST_NAME else name[: LONGEST_NAME - 1] + "…"
+    return f" {short}".replace("$", r"\$")
 
 
 @cache
-def _picture() -> tuple[Any, dict[str, Any]]:
-    """Matplotlib's canvas, and the line of each panel. They are made once: a figure is garbage that Python collects late."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg  # slow to import
+def _font() -> Any:
+    """For a legend: Matplotlib's own, then what is installed for Chinese and its neighbours."""
+    from matplotlib.font_manager import FontProperties, fontManager
+
+    installed = [name for name in EAST_ASIAN_FONTS if name in fontManager.get_font_names()]
+    return FontProperties(family=["DejaVu Sans", *installed], size="small")
+
+
+@cache
+def _colours() -> list[Any]:
+    from matplotlib import colormaps  # slow to import
+
+    dark_and_light = [colormaps["tab20"](index) for index in range(MOST_CLASSES)]
+    return dark_and_light[::2] + dark_and_light[1::2]
+
+
+@cache
+def _picture() -> tuple[Any, list[Any]]:
+    """Matplotlib's canvas and its axes. They are made once: a figure is garbage that Python collects late."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(8, 9), layout="constrained")
-    axes = figure.subplots(len(PANELS), 1, sharex=True)
-    lines = {}
-    for axis, (name, scale) in zip(axes, PANELS.items(), strict=True):
-        (lines[name],) = axis.plot([], [], markersize=3)
-        axis.set_ylabel(name.replace("_", " ").replace("miou", "mIoU"))
-        axis.set_yscale(scale)
-        axis.grid(alpha=0.3)
-    axes[-1].set_xlabel("step")
-    return FigureCanvasAgg(figure), lines
+    figure = Figure(figsize=(9, 12), layout="constrained")
+    return FigureCanvasAgg(figure), list(figure.subplots(len(PANELS) + 1, 1, sharex=True))

@@ -1,5 +1,6 @@
 """The training loop of both backends: schedule, masks, log lines, evaluation and checkpoints around `Learner.step`."""
 
+import math
 import signal
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -25,8 +26,9 @@ from segformer_core.training.curves import draw_curves
 from segformer_core.training.log import Log
 from segformer_core.training.schedule import group_rates, learning_rate
 
-Evaluate = Callable[[str], float]
-"""Evaluates the learner as it is; takes the name to print with the result, returns the mIoU. Raises CutShort if it is stopped."""
+Evaluate = Callable[[str], Mapping[str, float]]
+"""Evaluates the learner as it is; takes the name to print with the result, returns its figures by their names in metrics.jsonl,
+`miou` among them. Raises CutShort if it is stopped."""
 
 
 @dataclass
@@ -51,6 +53,8 @@ class Run:
     def __post_init__(self) -> None:
         self.saved_step = self.step
         """The step whose state the folder holds."""
+        self.mious = [entry["miou"] for entry in self.earlier if "miou" in entry]
+        """Of all evaluations so far; None or NaN where nothing could be scored."""
 
     @property
     def epoch(self) -> int:
@@ -69,6 +73,13 @@ class Run:
     @property
     def at_end(self) -> bool:
         return self.step == self.stream.steps
+
+    @property
+    def ends_early(self) -> bool:
+        """Whether the last `early_stop` evaluations were no better than the best one before them."""
+        patience = self.config.evaluation.early_stop
+        known = [-math.inf if miou is None or math.isnan(miou) else miou for miou in self.mious]
+        return 0 < patience < len(known) and max(known[-patience:]) <= max(known[:-patience])
 
     @property
     def save_is_due(self) -> bool:
@@ -114,7 +125,9 @@ def train(run: Run, batches: Callable[[int], Iterable[Batch]], stop: StopRequest
     """
     if run.evaluation_is_due and not any(entry["step"] == run.step and "miou" in entry for entry in run.earlier):
         evaluate_now(run, stop)
-    if not run.at_end:  # MindSpore's sampler cannot start at the end
+    if run.ends_early:
+        run.log(_ended_early(run))
+    elif not run.at_end:  # MindSpore's sampler cannot start at the end
         with memory_for("a training step", "lower batch_size or crop_size, or raise accumulation_steps"):
             _take_steps(run, batches(run.step), stop)
     if stop.lost:
@@ -142,11 +155,23 @@ def _take_steps(run: Run, batches: Iterable[Batch], stop: StopRequest) -> None:
             _save(run, report)
         if run.evaluation_is_due:
             evaluate_now(run, stop)
+            if run.ends_early and not run.at_end:
+                if training.save_checkpoint and run.saved_step != run.step:
+                    _save(run, report)
+                run.log(_ended_early(run))
+                return
         _stop_if_asked(run, stop, synchronises)
         if synchronises:
             since, counted = time.perf_counter(), run.step
     if not run.at_end:
         _stop(run, stop, f"stopped after step {run.step} of {run.stream.steps}")
+
+
+def _ended_early(run: Run) -> str:
+    return (
+        f"early_stop: none of the last {run.config.evaluation.early_stop} evaluations was better than those before, so the run "
+        f"ends after step {run.step} of {run.stream.steps}; the same command with --early_stop 0 goes on"
+    )
 
 
 def _until_asked(batches: Iterable[Batch], stop: StopRequest) -> Iterator[Batch]:
@@ -165,16 +190,18 @@ def evaluate_now(run: Run, stop: StopRequest) -> None:
     """
     assert run.evaluate
     try:
-        miou = run.evaluate(run.checkpoints.path(run.label).name if run.save_is_due else run.place)
+        with run.learner.averaged():
+            figures = run.evaluate(run.checkpoints.path(run.label).name if run.save_is_due else run.place)
+            keeps_best = run.processes.first and run.config.training.save_best_ckpt
+            best = run.checkpoints.save_if_best(run.learner, run.step, figures["miou"]) if keeps_best else None
     except CutShort:
         _stop(run, stop, f"stopped in the evaluation after step {run.step} of {run.stream.steps}")
-    if not run.processes.first:
-        return
-    best = run.checkpoints.save_if_best(run.learner, run.step, miou) if run.config.training.save_best_ckpt else None
+    run.mious.append(figures["miou"])
     if best:
         run.log(f"best so far, saved as {best}")
-    run.log.metrics(run.step, epoch=run.epoch, miou=miou)
-    draw_curves(run.checkpoints.folder)
+    if run.processes.first:
+        run.log.metrics(run.step, epoch=run.epoch, **figures)
+        draw_curves(run.checkpoints.folder)
 
 
 def _log_step(run: Run, report: Step, loss: float, rate: float, seconds: float) -> None:

@@ -11,6 +11,9 @@ from typing import Any
 from segformer_core.errors import UserError
 
 METRICS = "metrics.jsonl"
+VALIDATION_LOSS = "val_loss"
+IOU = "iou/"
+"""Before the name of a class, in the name of the metric that is its IoU."""
 
 
 @dataclass(frozen=True)
