@@ -7,13 +7,14 @@ import pytest
 
 from parity_tests.ascend.ascend_graphs import small_network
 from parity_tests.folder_dataset import write_folder_dataset
-from parity_tests.support import CONFIG, LEARNERS, random_images, undecided_arrays
+from parity_tests.support import LEARNERS, random_images, undecided_arrays
 from segformer_core.config.keys import DataConfig, EvaluationConfig
 from segformer_core.data.dataset import IGNORED, read_pair
 from segformer_core.data.layout import open_dataset
 from segformer_core.evaluation.evaluate import evaluate
 from segformer_core.inference.segmenter import Segmenter
 from segformer_core.protocol.plan import Plan, View, make_plan
+from segformer_core.spec.model import segformer
 
 SPEC = small_network()
 SIZE = (64, 96)
@@ -75,10 +76,11 @@ def as_tensor(backend: str, array: np.ndarray):
 
 @pytest.mark.parametrize("batch", [1, 2])
 def test_an_evaluation_gives_the_mean_over_all_images(batch, tmp_path, need_torch):
+    spec = segformer("b0", class_count=3)
     root = write_folder_dataset(tmp_path, images=3, size=SIZE)
     dataset, data = open_dataset(str(root), "train"), DataConfig(base_size=SIZE)
-    learner = LEARNERS["torch"](SPEC, undecided_arrays(SPEC), CONFIG)
-    segmenter = Segmenter(learner, SPEC, data, EvaluationConfig(eval_batch_size=batch))
+    learner = LEARNERS["torch"](spec, undecided_arrays(spec))
+    segmenter = Segmenter(learner, spec, data, EvaluationConfig(eval_batch_size=batch))
     found = evaluate(segmenter, dataset, lambda _: None, "x", measure=learner.labels_and_losses)
     plain = evaluate(segmenter, dataset, lambda _: None, "x")
     assert np.array_equal(found.counts, plain.counts) and math.isnan(plain.loss)
