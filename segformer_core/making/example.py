@@ -1,6 +1,7 @@
 """What every source gives: images with their labels, not yet divided into train and val."""
 
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -11,32 +12,47 @@ from segformer_core.making.description import Class
 TRAIN, VAL = "train", "val"
 
 
-class Drawing(Protocol):
-    """Labels that are drawn from an annotation. `source` is the file that holds it."""
-
-    source: Path
-
-    def regions(self, height: int, width: int) -> "list[Region]":
-        """What to paint, in the order of painting. Raises DataError if it does not fit an image of this size."""
-
-
 @dataclass(frozen=True, eq=False)
 class Region:
-    """(H, W) bool, the pixels of one annotation, and the name of their class; None: they do not count."""
+    """The pixels of one annotation. `draw` gives them as (H, W) bool, `name` is the class that it states.
 
-    mask: np.ndarray
-    name: str | None
+    `area` is their number, where it is known without drawing. `below`: painted before all others, as a crowd is.
+    """
+
+    name: str
+    draw: Callable[[], np.ndarray]
+    area: int | None = None
+    below: bool = False
 
 
-@dataclass(frozen=True)
-class Embedded:
-    """The content of an image file that is stored inside another file; `suffix` is the ending that fits it."""
+class Drawing(Protocol):
+    """Labels that are drawn from annotations. `size` is the height and width they were made for; None: the image's own."""
 
-    source: Path
-    suffix: str
+    @property
+    def source(self) -> Path: ...
+
+    @property
+    def size(self) -> tuple[int, int] | None: ...
+
+    @property
+    def empty(self) -> bool:
+        """Whether there are no annotations."""
+
+    def regions(self, height: int, width: int) -> list[Region]:
+        """The annotations in their order. Raises DataError for one that cannot be drawn."""
+
+
+class Embedded(Protocol):
+    """An image inside another file; `suffix` is the ending that fits it."""
+
+    @property
+    def source(self) -> Path: ...
+
+    @property
+    def suffix(self) -> str: ...
 
     def read(self) -> bytes:
-        raise NotImplementedError
+        """The content of the image file."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +61,7 @@ class Example:
 
     name: str
     image: Path | Embedded
-    label: "Path | Drawing"
+    label: Path | Drawing
     split: str = ""
 
 
@@ -53,10 +69,12 @@ class Example:
 class Found:
     """What a source holds. `what` is a clause for the log, `notes` are sentences on what is passed over.
 
-    `classes` are those that the source names, in the order of their indices; empty if it names none.
+    `classes` are those that the source names, in the order of their indices; empty if it names none. `used` are the names that
+    annotations have.
     """
 
     examples: tuple[Example, ...]
     what: str
     notes: tuple[str, ...] = ()
-    classes: tuple[Class, ...] = field(default=())
+    classes: tuple[Class, ...] = ()
+    used: frozenset[str] = frozenset()

@@ -3,18 +3,24 @@
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
+import cv2
 from tqdm import tqdm
 
+from segformer_core.data.dataset import IGNORED
 from segformer_core.data.folder import DESCRIPTION
 from segformer_core.data.image_bytes import sound_png_size
-from segformer_core.data.image_file import read_bytes, read_image
+from segformer_core.data.image_file import decode, read_bytes, read_image
 from segformer_core.data.pipeline import prefetch
 from segformer_core.errors import ConfigError, DataError
+from segformer_core.making.annotated import Plan, ask_of_bare, plan, said_of_bare, share
 from segformer_core.making.description import Description, Stated
-from segformer_core.making.example import TRAIN, VAL, Example, Found
+from segformer_core.making.drawing import OVERLAPS, Counts, paint
+from segformer_core.making.example import TRAIN, VAL, Embedded, Example, Found
 from segformer_core.making.naming import describe
 from segformer_core.making.splitting import SplitRule, split
 from segformer_core.making.stored import Examined, examine, read_stored, together
@@ -22,6 +28,7 @@ from segformer_core.making.writing import COPY, IMAGES, LABELS, new_folder, plac
 
 WORKERS = min(os.cpu_count() or 1, 8)
 Log = Callable[[str], None]
+T = TypeVar("T")
 
 
 def make_from_masks(target: Path, found: Found, rule: SplitRule, stated: Stated, way: str, comment: str, log: Log) -> Description:
@@ -39,6 +46,79 @@ def make_from_masks(target: Path, found: Found, rule: SplitRule, stated: Stated,
             place_file(example.label, folder / LABELS / example.split / f"{example.name}{suffix}", way)
         (folder / DESCRIPTION).write_text(description.text(comment), encoding="utf-8")
     return description
+
+
+def make_from_annotations(
+    target: Path,
+    found: Found,
+    rule: SplitRule,
+    stated: Stated,
+    choices: "Choices",
+    way: str,
+    comment: str,
+    log: Log,
+) -> Description:
+    """Write `target` from images whose labels are drawn from annotations, as 8-bit indices. Raises UserError, and then nothing is
+    left."""
+    the_plan = plan(found, stated, choices.ignored, choices.unlabelled)
+    found, empty = _without_empty(found, the_plan)
+    examples = divided(found.examples, rule)
+    log(f"{len(examples)} images, {found.what}")
+    description = the_plan.description()
+    say(found, description, examples, rule, log)
+    if empty:
+        log(empty)
+    total = Counts()
+    with new_folder(target) as folder:
+        draw = partial(_drawn, the_plan=the_plan, overlap=choices.overlap)
+        for example, (png, counts) in zip(examples, _each("draw", draw, examples), strict=True):
+            suffix = example.image.suffix
+            place_file(example.image, folder / IMAGES / example.split / f"{example.name}{suffix}", way)
+            (folder / LABELS / example.split / f"{example.name}{description.label_suffix}").write_bytes(png)
+            total = total.plus(counts)
+        ask_of_bare(the_plan, total)
+        (folder / DESCRIPTION).write_text(description.text(comment), encoding="utf-8")
+    log(said_of_bare(the_plan, total, choices.unlabelled))
+    if total.several:
+        log(
+            f"{share(total.several, total.pixels)} of the pixels have annotations of several classes: {OVERLAPS[choices.overlap]}"
+        )
+    return description
+
+
+@dataclass(frozen=True)
+class Choices:
+    """What annotations leave open: names that do not count, what pixels without an annotation are, and those with several."""
+
+    ignored: tuple[str, ...]
+    unlabelled: str | None
+    overlap: str
+
+
+def _without_empty(found: Found, the_plan: Plan) -> tuple[Found, str]:
+    """Without the images that have no annotation, if such pixels do not count; and a sentence on these images."""
+    empty = [example for example in found.examples if not isinstance(example.label, Path) and example.label.empty]
+    if not empty:
+        return found, ""
+    how_many = f"without an annotation: {len(empty)} of {len(found.examples)} images, such as {empty[0].name}"
+    if the_plan.bare != IGNORED:
+        name = the_plan.classes[the_plan.bare].name
+        return found, f"{how_many}; they are all {name}"
+    if the_plan.unsaid:
+        return found, ""
+    kept = tuple(example for example in found.examples if example not in empty)
+    return replace(found, examples=kept), f"{how_many}; left out"
+
+
+def _drawn(example: Example, the_plan: Plan, overlap: str) -> tuple[bytes, Counts]:
+    """The content of the label image."""
+    drawing = example.label
+    assert not isinstance(drawing, Path)
+    height, width = drawing.size or image_size(example.image)
+    if drawing.size:
+        check_size(example.image, height, width, drawing.source)
+    label, counts = paint(drawing.regions(height, width), (height, width), the_plan.index, the_plan.bare, overlap)
+    return cv2.imencode(".png", label)[1].tobytes(), counts
 
 
 def divided(examples: Sequence[Example], rule: SplitRule) -> list[Example]:
@@ -80,7 +160,7 @@ def _one_suffix(examples: Iterable[Example]) -> str:
     return next(iter(first))
 
 
-def _each(what: str, function: Callable[[Example], Examined], examples: Sequence[Example]) -> Iterator[Examined]:
+def _each(what: str, function: Callable[[Example], T], examples: Sequence[Example]) -> Iterator[T]:
     found = prefetch(function, examples, WORKERS)
     yield from tqdm(found, what, len(examples), unit="image", leave=False, dynamic_ncols=True, disable=None)
 
@@ -93,10 +173,19 @@ def _examined(example: Example) -> Examined:
     return examine(example.label, stored)
 
 
-def check_size(image: Path, height: int, width: int, label: Path) -> None:
+def check_size(image: Path | Embedded, height: int, width: int, label: Path) -> None:
     """Raises DataError unless the image has this size, as it is shown or as it is stored, or if it cannot be read."""
-    size = sound_png_size(read_bytes(image)) or read_image(image).shape[:2]
-    if size != (height, width) and read_image(image, as_stored=True).shape[:2] != (height, width):
-        raise DataError(
-            f"{label} is {height}×{width} pixels and its image {image} is {size[0]}×{size[1]}; expected the same size"
-        )
+    size = image_size(image)
+    if size == (height, width) or (isinstance(image, Path) and read_image(image, as_stored=True).shape[:2] == (height, width)):
+        return
+    name = f"its image {image}" if isinstance(image, Path) else "the image in it"
+    raise DataError(f"{label} is for {height}×{width} pixels and {name} has {size[0]}×{size[1]}; expected the same size")
+
+
+def image_size(image: Path | Embedded) -> tuple[int, int]:
+    """Height and width of an image as it is shown. Raises DataError if it cannot be read."""
+    if isinstance(image, Path):
+        height, width = sound_png_size(read_bytes(image)) or read_image(image).shape[:2]
+    else:
+        height, width = decode(image.source, image.read(), cv2.IMREAD_COLOR).shape[:2]
+    return height, width

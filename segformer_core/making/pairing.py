@@ -15,15 +15,15 @@ SHOWN = 4
 """Names in a message."""
 
 
-def find_pairs(images: Path, masks: Path | None, mask_suffix: str | None, image_suffix: str = "") -> Found:
+def find_pairs(images: Path, masks: Path | None, mask_suffix: str | None, image_suffix: str = "", half: str = "") -> Found:
     """The images of a folder with their masks; of its folders train and val if it holds these. Without `masks` they lie among
-    the images. `mask_suffix` is None where it is to be found. Raises DataError."""
+    the images. `mask_suffix` is None where it is to be found; `half` is the split, if all are of one. Raises DataError."""
     for folder in filter(None, (images, masks)):
         if not is_folder(folder):
             raise DataError(f"no such folder: {folder}; give the one that holds the files")
-    parts = split_folders(images)
+    parts = {} if half else split_folders(images)
     if len(parts) < len(SPLIT_NAMES):
-        return _flat(images, masks, mask_suffix, image_suffix, "")
+        return _flat(images, masks, mask_suffix, image_suffix, half)
     found = []
     mask_parts = {} if masks is None else split_folders(masks)
     for split, folder in parts.items():

@@ -57,7 +57,7 @@ def new_folder(target: Path) -> Iterator[Path]:
 
 def place_file(source: Path | Embedded, place: Path, way: str) -> None:
     """Put an image or a mask into the new folder as it is. Raises DataError if its file cannot be read, or OSError."""
-    if isinstance(source, Embedded):
+    if not isinstance(source, Path):
         place.write_bytes(source.read())
         return
     try:
