@@ -27,7 +27,7 @@ def test_images_and_masks_come_over_unchanged(tmp_path, capsys):
     assert last == f"next: python -m backend_torch.train --config_path configs/segformer.b0.own.yaml --data_path {new}"
 
 
-@pytest.mark.parametrize("given", [[], ["--mask_suffix", "_mask"]])
+@pytest.mark.parametrize("given", [[], ["--mask_suffix", "_mask"], ["--mask_suffix", "_mask.png"]])
 def test_a_suffix_of_the_masks_names(given, tmp_path):
     made(tmp_path, *flat(tmp_path, mask_suffix="_mask"), *given)
     assert {path.name for path in (tmp_path / "new").glob("labels/*/*")} == {f"p{index}.png" for index in range(5)}

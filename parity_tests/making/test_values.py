@@ -94,7 +94,13 @@ def test_what_the_values_become(values, words, expected, tmp_path):
         ((0, 1), ["--label_map", "0-a"], "'0-a' is no label map; expected stored values and classes"),
         ((0, 1), ["--label_map", "0:a,0:b"], "holds a value twice"),
         ((0, 1), ["--ignore", "1,2"], "'1,2' is no stored value; expected an index such as 255, or a colour"),
-        ((0, 1), ["--label_form", "colours"], "label_form is colours and the masks have one channel"),
+        (
+            (0, 255),
+            ["--ignore", "255"],
+            "all masks hold the value 0 alone but for what is ignored; there is nothing to tell apart",
+        ),
+        ((0, 1), ["--ignore", "void"], "--ignore void: expected stored values, such as 255, or 0,0,0"),
+        ((0, 1), ["--unlabelled", "ignore"], "--unlabelled is for annotations; leave it out"),
     ],
 )
 def test_each_mistake_is_one_sentence(values, words, sentence, tmp_path, capsys):
@@ -183,6 +189,9 @@ def test_a_palette_gives_the_colours(tmp_path, capsys):
     palette_png(tmp_path / "masks/p4.png", np.eye(6, 8), [GREEN, RED])
     assert "label 0 is (200, 0, 0) in the palette of" in refused(tmp_path, capsys, *words)
     made(tmp_path, *words, "--label_form", "indices")
+    (tmp_path / "new").rename(tmp_path / "with indices")
+    content = made(tmp_path, *words, "--label_form", "colours", "--colours", tmp_path / "colours.txt")
+    assert (names(content), content["label_form"]) == (["tree", "road"], "colours")
 
 
 def test_masks_of_one_bit(tmp_path):

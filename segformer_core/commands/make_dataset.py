@@ -47,7 +47,7 @@ def main(arguments: Sequence[str]) -> None:
         Half(options.val_images, options.val_masks, options.val_coco, options.val_labelme),
         options.voc,
         options.mask_suffix,
-        options.image_suffix,
+        options.image_suffix or "",
     )
     check_new(options.target, source.folders)
     rule = SplitRule(options.val, options.seed, options.val_last, options.val_list, options.group)
@@ -74,7 +74,7 @@ def read_arguments(arguments: Sequence[str]) -> Namespace:
     source.add_argument("--images", type=path_argument, help="folder of images, or of train and val folders of them")
     source.add_argument("--masks", type=path_argument, help="folder of masks; left out: they lie among the images")
     source.add_argument("--mask_suffix", help="what the masks' names add, such as _mask (default: found where it is plain)")
-    source.add_argument("--image_suffix", default="", help="what is cut off the images' names, such as _leftImg8bit")
+    source.add_argument("--image_suffix", help="what is cut off the images' names, such as _leftImg8bit")
     source.add_argument("--coco", type=path_argument, help="COCO file of instances; its images are below --images or beside it")
     source.add_argument("--labelme", type=path_argument, help="folder of labelme's files; the images are there or in --images")
     source.add_argument("--voc", type=path_argument, help="folder of JPEGImages, SegmentationClass and ImageSets")
@@ -106,7 +106,7 @@ def read_arguments(arguments: Sequence[str]) -> Namespace:
 def read_stated(options: Namespace, annotated: bool) -> Stated:
     """What the options say of the classes, over what --dataset_file says. Raises UserError."""
     if annotated:
-        refuse_given(options, ("first_label", "label_map", "label_form", "mask_suffix"), "is for masks")
+        refuse_given(options, ("first_label", "label_map", "label_form", "mask_suffix", "image_suffix"), "is for masks")
     stated = read_description(find_config(options.dataset_file)) if options.dataset_file else Stated()
     classes, source = stated.classes, stated.source
     if options.colours:

@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from segformer_core.data.dataset import IGNORED
-from segformer_core.errors import ConfigError, DataError, brief
+from segformer_core.errors import DataError, brief
 from segformer_core.making.description import INDICES, Class, Description, Stated, checked_classes
 from segformer_core.making.drawing import Counts
 from segformer_core.making.example import Found
@@ -34,9 +34,6 @@ class Plan:
 
 def plan(found: Found, stated: Stated, ignored: Collection[str], unlabelled: str | None) -> Plan:
     """`ignored` are names that do not count; `unlabelled` is a class, or ignore. Raises UserError."""
-    for value, option in ((stated.first_label, "--first_label"), (stated.label_map, "--label_map")):
-        if value is not None and not stated.source:
-            raise ConfigError(f"{option} is for masks; annotations have names: leave it out")
     names = {one.name for one in found.classes} | found.used
     strange = sorted(set(ignored) - names)
     if strange:

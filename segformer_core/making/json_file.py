@@ -69,7 +69,7 @@ class Place:
     def text(self, value: object) -> str:
         if not isinstance(value, str) or not value or not value.isprintable():
             self.refuse(value, "a text")
-        return value
+        return value.strip()
 
     def integer(self, value: object, low: int = 0, high: int = 2**53) -> int:
         if isinstance(value, float) and value.is_integer():  # some tools write 640.0

@@ -18,7 +18,7 @@ from segformer_core.data.image_file import decode, read_bytes, read_image
 from segformer_core.data.pipeline import prefetch
 from segformer_core.errors import ConfigError, DataError
 from segformer_core.making.annotated import Plan, ask_of_bare, plan, said_of_bare, share
-from segformer_core.making.description import Description, Stated
+from segformer_core.making.description import COLOURS, Description, Stated
 from segformer_core.making.drawing import OVERLAPS, Counts, paint
 from segformer_core.making.example import TRAIN, VAL, Embedded, Example, Found
 from segformer_core.making.naming import describe
@@ -36,7 +36,7 @@ def make_from_masks(target: Path, found: Found, rule: SplitRule, stated: Stated,
     examples = divided(found.examples, rule)
     suffix = _one_suffix(examples)
     log(f"{len(examples)} images, {found.what}")
-    seen = together(_each("read", _examined, examples))
+    seen = together(_each("read", partial(_examined, coloured=stated.label_form == COLOURS), examples))
     description = describe(seen, stated, suffix)
     say(found, description, examples, rule, log)
     with new_folder(target) as folder:
@@ -140,7 +140,7 @@ def say(found: Found, description: Description, examples: Sequence[Example], rul
     """Log what was decided."""
     shown = ", ".join(f"{index} {one.name}" for index, one in enumerate(description.classes))
     ignored = ", ".join(str(value).replace(" ", "") for value in description.ignore) or "nothing"
-    log(f"{len(description.classes)} classes: {shown}; ignored: {ignored}; labels are {description.label_form}")
+    log(f"{len(description.classes)} classes: {shown}; ignored: {ignored}; labels store {description.label_form}")
     counts = Counter(example.split for example in examples)
     how = "" if all(example.split for example in found.examples) else f" ({rule.words()})"
     log(f"{counts[TRAIN]} {TRAIN}, {counts[VAL]} {VAL}{how}")
@@ -165,12 +165,12 @@ def _each(what: str, function: Callable[[Example], T], examples: Sequence[Exampl
     yield from tqdm(found, what, len(examples), unit="image", leave=False, dynamic_ncols=True, disable=None)
 
 
-def _examined(example: Example) -> Examined:
+def _examined(example: Example, coloured: bool) -> Examined:
     assert isinstance(example.image, Path) and isinstance(example.label, Path)
     stored = read_stored(example.label)
     height, width = stored.pixels.shape
     check_size(example.image, height, width, example.label)
-    return examine(example.label, stored)
+    return examine(example.label, stored, coloured)
 
 
 def check_size(image: Path | Embedded, height: int, width: int, label: Path) -> None:

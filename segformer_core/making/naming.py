@@ -16,15 +16,14 @@ SHOWN = 6
 def describe(seen: Seen, stated: Stated, suffix: str) -> Description:
     """dataset.yaml for masks that stay as they are. Raises DataError, also where the user has to say what is meant."""
     if stated.label_form == COLOURS or (seen.coloured and stated.label_form != INDICES):
-        if not seen.coloured and seen.kind == "index":
-            raise DataError("label_form is colours and the masks have one channel; expected masks of three channels")
         return _colours(seen, stated, suffix)
     if seen.coloured:
         path = next(iter(seen.first.values()))
         raise DataError(f"label_form is indices and {path} holds colours; leave --label_form out")
     if seen.clash and stated.label_form != INDICES:
         raise DataError(
-            f"{seen.clash}; if the indices mean the same in all masks, say --label_form indices, else save them with one palette"
+            f"{seen.clash}; if the indices mean the same in all masks, say --label_form indices; if the colours do, say "
+            "--label_form colours"
         )
     return _mapped(seen, stated, suffix) if stated.label_map is not None else _counted(seen, stated, suffix)
 
@@ -63,8 +62,12 @@ def _counted(seen: Seen, stated: Stated, suffix: str) -> Description:
     if not rest:
         raise DataError(f"all masks hold ignored values alone ({_list(values)}); expected at least one class")
     if classes is None:
-        if len(values) == 1:
-            raise DataError(f"all masks hold the value {min(values)} alone; there is nothing to tell apart: see what they are")
+        if len(rest) == 1:
+            but = " but for what is ignored" if len(values) > 1 else ""
+            raise DataError(
+                f"all masks hold the value {min(rest)} alone{but}; there is nothing to tell apart: see what they are, or name "
+                "the classes with --classes"
+            )
         if len(rest) > MOST_UNNAMED:
             raise DataError(
                 f"the masks hold {len(rest)} different values, such as {_list(rest)}; are they photos, or have soft edges? If "
@@ -146,7 +149,7 @@ def _coloured(classes: tuple[Class, ...], seen: Seen, names: dict[int, str]) -> 
 
 
 def _colours(seen: Seen, stated: Stated, suffix: str) -> Description:
-    values = seen.first if seen.coloured else {value * 0x010101: path for value, path in seen.first.items()}
+    values = seen.first
     ignore = tuple(value for value in stated.ignore or () if not isinstance(value, int))
     rest = {value for value in values if colour_of(value) not in ignore}
     classes = stated.classes
@@ -173,9 +176,10 @@ def _colours(seen: Seen, stated: Stated, suffix: str) -> Description:
     if others:
         red, green, blue = colour_of(others[0])
         path = values[others[0]]
+        where = place(path, others[0], coloured=True)
         more = f" ({len(others)} such colours)" if len(others) > 1 else ""
         raise DataError(
-            f"{path} has the colour {red},{green},{blue} at {place(path, others[0])}, which is no class of {stated.source} and "
+            f"{path} has the colour {red},{green},{blue} at {where}, which is no class of {stated.source} and "
             f"not ignored{more}; add it there, or say --ignore {red},{green},{blue}"
         )
     return Description(classes, ignore, COLOURS, suffix)

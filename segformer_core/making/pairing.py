@@ -21,6 +21,10 @@ def find_pairs(images: Path, masks: Path | None, mask_suffix: str | None, image_
     for folder in filter(None, (images, masks)):
         if not is_folder(folder):
             raise DataError(f"no such folder: {folder}; give the one that holds the files")
+    if masks is not None and masks.samefile(images):
+        masks = None
+    if mask_suffix is not None and mask_suffix.lower().endswith(IMAGE_SUFFIXES):
+        mask_suffix = mask_suffix.rpartition(".")[0]
     parts = {} if half else split_folders(images)
     if len(parts) < len(SPLIT_NAMES):
         return _flat(images, masks, mask_suffix, image_suffix, half)

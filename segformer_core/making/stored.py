@@ -71,12 +71,23 @@ def distinct(pixels: np.ndarray) -> np.ndarray:
     return np.unique(np.concatenate([flat[:1], flat[changes]]))
 
 
-def place(path: Path, value: int) -> str:
-    """Where a mask first has a value, as "row 3, column 5"."""
+def place(path: Path, value: int, coloured: bool = False) -> str:
+    """Where a mask first has a value, or a colour, as "row 3, column 5"."""
     stored = read_stored(path)
-    pixels = stored.pixels & 255 if stored.kind == EQUAL and value < 256 else stored.pixels
+    pixels = as_colours(stored) if coloured else stored.pixels & 255 if stored.kind == EQUAL else stored.pixels
     row, column = np.argwhere(pixels == value)[0]
     return f"row {row}, column {column}"
+
+
+def as_colours(stored: Stored) -> np.ndarray:
+    """The pixels as colours: those of the palette; without one, shades of gray."""
+    if stored.kind != INDEX:
+        return stored.pixels
+    table = np.arange(2**16) & 255
+    table = table << 16 | table << 8 | table
+    for index, colour in stored.palette.items():
+        table[index] = value_of(colour)
+    return table[stored.pixels]
 
 
 @dataclass
@@ -102,7 +113,10 @@ class Examined(NamedTuple):
     palette: dict[int, Colour]
 
 
-def examine(path: Path, stored: Stored) -> Examined:
+def examine(path: Path, stored: Stored, coloured: bool = False) -> Examined:
+    """`coloured`: the user says that the mask holds colours."""
+    if coloured:
+        return Examined(path, COLOUR, distinct(as_colours(stored)), {})
     values = distinct(stored.pixels)
     return Examined(
         path, stored.kind, values, {value: stored.palette[value] for value in values.tolist() if value in stored.palette}
@@ -116,7 +130,8 @@ def together(examined: Iterable[Examined]) -> Seen:
     plain = [mask for mask in masks if mask.kind == INDEX]
     if coloured and plain:
         raise DataError(
-            f"{coloured[0].path} holds colours and {plain[0].path} one channel of indices; expected one kind: convert some"
+            f"{coloured[0].path} holds colours and {plain[0].path} one channel of indices; expected one kind: convert some, or "
+            "say --label_form colours if the palette or the shades of gray are colours, too"
         )
     seen = Seen(COLOUR if coloured else plain[0].kind if plain else EQUAL)
     for mask in masks:
@@ -124,8 +139,6 @@ def together(examined: Iterable[Examined]) -> Seen:
             seen.first.setdefault(value if coloured or mask.kind == INDEX else value & 255, mask.path)
         for value, colour in mask.palette.items():
             known, path = seen.palette.setdefault(value, (colour, mask.path))
-            if known != colour:
-                seen.clash = seen.clash or (
-                    f"label {value} is {known} in the palette of {path} and {colour} in that of {mask.path}"
-                )
+            if known != colour and not seen.clash:
+                seen.clash = f"label {value} is {known} in the palette of {path} and {colour} in that of {mask.path}"
     return seen
