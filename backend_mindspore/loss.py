@@ -85,10 +85,10 @@ class WeightedSum(nn.Cell):
 
     def bprop(self, logits: Tensor, labels: Tensor, weights: Tensor, out: Tensor, dout: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         truth = ops.OneHot(axis=1)(labels, logits.shape[1], Tensor(1.0, ms.float32), Tensor(0.0, ms.float32))
-        p = ops.exp(ops.LogSoftmax(axis=1)(logits))
-        slope = weights * dout * self.ce
+        logarithms = ops.LogSoftmax(axis=1)(logits)
+        p, slope = ops.exp(logarithms), weights * dout * self.ce
         if self.focal:
-            losses = -log_probabilities(logits, labels)
+            losses = -ops.ReduceSum()(logarithms * truth, 1)
             doubt = doubts(losses)
             power = ops.pow(doubt, self.gamma)
             slope = slope + weights * dout * self.focal * (power + self.gamma * losses * ops.exp(-losses) * power / doubt)

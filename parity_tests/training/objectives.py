@@ -5,12 +5,13 @@ from dataclasses import replace
 
 import numpy as np
 
-from parity_tests.support import CONFIG
+from parity_tests.support import CONFIG, MODES, runtime_of
 from segformer_core.config.keys import LossConfig
 from segformer_core.protocol.groups import SMALLEST_WEIGHT
 
 LossAndGradient = tuple[float, np.ndarray]
 IGNORED = 255
+FRAMEWORKS = ("torch", *(f"mindspore, {mode}" for mode in MODES))
 
 
 def by_definition(
@@ -79,8 +80,12 @@ def lovasz(p: np.ndarray, truth: np.ndarray, gamma: float, weights: np.ndarray) 
 DEFINITIONS = {"ce": cross_entropy, "focal": focal, "dice": dice, "lovasz": lovasz}
 
 
-def of_backend(backend: str, config: LossConfig, weights: tuple[float, ...] | None = None) -> Callable[..., LossAndGradient]:
-    """A backend's `Loss` of given logits: logits and labels -> loss / weight, and its gradient by the logits."""
+def of_backend(framework: str, config: LossConfig, weights: tuple[float, ...] | None = None) -> Callable[..., LossAndGradient]:
+    """A backend's `Loss` of given logits: logits and labels -> loss / weight, and its gradient by the logits.
+
+    `framework` is one of FRAMEWORKS.
+    """
+    backend, _, mode = framework.partition(", ")
     whole = replace(CONFIG, loss=config)
     if backend == "torch":
         import torch
@@ -99,9 +104,11 @@ def of_backend(backend: str, config: LossConfig, weights: tuple[float, ...] | No
         return torch_gradient
     from mindspore import Tensor
 
+    from backend_mindspore.device import connect
     from backend_mindspore.learner import Loss as MindSporeLoss
     from parity_tests.mindspore_cells import Given, LossOfLogits
 
+    connect(replace(runtime_of("mindspore"), execution_mode=mode))
     cell = LossOfLogits(MindSporeLoss(Given(), whole, weights))
 
     def mindspore_gradient(logits: np.ndarray, labels: np.ndarray) -> LossAndGradient:
