@@ -1,17 +1,55 @@
-"""Objectives by their definitions in numpy and float64, and those of both backends over given logits, each with its gradient."""
+"""Objectives by their definitions in numpy and float64, and those of both backends over given logits, each with its gradient.
+
+`python -m parity_tests.training.objectives` prints how far they are apart, as docs/parity.md has it.
+"""
 
 from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
 
-from parity_tests.support import CONFIG, MODES, runtime_of
+from parity_tests.support import CONFIG, MODES, difference, runtime_of
 from segformer_core.config.keys import LossConfig
+from segformer_core.config.objective import NAMES, objective
 from segformer_core.protocol.groups import SMALLEST_WEIGHT
 
 LossAndGradient = tuple[float, np.ndarray]
-IGNORED = 255
+IGNORED, CLASSES = 255, 5
+OBJECTIVES = ("ce", "focal", "dice", "lovasz", "ce, dice", "ce: 0.5, dice: 2, focal, lovasz: 0.3")
 FRAMEWORKS = ("torch", *(f"mindspore, {mode}" for mode in MODES))
+
+
+def drawn(case: str) -> tuple[np.ndarray, np.ndarray]:
+    """(2, 5, 12, 16) float32 logits and int32 labels."""
+    rng = np.random.default_rng(0)
+    logits = rng.standard_normal((2, CLASSES, 12, 16)).astype(np.float32) * 3
+    labels = rng.integers(0, CLASSES, (2, 12, 16)).astype(np.int32)
+    match case:
+        case "some ignored":
+            labels[0, :3] = 255
+        case "absent classes":
+            labels = np.where(labels > 1, 255, labels).astype(np.int32)
+        case "one pixel":
+            labels[:] = 255
+            labels[1, 4, 7] = 3
+        case "sure of itself":
+            logits *= 20
+        case "none counted":
+            labels[:] = 255
+    return logits, labels
+
+
+CASES = ("anything", "some ignored", "absent classes", "one pixel", "sure of itself", "none counted")
+
+
+def relative(got: np.ndarray, want: np.ndarray) -> float:
+    """The largest difference as a share of the largest entry."""
+    return difference(got, want) / max(float(np.abs(want).max()), 1e-30)
+
+
+def terms_of(loss: str) -> dict[str, float]:
+    """Name -> weight of the losses in a value of the key `loss`."""
+    return {name: weight for name in NAMES if (weight := getattr(objective(loss), name))}
 
 
 def by_definition(
@@ -83,7 +121,7 @@ DEFINITIONS = {"ce": cross_entropy, "focal": focal, "dice": dice, "lovasz": lova
 def of_backend(framework: str, config: LossConfig, weights: tuple[float, ...] | None = None) -> Callable[..., LossAndGradient]:
     """A backend's `Loss` of given logits: logits and labels -> loss / weight, and its gradient by the logits.
 
-    `framework` is one of FRAMEWORKS.
+    `framework` is one of FRAMEWORKS; or "mindspore" alone, as it was connected before.
     """
     backend, _, mode = framework.partition(", ")
     whole = replace(CONFIG, loss=config)
@@ -108,7 +146,8 @@ def of_backend(framework: str, config: LossConfig, weights: tuple[float, ...] | 
     from backend_mindspore.learner import Loss as MindSporeLoss
     from parity_tests.mindspore_cells import Given, LossOfLogits
 
-    connect(replace(runtime_of("mindspore"), execution_mode=mode))
+    if mode:
+        connect(replace(runtime_of("mindspore"), execution_mode=mode))
     cell = LossOfLogits(MindSporeLoss(Given(), whole, weights))
 
     def mindspore_gradient(logits: np.ndarray, labels: np.ndarray) -> LossAndGradient:
@@ -116,3 +155,25 @@ def of_backend(framework: str, config: LossConfig, weights: tuple[float, ...] | 
         return float(value), gradient.asnumpy()
 
     return mindspore_gradient
+
+
+MEASURED = ("anything", "some ignored", "absent classes", "one pixel")
+
+
+def largest(framework: str, loss: str) -> LossAndGradient:
+    """The largest relative differences from the definition, of the loss and of the gradient, over the cases."""
+    found, pairs = of_backend(framework, LossConfig(loss=loss)), []
+    for case in MEASURED:
+        logits, labels = drawn(case)
+        (got, gradient), (want, by_logits) = found(logits, labels), by_definition(logits, labels, terms_of(loss))
+        pairs.append((abs(got - want) / want, relative(gradient, by_logits)))
+    return max(pair[0] for pair in pairs), np.array(max(pair[1] for pair in pairs))
+
+
+if __name__ == "__main__":
+    frameworks = FRAMEWORKS[:2]
+    print("| `loss` |" + "".join(f" {framework}: loss | gradient |" for framework in frameworks))
+    print("|---|" + "---|---|" * len(frameworks))
+    for wanted in OBJECTIVES:
+        cells = [f" {float(value):.1e} |" for framework in frameworks for value in largest(framework, wanted)]
+        print(f"| `{wanted}` |" + "".join(cells))

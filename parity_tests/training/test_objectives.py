@@ -4,40 +4,9 @@ import numpy as np
 import pytest
 
 from parity_tests.support import assert_close, check_control, check_difference, difference
-from parity_tests.training.objectives import FRAMEWORKS, by_definition, of_backend
+from parity_tests.training.objectives import CASES, FRAMEWORKS, OBJECTIVES, by_definition, drawn, of_backend, relative, terms_of
 from segformer_core.config.keys import LossConfig
-from segformer_core.config.objective import NAMES, objective
-
-CLASSES = 5
-OBJECTIVES = ("ce", "focal", "dice", "lovasz", "ce, dice", "ce: 0.5, dice: 2, focal, lovasz: 0.3")
-
-
-def drawn(case: str) -> tuple[np.ndarray, np.ndarray]:
-    """(2, 5, 12, 16) float32 logits and int32 labels."""
-    rng = np.random.default_rng(0)
-    logits = rng.standard_normal((2, CLASSES, 12, 16)).astype(np.float32) * 3
-    labels = rng.integers(0, CLASSES, (2, 12, 16)).astype(np.int32)
-    match case:
-        case "some ignored":
-            labels[0, :3] = 255
-        case "absent classes":
-            labels = np.where(labels > 1, 255, labels).astype(np.int32)
-        case "one pixel":
-            labels[:] = 255
-            labels[1, 4, 7] = 3
-        case "sure of itself":
-            logits *= 20
-        case "none counted":
-            labels[:] = 255
-    return logits, labels
-
-
-CASES = ("anything", "some ignored", "absent classes", "one pixel", "sure of itself", "none counted")
-
-
-def relative(got: np.ndarray, want: np.ndarray) -> float:
-    """The largest difference as a share of the largest entry."""
-    return difference(got, want) / max(float(np.abs(want).max()), 1e-30)
+from segformer_core.config.objective import NAMES
 
 
 @pytest.mark.compares("{backend}", "numpy in float64")
@@ -45,7 +14,7 @@ def relative(got: np.ndarray, want: np.ndarray) -> float:
 @pytest.mark.parametrize("loss", OBJECTIVES)
 def test_loss_and_gradient_are_those_of_the_definition(backend, loss, request):
     request.getfixturevalue(f"need_{backend.partition(', ')[0]}")
-    terms = {name: weight for name in NAMES if (weight := getattr(objective(loss), name))}
+    terms = terms_of(loss)
     found = of_backend(backend, LossConfig(loss=loss))
     for case in CASES:
         logits, labels = drawn(case)
