@@ -17,8 +17,10 @@ from backend_mindspore.layers import DTYPES, Arithmetic, native_name
 from backend_mindspore.loss import CrossEntropy, HardPixels, label_probabilities
 from backend_mindspore.model import SegFormer
 from backend_mindspore.optimizer import AdamW, LossScale
+from backend_mindspore.overlap import Overlap
 from backend_mindspore.prediction import Prediction
 from segformer_core.config.keys import Config
+from segformer_core.config.objective import objective
 from segformer_core.protocol import loss_scale
 from segformer_core.protocol.groups import CLIP_EPS, SMALLEST_WEIGHT
 from segformer_core.protocol.learner import Batch, LogLine, Precision, Step, Training
@@ -52,9 +54,7 @@ class Learner:
         """Made when the first step is asked for: AdamW's moments take twice the network's memory."""
         assert self.training, "a learner that was made without a Training only predicts"
         optimizer = AdamW(self.parameters, self.training.groups, self.config.optimizer)
-        cross_entropy = CrossEntropy(self.config.loss, self.training.class_weights)
-        hard_pixels = HardPixels(self.config.loss) if self.config.loss.ohem_threshold else None
-        loss = Loss(self.model, cross_entropy, hard_pixels, self.config.training.accumulation_steps)
+        loss = Loss(self.model, self.config, self.training.class_weights)
         average = Average(self.parameters, decay) if (decay := self.config.optimizer.ema_decay) else None
         options = self.config.optimizer.clip_norm, self.config.training.accumulation_steps
         return TrainingStep(loss, optimizer, average, LossScale(self.precision.training), *options)
@@ -136,23 +136,31 @@ class Learner:
 
 
 class Loss(nn.Cell):
-    """Loss and weight (`CrossEntropy`'s) of the logits at the labels' resolution; the loss is scaled.
+    """Loss and weight (`CrossEntropy`'s) of the logits at the labels' resolution; loss / weight is the objective, scaled.
 
     `ranks_before`: of a batch in several parts the hard pixels are known before; see `TrainingStep.hard`.
     """
 
-    def __init__(self, model: SegFormer, cross_entropy: CrossEntropy, hard_pixels: HardPixels | None, accumulation_steps: int):
+    def __init__(self, model: SegFormer, config: Config, class_weights: tuple[float, ...] | None):
         super().__init__()
         self.model = model
-        self.cross_entropy = cross_entropy
-        self.hard_pixels, self.ranks_before = hard_pixels, hard_pixels is not None and accumulation_steps > 1
+        self.cross_entropy = CrossEntropy(config.loss, class_weights)
+        wanted = objective(config.loss.loss)
+        self.overlap = Overlap(wanted) if wanted.over_regions else None
+        self.hard_pixels = HardPixels(config.loss) if config.loss.ohem_threshold else None
+        self.ranks_before = self.hard_pixels is not None and config.training.accumulation_steps > 1
         self.upsample = Upsample()
 
     def construct(self, images: Tensor, labels: Tensor, paths: Tensor, channels: Tensor, scale: Tensor) -> tuple[Tensor, Tensor]:
         logits = self._logits(images, labels, paths, channels)
+        chosen = labels
         if self.hard_pixels is not None and not self.ranks_before:
-            labels = self.hard_pixels(label_probabilities(logits, labels), labels)
-        total, weight = self.cross_entropy(logits, labels)
+            chosen = self.hard_pixels(label_probabilities(logits, labels), labels)
+        total, weight = self.cross_entropy(logits, chosen)
+        if self.overlap is not None:
+            weight = ops.stop_gradient(sum_over_processes(weight) / world_size())
+            weight = ops.where(weight > 0, weight, 1.0)  # without a pixel of that kind the loss is the overlap's
+            total = total + weight * self.overlap(logits, labels)
         return total * scale, weight
 
     def probabilities(self, images: Tensor, labels: Tensor, paths: Tensor, channels: Tensor) -> Tensor:

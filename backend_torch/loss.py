@@ -1,19 +1,23 @@
-"""Cross-entropy over pixels, and which pixels are hard; `backend_mindspore/loss.py` is its twin."""
+"""Cross-entropy over pixels, plain and focal, and which pixels are hard; `backend_mindspore/loss.py` is its twin."""
 
 import torch
 from torch import Tensor, nn
 
 from backend_torch.distributed import count_over_processes, world_size
 from segformer_core.config.keys import LossConfig
+from segformer_core.config.objective import SMALLEST_DOUBT, objective
 from segformer_core.data.dataset import IGNORED
 from segformer_core.protocol.hard_pixels import IGNORED_PROBABILITY, most_kept, steps
 
 
 class CrossEntropy(nn.Module):
-    """Gives two numbers: loss = Σ w[label] · -log softmax(logits)[label] / n and weight = Σ w[label] / n.
+    """Cross-entropy and focal loss (arXiv 1708.02002) of the pixels that are not ignored, as two numbers:
 
-    The sums are over the pixels that are not ignored, n is the number of all pixels, w are the `class_weights` (1 if None).
-    loss / weight is the weighted mean. With `loss_average: all` weight is 1, so loss / weight is the sum over all pixels' number.
+    loss = Σ w[label] · (ce + focal · (1 - p)^focal_gamma) · -log p / n and weight = Σ w[label] / n
+
+    p is the label's softmax, n the number of all pixels, w are the `class_weights` (1 if None); `ce` and `focal` are weights of
+    the objective. loss / weight is the weighted mean. With `loss_average: all` weight is 1, so loss / weight is the sum over all
+    pixels' number.
     """
 
     weights: Tensor | None
@@ -21,17 +25,26 @@ class CrossEntropy(nn.Module):
     def __init__(self, config: LossConfig, class_weights: tuple[float, ...] | None = None):
         super().__init__()
         self.over_all = config.loss_average == "all"
+        wanted = objective(config.loss)
+        self.ce, self.focal, self.gamma = wanted.ce, wanted.focal, config.focal_gamma
         self.register_buffer("weights", torch.tensor(class_weights) if class_weights else None, persistent=False)
 
     def forward(self, logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """(B, K, H, W) float32 logits, (B, H, W) integer labels with 255 ignored -> loss and weight, two scalars."""
         labels = labels.long()
-        total = nn.functional.cross_entropy(logits, labels, self.weights, ignore_index=IGNORED, reduction="sum")
+        total = self._total(logits, labels) / labels.numel()
         if self.over_all:
-            return total / labels.numel(), torch.ones_like(total)
+            return total, torch.ones_like(total)
         counted = labels != IGNORED
         weight = counted if self.weights is None else torch.where(counted, self.weights[labels * counted], 0.0)
-        return total / labels.numel(), weight.float().mean()
+        return total, weight.float().mean()
+
+    def _total(self, logits: Tensor, labels: Tensor) -> Tensor:
+        if not self.focal:
+            return self.ce * nn.functional.cross_entropy(logits, labels, self.weights, ignore_index=IGNORED, reduction="sum")
+        losses = nn.functional.cross_entropy(logits, labels, ignore_index=IGNORED, reduction="none")
+        losses = (self.ce + self.focal * doubts(losses) ** self.gamma) * losses
+        return losses.sum() if self.weights is None else (self.weights[labels * (labels != IGNORED)] * losses).sum()
 
 
 class HardPixels(nn.Module):
@@ -63,6 +76,11 @@ class HardPixels(nn.Module):
             higher = limit + step
             limit = torch.where(count_over_processes(p < higher) <= rank, higher, limit)
         return limit.clamp(min=self.threshold)
+
+
+def doubts(losses: Tensor) -> Tensor:
+    """1 - p of each -log p."""
+    return (-torch.expm1(-losses)).clamp(min=SMALLEST_DOUBT)
 
 
 @torch.no_grad()

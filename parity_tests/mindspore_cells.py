@@ -1,5 +1,6 @@
 """Cells that the tests compile; MindSpore's graph parser needs them in a file of their own."""
 
+import mindspore as ms
 from mindspore import Tensor, nn, ops
 
 from backend_mindspore.prediction import flip, most_likely, place, probabilities, resize
@@ -38,6 +39,27 @@ divided = ops.MultitypeFuncGraph("divided")
 @divided.register("Tensor", "Tensor")
 def _(weight, gradient):
     return gradient / weight
+
+
+class Given(nn.Cell):
+    """A network whose logits are its images."""
+
+    def construct(self, images: Tensor, paths: Tensor, channels: Tensor) -> Tensor:
+        return images
+
+
+class LossOfLogits(nn.Cell):
+    """loss / weight of a backend's `Loss` over `Given`, and its gradient by the logits."""
+
+    def __init__(self, loss: nn.Cell):
+        super().__init__()
+        self.loss_and_gradient = ms.value_and_grad(loss, 0, has_aux=True)
+
+    def construct(self, logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        one = ops.ones((), logits.dtype)
+        (total, weight), gradient = self.loss_and_gradient(logits, labels, one, one, one)
+        weight = ops.maximum(weight, SMALLEST_WEIGHT)
+        return total / weight, gradient / weight
 
 
 class AfterTheNetwork(nn.Cell):

@@ -15,6 +15,7 @@ import pytest
 from parity_tests import ROOT
 from parity_tests.support import CONFIG, LEARNERS, check_control, check_difference, difference
 from parity_tests.training.losses import hard_pixels, ranked_probabilities, rule_of_each
+from parity_tests.training.objectives import by_definition, drawn, relative
 from parity_tests.training.shared_pixels import HARD
 from parity_tests.training_runs import EPOCHS, FULL, SCRIPTS, STEPS, curve, finished, flags, run, saved, start
 from segformer_core.commands.opening import network, opened_dataset
@@ -87,6 +88,60 @@ def test_hard_pixels_are_those_of_all_processes(backend, tmp_path, request):
     kept = np.sort(p[labels != 255])[: 4 * HARD.ohem_min_kept]
     assert np.array_equal(got != 255, p <= kept[-1])
     assert [int((half != 255).sum()) for half in np.split(got, 2)] != [200, 200], "alone each keeps 100 of an image"
+
+
+@pytest.mark.compares("{backend}, two processes", "numpy in float64")
+@pytest.mark.parametrize("backend", ["torch", "mindspore"])
+def test_the_overlap_is_that_of_all_processes(backend, tmp_path, request):
+    """The mean of the processes' gradients, which a step takes, is the whole batch's. The halves have other classes each."""
+    request.getfixturevalue(f"need_{backend}")
+    logits, labels = drawn("some ignored")
+    labels[0][labels[0] == 3] = 2
+    np.savez(tmp_path / "inputs.npz", logits=logits, labels=labels)
+    loss = "ce, dice: 2"
+    words = (*launcher(backend, tmp_path), "-m", "parity_tests.training.shared_objective", backend, str(tmp_path), loss)
+    subprocess.run(words, cwd=ROOT, env=os.environ | {"PATH": f"{SCRIPTS}{os.pathsep}{os.environ['PATH']}"}, check=True)
+    found = [np.load(tmp_path / f"{rank}.npz") for rank in range(2)]
+    (dice, by_dice), halves = by_definition(logits, labels, {"dice": 2.0}), [slice(0, 1), slice(1, 2)]
+    _, by_ce = by_definition(logits, labels, {"ce": 1.0})
+    for half, part in zip(halves, found, strict=True):
+        shared = dice + by_definition(logits[half], labels[half], {"ce": 1.0})[0] * share(labels[half]) / share(labels)
+        check_difference("loss", abs(float(part["loss"]) - shared), "loss")
+        alone = by_definition(logits[half], labels[half], {"dice": 2.0})[0]
+        check_control("each process its own regions", abs(alone - dice), "loss")
+    gradient = np.concatenate([part["gradient"] for part in found]) / 2
+    check_difference("gradient", relative(gradient, by_ce + by_dice), "gradients")
+    check_control("half of the regions' gradient", relative(gradient, by_ce + by_dice / 2), "gradients")
+
+
+def share(labels: np.ndarray) -> float:
+    """Of the pixels that count."""
+    return float((labels != 255).mean())
+
+
+@pytest.mark.compares("{backend}, two processes", "the same in one process")
+@pytest.mark.parametrize("backend", SLOW_IN_MINDSPORE)
+def test_two_processes_take_the_steps_of_one(backend, run_keys, tmp_path):
+    """Two steps of cross-entropy and Dice: the losses, and the gradients as AdamW's first moments."""
+    keys = run_keys | {"epoch_size": 1, "train_log_interval": 1, "run_eval": False, "loss": "ce, dice", "lr": 6e-5}
+    keys |= {"warmup_steps": 0, "checkpoint_path": tmp_path / "run"}
+    run(f"backend_{backend}", keys, launcher=launcher(backend, tmp_path))
+    config = replace(load_config(flags(keys)), runtime=CONFIG.runtime)
+    spec, groups = network(config), parameter_groups(network(config), config.optimizer)
+    stream = training_stream(opened_dataset(config, "train", spec, ""), config)
+    learner, want = LEARNERS[backend](spec, init_arrays(spec, config.training.seed), config), []
+    for step in range(2):
+        batch = tuple(np.stack(arrays) for arrays in zip(*(stream[4 * step + place] for place in range(4)), strict=True))
+        masks = draw_keep_masks(spec, config.training.seed, step, range(4))
+        rates = group_rates(groups, learning_rate(step, stream.steps, config.optimizer), False)
+        want.append(float(learner.step(batch, masks, rates).loss))
+    got = np.array(list(curve(tmp_path / "run", "loss").values()))
+    check_difference("losses", difference(got, np.array(want)), "losses of twenty steps")
+    arrays, moments = saved(tmp_path / "run/segformer_mit_b0_1.safetensors")[0], learner.optimizer_arrays()
+    names = [name for name in moments if name.startswith("moment1.")]
+    largest = max(float(np.abs(moments[name]).max()) for name in names)
+    for name in names:
+        check_difference(name, difference(arrays[name], moments[name]) / largest, "gradients")
 
 
 @pytest.mark.compares("{backend}, two processes", "the same in one process")
@@ -180,6 +235,10 @@ def worker(path: Path, launcher: int, backend: str) -> bool:
 
 
 MISTAKES = {
+    "lovasz on two devices": (
+        {"loss": "ce, lovasz"},
+        "loss is ce, lovasz on 2 devices; lovasz sorts the pixels of the whole batch",
+    ),
     "a batch that cannot be shared": (
         {"batch_size": 3},
         "batch_size is 3, to be shared by 2 devices in 1 accumulated batches; expected a multiple of 2",

@@ -21,7 +21,7 @@ from parity_tests.support import (
 )
 from parity_tests.training_runs import FULL
 from segformer_core.commands.train import training_stream
-from segformer_core.config.keys import Config, DataConfig, OptimizerConfig
+from segformer_core.config.keys import Config, DataConfig, LossConfig, OptimizerConfig
 from segformer_core.config.load import load_config
 from segformer_core.data.dataset import Classes, Dataset, Item
 from segformer_core.data.layout import open_dataset
@@ -72,8 +72,24 @@ def test_twenty_steps(mode, batches, need_torch, need_mindspore):
     arrays = init_arrays(SPEC, 0)
     first, second = torch_learner(SPEC, arrays, RECIPE), mindspore_learner(SPEC, arrays, RECIPE, mode)
     taken = batches if FULL or mode == "graph" else batches[:FIRST_STEPS]
+    assert_same_training(first, second, taken, arrays)
+
+
+@pytest.mark.compares("mindspore, graph", "torch")
+@pytest.mark.parametrize("loss", ["ce, dice", *(["focal, lovasz"] if FULL else [])])
+def test_twenty_steps_of_another_objective(loss, batches, need_torch, need_mindspore):
+    arrays, recipe = init_arrays(SPEC, 0), replace(RECIPE, loss=LossConfig(loss=loss))
+    first, second = torch_learner(SPEC, arrays, recipe), mindspore_learner(SPEC, arrays, recipe)
+    losses = assert_same_training(first, second, batches, arrays)
+    other = replace(RECIPE, loss=LossConfig(loss=f"{loss}: 0.98"))
+    control = run(torch_learner(SPEC, arrays, other), batches)
+    check_control("a fiftieth less of one loss", difference(np.array(control), np.array(losses)), "losses of twenty steps")
+
+
+def assert_same_training(first: Learner, second: Learner, taken: list[Batch], arrays: dict[str, np.ndarray]) -> list[float]:
+    """Raise unless both take the same steps from `arrays`; returns the losses."""
     want, got = run(first, taken), run(second, taken)
-    if taken is batches:
+    if len(taken) == STEPS:
         assert np.mean(want[-4:]) < np.mean(want[:4]) - 0.05, f"nothing was learnt: {want}"
     check_difference("losses", difference(np.array(got), np.array(want)), "losses of twenty steps")
     want_arrays, got_arrays = first.arrays(), second.arrays()
@@ -85,6 +101,7 @@ def test_twenty_steps(mode, batches, need_torch, need_mindspore):
             value, got_arrays[name] = np.split(value, 2)[1], np.split(got_arrays[name], 2)[1]
         found = difference(got_arrays[name], value) / max(1.0, np.abs(value).max())
         check_difference(name, found, "weights after twenty steps")
+    return want
 
 
 @pytest.mark.compares("torch", "transformers")

@@ -10,6 +10,7 @@ import numpy as np
 
 from segformer_core.commands.opening import describe, network, opened_dataset
 from segformer_core.config.keys import Config, TrainingConfig
+from segformer_core.config.together import check_devices
 from segformer_core.data.dataset import Dataset
 from segformer_core.data.pipeline import TrainingStream
 from segformer_core.errors import ConfigError, TrainingError, UserError
@@ -37,6 +38,7 @@ SAVED_COPIES = 3
 def train_command(config: Config, connect: Connect) -> None:
     """Train as the configuration says: from a checkpoint, from pretrained weights or from the seed. Raises UserError."""
     spec = network(config, copies=SAVED_COPIES)
+    check_several_classes(spec)
     dataset = opened_dataset(config, "train", spec, "put the images to train on there")
     without = "put images to evaluate on there, or train without evaluating: --run_eval False"
     validation = opened_dataset(config, "val", spec, without) if config.evaluation.run_eval else None
@@ -50,6 +52,7 @@ def train_command(config: Config, connect: Connect) -> None:
     backend = connect(config.runtime)
     processes = backend.processes
     check_split(config.training, processes)
+    check_devices(config.loss, processes.count)
     stream = replace(stream, rank=processes.rank, processes=processes.count)
     log = Log(quiet=not processes.first)
     take_folder(checkpoints, processes, log)
@@ -132,6 +135,15 @@ def starting_weights(spec: SegFormer, config: Config) -> tuple[Mapping[str, np.n
     stands_in = () if path == named else (f"{path} is taken in place of {named}, which the configuration names and is not there",)
     arrays, source = load_pretrained(path, spec, arrays, config.data, config.model.ckpt_part)
     return arrays, (*stands_in, source)
+
+
+def check_several_classes(spec: SegFormer) -> None:
+    """Raises ConfigError for a network that has nothing to choose from."""
+    if spec.class_count == 1:
+        raise ConfigError(
+            "class_num is 1, and the loss of one class is always 0; list the background as a class too, with class_num 2 and two "
+            "names in dataset.yaml: classes: [background, NAME]"
+        )
 
 
 def check_split(training: TrainingConfig, processes: Processes) -> None:

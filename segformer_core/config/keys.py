@@ -3,9 +3,12 @@
 Keys are unique across the groups, so files and flags are flat (`lr: 6e-5`, `--lr 6e-5`) while code sees `config.optimizer.lr`.
 """
 
+from collections.abc import Callable
 from dataclasses import Field, asdict, dataclass, field, fields, is_dataclass
 from functools import partial
 from typing import Any
+
+from segformer_core.config.objective import written
 
 PRECISIONS = ("fp32", "fp16", "bf16")
 
@@ -25,13 +28,15 @@ def key(
     listed: bool = False,
     path: bool = False,
     words: tuple[str, ...] = (),
+    spelling: Callable[[Any, str], str] | None = None,
 ) -> Any:
     """A field with its meaning, as `--help` prints it, and the values that it may have.
 
     `decides`: a training run's result depends on it, so a resumed run must keep it. `listed`: text that may also be given as
-    a list. `path`: the name of a file or folder, or one of `words`; an empty one means the first word.
+    a list. `path`: the name of a file or folder, or one of `words`; an empty one means the first word. `spelling` gives the one
+    text for all ways to write a value; it takes the value and the beginning of a sentence, and raises ConfigError.
     """
-    limits = {"low": low, "high": high, "choices": choices, "path": path, "words": words}
+    limits = {"low": low, "high": high, "choices": choices, "path": path, "words": words, "spelling": spelling}
     return field(default=default, metadata={"meaning": meaning, "decides": decides, "listed": listed, **limits})
 
 
@@ -92,6 +97,12 @@ class OptimizerConfig:
 
 @dataclass(frozen=True)
 class LossConfig:
+    loss: str = decisive(
+        "ce",
+        "what training minimises: ce, dice, focal or lovasz, or several with their weights: {ce: 1, dice: 0.5}",
+        spelling=written,
+    )
+    focal_gamma: float = decisive(2.0, "focal loss: the power of 1 - p by which a sure pixel counts less", low=0, high=10)
     class_weights: str = decisive(
         "none", "weights of the classes in the loss: none, cityscapes, auto (rare classes weigh more) or a list", listed=True
     )

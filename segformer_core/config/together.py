@@ -1,6 +1,7 @@
 """Values of several keys that do not fit each other, or that are measured by another scale."""
 
-from segformer_core.config.keys import Config
+from segformer_core.config.keys import Config, LossConfig
+from segformer_core.config.objective import objective
 from segformer_core.errors import ConfigError
 
 LARGEST_PIXEL = 255
@@ -21,6 +22,36 @@ def check_together(config: Config) -> None:
         )
     _check_scale("img_norm_mean", config.data.img_norm_mean)
     _check_scale("img_norm_std", config.data.img_norm_std)
+    _check_objective(config.loss, config.training.accumulation_steps)
+
+
+def check_devices(loss: LossConfig, devices: int) -> None:
+    """Raise ConfigError for a loss that cannot be computed over the batches of several devices."""
+    if objective(loss.loss).lovasz and devices > 1:
+        raise ConfigError(
+            f"loss is {loss.loss} on {devices} devices; lovasz sorts the pixels of the whole batch, which one device must hold: "
+            "train on one, or with dice in its place"
+        )
+
+
+def _check_objective(loss: LossConfig, accumulation_steps: int) -> None:
+    """Raises ConfigError."""
+    wanted = objective(loss.loss)
+    if wanted.over_regions and accumulation_steps > 1:
+        regions = " and ".join(wanted.over_regions)
+        raise ConfigError(
+            f"loss is {loss.loss} and accumulation_steps {accumulation_steps}; {regions} must see the whole batch at once: set "
+            "--accumulation_steps 1 with a smaller batch_size, or --loss ce or focal"
+        )
+    weighed = loss.class_weights.strip().lower() not in ("none", "")
+    chosen = {"class_weights": weighed, "ohem_threshold": loss.ohem_threshold > 0}
+    without = [name for name, is_set in chosen.items() if is_set and not wanted.over_pixels]
+    if without:
+        name = without[0]
+        raise ConfigError(
+            f"{name} is {getattr(loss, name)} and loss is {loss.loss}; it is for the pixels of ce and focal: add one of them to "
+            f"loss, or leave {name} out"
+        )
 
 
 def _check_scale(name: str, values: tuple[float, ...]) -> None:

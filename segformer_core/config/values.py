@@ -48,6 +48,8 @@ def check_value(name: str, value: Any, source: str) -> Any:
 
 def _scalar(item: Field, kind: Any, value: Any, shown: Any, source: str) -> Any:
     """`value` as `kind`: int, float, bool or str. An error message shows `shown`, the whole value of the key."""
+    if item.metadata["spelling"]:
+        return item.metadata["spelling"](value, f"{item.name} in {source}")
     subject = f"{item.name} in {source} is {brief(shown)}"
     if kind is float and type(value) in (str, int):  # YAML 1.1 reads 6e-5 as text
         try:

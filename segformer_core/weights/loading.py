@@ -12,6 +12,7 @@ from segformer_core.weights.detect import LEFT_OVER
 from segformer_core.weights.dialect import Arrays
 from segformer_core.weights.flattening import NOT_AN_ARRAY, OUTSIDE
 from segformer_core.weights.hub import local_path, stated_numerics
+from segformer_core.weights.one_logit import as_two_classes
 from segformer_core.weights.preprocessor import Preparation
 from segformer_core.weights.reading import Weights, left_out, network_arrays, read
 
@@ -70,7 +71,7 @@ def load_pretrained(
 
 
 def _read(path: str, part: str) -> Weights:
-    return read(local_path(path), numerics=stated_numerics(path), part=part)
+    return as_two_classes(read(local_path(path), numerics=stated_numerics(path), part=part))
 
 
 def _with_head(path: str, part: str) -> Weights:
@@ -96,7 +97,8 @@ def _check_network(weights: Weights, spec: SegFormer, path: str, with_head: bool
         pairs["numerics"] = (weights.numerics, spec.numerics)
     if wide:
         del pairs["decoder_width"]  # it comes with the profile
-    check_agreement(f"{path} has", pairs, data_classes)
+    subject = f"{path} ({'; '.join(weights.notes)}) has" if weights.notes else f"{path} has"
+    check_agreement(subject, pairs, data_classes)
 
 
 def _warnings(weights: Weights, data: DataConfig | None) -> tuple[str, ...]:
@@ -134,7 +136,7 @@ def _sentence(weights: Weights, spec: SegFormer, data: DataConfig | None, path: 
 
 
 def _beside(weights: Weights) -> list[str]:
-    """A sentence for each kind of array that was left out, except what was not asked for and what is usual."""
+    """The notes, and a sentence for each kind of array that was left out, except what was not asked for and what is usual."""
     usual = (NOT_AN_ARRAY, OUTSIDE, LEFT_OVER, weights.dialect.unused_why)
     rest = {name: why for name, why in weights.dropped.items() if why not in usual}
-    return [f"left out: {phrase}" for phrase in left_out(rest)]
+    return [*weights.notes, *(f"left out: {phrase}" for phrase in left_out(rest))]

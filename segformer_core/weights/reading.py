@@ -29,9 +29,9 @@ FUSE_MEAN = "decode_head.linear_fuse.bn.running_mean"
 class Weights:
     """The content of a weight file: atoms in PyTorch's layout, float32 (counters int64).
 
-    `dropped` maps each name that was left out to the reason; `warnings` are sentences. `numerics_stated` is True if the file or
-    the user named the profile, False if it is the usual one of the code base. `stated` is what lies
-    beside the arrays and is true of them.
+    `dropped` maps each name that was left out to the reason; `warnings` and `notes` are sentences. `numerics_stated` is True if
+    the file or the user named the profile, False if it is the usual one of the code base. `stated` is what lies beside the
+    arrays and is true of them.
     """
 
     architecture: Architecture
@@ -45,6 +45,7 @@ class Weights:
     dropped: Mapping[str, str]
     warnings: tuple[str, ...]
     stated: Stated
+    notes: tuple[str, ...] = ()
 
     @property
     def provenance(self) -> dict[str, str]:
