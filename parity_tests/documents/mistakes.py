@@ -88,6 +88,10 @@ def unlabelled_photos(_: pytest.MonkeyPatch) -> str:
     return torch_command("train", "--data_path=photos", "--load_ckpt=False")
 
 
+def another_class_num(_: pytest.MonkeyPatch) -> str:
+    return torch_command("train", "--data_path=my_data", "--load_ckpt=False", "--class_num=19")
+
+
 def renamed_label(_: pytest.MonkeyPatch) -> str:
     LABEL.rename(LABEL.with_name("train0_mask.png"))
     return train()
@@ -258,7 +262,7 @@ def a_rank_table(patch: pytest.MonkeyPatch) -> str:
 CASES: dict[int, tuple[Case, ...]] = {
     1: (lambda patch: no_framework(patch, "torch", torch_command), lambda _: torch_command("train", "--num_classes", "3")),
     2: (lambda patch: no_framework(patch, "mindspore", mindspore_command),),
-    4: (unlabelled_photos, lambda _: torch_command("train", "--data_path=my_data", "--load_ckpt=False"), renamed_label),
+    4: (unlabelled_photos, another_class_num, renamed_label),
     5: (label_out_of_range,),
     6: (masks_of_0_and_255,),
     7: (coloured_mask, jpeg_mask),

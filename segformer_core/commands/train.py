@@ -13,6 +13,7 @@ from segformer_core.data.dataset import Dataset
 from segformer_core.data.pipeline import TrainingStream
 from segformer_core.errors import ConfigError, TrainingError, UserError
 from segformer_core.evaluation.evaluate import evaluate
+from segformer_core.inference.remembered import counted
 from segformer_core.inference.segmenter import Segmenter
 from segformer_core.interrupt import StopRequest, stop_request
 from segformer_core.protocol.groups import parameter_groups
@@ -34,13 +35,14 @@ SAVED_COPIES = 3
 
 def train_command(config: Config, connect: Connect) -> None:
     """Train as the configuration says: from a checkpoint, from pretrained weights or from the seed. Raises UserError."""
-    spec = network(config, copies=SAVED_COPIES)
-    dataset = opened_dataset(config, "train", spec, "put the images to train on there")
+    dataset = opened_dataset(config, "train", "put the images to train on there")
     without = "put images to evaluate on there, or train without evaluating: --run_eval False"
-    validation = opened_dataset(config, "val", spec, without) if config.evaluation.run_eval else None
+    validation = opened_dataset(config, "val", without) if config.evaluation.run_eval else None
+    config = counted(config, len(dataset.classes), dataset.classes.source)
+    spec = network(config, copies=SAVED_COPIES)
     stream = training_stream(dataset, config)
     about = {"images in the training set": len(dataset)}
-    checkpoints = Checkpoints(config.training.checkpoint_path, spec, config, about, dataset.classes.names)
+    checkpoints = Checkpoints(config.training.checkpoint_path, spec, config, about, dataset.classes)
     start = find_start(spec, config, stream, checkpoints)
     weights = class_weights(config.loss.class_weights, dataset, config.data.dataset_num_parallel_workers)
     training = Training(parameter_groups(spec, config.optimizer), weights)
@@ -192,7 +194,7 @@ def evaluation_of(
     stop: StopRequest,
 ) -> Evaluate:
     """The function that the loop calls where an evaluation is due."""
-    segmenter = Segmenter(learner, spec, config.data, config.evaluation)
+    segmenter = Segmenter(learner, spec, config.data, config.evaluation, dataset.classes)
     return lambda name: evaluate(segmenter, dataset, log, name, processes, asked=lambda: stop.signal_number).scores.miou
 
 

@@ -61,7 +61,9 @@ class DataConfig:
 @dataclass(frozen=True)
 class ModelConfig:
     backbone: str = decisive("mit_b0", "encoder: mit_b0 … mit_b5")
-    class_num: int = decisive(19, "classes of the dataset", low=1, high=255)
+    class_num: int = decisive(
+        0, "classes; 0: as many as the dataset names (train, evaluate), or as the weights have (infer, export)", low=0, high=255
+    )
     ckpt_part: str = key("", "of several networks in the weight file, the one below this key or prefix; empty: the usual one")
     in_channels: int = decisive(3, "channels of an image", low=1)
     decoder_width: int = decisive(0, "channels of the decode head; 0: the variant's default", low=0, high=65536)
@@ -209,6 +211,8 @@ class Config:
     runtime: RuntimeConfig = RuntimeConfig()
     from_files: frozenset[str] = field(default=frozenset(), compare=False)
     """The keys that a file has given, and not the command line."""
+    given: frozenset[str] = field(default=frozenset(), compare=False)
+    """The keys that a file or the command line has given; the others have their defaults."""
 
 
 GROUPS: dict[str, type] = {group.name: type(group.default) for group in fields(Config) if is_dataclass(group.default)}
