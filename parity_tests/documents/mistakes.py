@@ -63,7 +63,15 @@ def convert(*words: str) -> str:
 
 
 DATA = ("--data_path=my_data", "--class_num=3", "--base_size=[64,96]", "--device_target=CPU")
-TRAIN = (*DATA, "--crop_size=[64,96]", "--load_ckpt=False", "--epoch_size=1", "--batch_size=2", "--run_eval=False")
+TRAIN = (
+    *DATA,
+    "--crop_size=[64,96]",
+    "--load_ckpt=False",
+    "--epoch_size=1",
+    "--warmup_steps=0.1",
+    "--batch_size=2",
+    "--run_eval=False",
+)
 QUICK = (*TRAIN, "--dataset_num_parallel_workers=0", "--train_log_interval=1", "--check_data=False")
 CHANNELS_TAG = 277
 """Of a TIFF: how many channels it has."""
@@ -140,7 +148,7 @@ def many_bands(_: pytest.MonkeyPatch) -> str:
 
 def nan(patch: pytest.MonkeyPatch) -> str:
     patch.setattr("segformer_core.training.loop.SKIPPED_FOR_GOOD", 2)
-    words = [word for word in QUICK if not word.startswith(("--epoch_size", "--crop_size"))]
+    words = [word for word in QUICK if not word.startswith(("--epoch_size", "--crop_size", "--warmup"))]
     return torch_command("train", *words, "--crop_size=[32,32]", "--epoch_size=3", "--lr=1e30", "--warmup_steps=0")
 
 

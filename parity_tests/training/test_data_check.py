@@ -179,7 +179,7 @@ def train(root: Path, *words: str) -> None:
         def learner(self, *_: object) -> None:
             return None
 
-    keys = ("--class_num=3", "--batch_size=2", "--load_ckpt=False", "--base_size=[64,96]", "--crop_size=[64,96]")
+    keys = ("--warmup_steps=0.1", "--batch_size=2", "--load_ckpt=False", "--base_size=[64,96]", "--crop_size=[64,96]")
     config = load_config([f"--data_path={root}", f"--checkpoint_path={root / 'run'}", *keys, *words])
 
     def connect(_: object) -> NoNetwork:

@@ -26,6 +26,7 @@ from segformer_core.training.data_check import check_data
 from segformer_core.training.log import Log
 from segformer_core.training.loop import Evaluate, Run, train
 from segformer_core.training.new_run import new_run_command
+from segformer_core.training.schedule import check_warmup
 from segformer_core.weights.loading import load_pretrained
 from segformer_core.weights.usual_names import usual_file
 
@@ -44,6 +45,8 @@ def train_command(config: Config, connect: Connect) -> None:
     about = {"images in the training set": len(dataset)}
     checkpoints = Checkpoints(config.training.checkpoint_path, spec, config, about, dataset.classes)
     start = find_start(spec, config, stream, checkpoints)
+    if not start.step:  # one that was begun goes on as it was begun
+        check_warmup(stream.steps, config.optimizer)
     weights = class_weights(config.loss.class_weights, dataset, config.data.dataset_num_parallel_workers)
     training = Training(parameter_groups(spec, config.optimizer), weights)
 

@@ -25,13 +25,15 @@ def key(
     listed: bool = False,
     path: bool = False,
     words: tuple[str, ...] = (),
+    share: bool = False,
 ) -> Any:
     """A field with its meaning, as `--help` prints it, and the values that it may have.
 
     `decides`: a training run's result depends on it, so a resumed run must keep it. `listed`: text that may also be given as
-    a list. `path`: the name of a file or folder, or one of `words`; an empty one means the first word.
+    a list. `path`: the name of a file or folder, or one of `words`; an empty one means the first word. `share`: a whole number,
+    or one below 1 as a share of the run's steps.
     """
-    limits = {"low": low, "high": high, "choices": choices, "path": path, "words": words}
+    limits = {"low": low, "high": high, "choices": choices, "path": path, "words": words, "share": share}
     return field(default=default, metadata={"meaning": meaning, "decides": decides, "listed": listed, **limits})
 
 
@@ -79,7 +81,7 @@ class OptimizerConfig:
     beta2: float = decisive(0.999, "AdamW's beta2", low=0, high=0.9999999)
     weight_decay: float = decisive(0.01, "decoupled weight decay; LayerNorms of the encoder are exempt", low=0)
     head_lr_multiplier: float = decisive(10.0, "the decode head's learning rate, as a multiple of lr", low=0)
-    warmup_steps: int = decisive(1500, "steps of linear warm-up", low=0)
+    warmup_steps: float = decisive(1500, "steps of linear warm-up; below 1 a share of the run's steps", low=0, share=True)
     warmup_ratio: float = decisive(1e-6, "factor on the learning rate at the start of the warm-up", low=0, high=1)
     poly_power: float = decisive(1.0, "power of the poly decay", low=0)
     clip_norm: float = decisive(0.0, "largest norm of the whole gradient; 0: no clipping", low=0)
