@@ -158,7 +158,7 @@ def test_two_processes_have_the_loss_of_one(backend, run_keys, tmp_path):
 
     config, order = replace(load_config(flags(keys)), runtime=CONFIG.runtime), [0, 2, 1, 3]
     spec, groups = network(config), parameter_groups(network(config), config.optimizer)
-    stream = training_stream(opened_dataset(config, "train", spec, ""), config)
+    stream = training_stream(opened_dataset(config, "train", ""), config)
     learner = LEARNERS[backend](spec, init_arrays(spec, config.training.seed), config)
     want = []
     for step in range(2):

@@ -28,7 +28,7 @@ SMALL = {
     "dataset_num_parallel_workers": 1,
     "batch_size": 4,
     "lr": 1e-3,
-    "warmup_steps": 4,
+    "warmup_steps": 0.4,
     "train_log_interval": 2,
 }
 

@@ -91,15 +91,17 @@ def test_weights_of_other_classes_than_the_data(command, told):
     assert "train on it with this file as --pretrained_ckpt_path" in second and "set --class_num" not in second
 
 
-def test_images_without_a_description_of_their_classes(told, folder):
+def test_images_without_a_description_of_their_classes(told, folder, capsys):
     shutil.copytree(folder / "set/images/val", folder / "images")
     key = {"data_path": "images", "infer_ckpt_path": "three.safetensors"}
-    first = told("infer", **key, class_num=3)
-    assert "no file names the data's classes, so they are Cityscapes' 19 (road, sidewalk, building, wall, fence, …)" in first
-    assert "as --dataset_file FILE" in first
+    first = told("infer", **key, class_num=19)
+    assert "three.safetensors has class_num 3; the configuration has class_num 19; set --class_num 3, or choose another" in first
     need("torch")
-    sound = SMALL | key | {"dataset_file": "set/dataset.yaml", "class_num": 3}
-    assert main("infer", connector("torch"), flags(sound)) == DONE
+    assert main("infer", connector("torch"), flags(SMALL | key)) == DONE, "as it says"
+    printed = capsys.readouterr().out
+    assert "nothing names the classes, so they are called class_0 to class_2; to name them give a file" in printed
+    assert main("infer", connector("torch"), flags(SMALL | key | {"dataset_file": "set/dataset.yaml"})) == DONE, "as it says"
+    assert "nothing names" not in capsys.readouterr().out
 
 
 def test_pretrained_weights_of_other_classes_are_the_way_on(folder, capsys):

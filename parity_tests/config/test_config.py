@@ -82,7 +82,7 @@ def test_values_from_the_command_line(arguments, group, key, value):
         ("crop_size: 512", "crop_size in .* is 512; expected a list of 2"),
         ("crop_size: [512]", "expected a list of 2"),
         ("crop_size: [512, 16]", "expected 32 to 65536"),
-        ("class_num: 256", "expected 1 to 255"),
+        ("class_num: 256", "expected 0 to 255"),
         ("precision: fp8", "expected one of auto, fp32"),
         ("execution_mode: eager", "expected one of graph, pynative"),
         ("scale_range: [2.0, 0.5]", "scale_range.*smaller scale first"),

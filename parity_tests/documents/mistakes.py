@@ -63,7 +63,15 @@ def convert(*words: str) -> str:
 
 
 DATA = ("--data_path=my_data", "--class_num=3", "--base_size=[64,96]", "--device_target=CPU")
-TRAIN = (*DATA, "--crop_size=[64,96]", "--load_ckpt=False", "--epoch_size=1", "--batch_size=2", "--run_eval=False")
+TRAIN = (
+    *DATA,
+    "--crop_size=[64,96]",
+    "--load_ckpt=False",
+    "--epoch_size=1",
+    "--warmup_steps=0.1",
+    "--batch_size=2",
+    "--run_eval=False",
+)
 QUICK = (*TRAIN, "--dataset_num_parallel_workers=0", "--train_log_interval=1", "--check_data=False")
 CHANNELS_TAG = 277
 """Of a TIFF: how many channels it has."""
@@ -86,6 +94,10 @@ def no_framework(patch: pytest.MonkeyPatch, name: str, run: Callable[..., str]) 
 def unlabelled_photos(_: pytest.MonkeyPatch) -> str:
     Path("photos").mkdir()
     return torch_command("train", "--data_path=photos", "--load_ckpt=False")
+
+
+def another_class_num(_: pytest.MonkeyPatch) -> str:
+    return torch_command("train", "--data_path=my_data", "--load_ckpt=False", "--class_num=19")
 
 
 def renamed_label(_: pytest.MonkeyPatch) -> str:
@@ -158,7 +170,7 @@ def many_bands(_: pytest.MonkeyPatch) -> str:
 
 def nan(patch: pytest.MonkeyPatch) -> str:
     patch.setattr("segformer_core.training.loop.SKIPPED_FOR_GOOD", 2)
-    words = [word for word in QUICK if not word.startswith(("--epoch_size", "--crop_size"))]
+    words = [word for word in QUICK if not word.startswith(("--epoch_size", "--crop_size", "--warmup"))]
     return torch_command("train", *words, "--crop_size=[32,32]", "--epoch_size=3", "--lr=1e30", "--warmup_steps=0")
 
 
@@ -280,7 +292,7 @@ def a_rank_table(patch: pytest.MonkeyPatch) -> str:
 CASES: dict[int, tuple[Case, ...]] = {
     1: (lambda patch: no_framework(patch, "torch", torch_command), lambda _: torch_command("train", "--num_classes", "3")),
     2: (lambda patch: no_framework(patch, "mindspore", mindspore_command),),
-    4: (unlabelled_photos, lambda _: torch_command("train", "--data_path=my_data", "--load_ckpt=False"), renamed_label),
+    4: (unlabelled_photos, another_class_num, renamed_label),
     5: (label_out_of_range,),
     6: (masks_of_0_and_255, background_that_does_not_count, a_class_in_no_label),
     7: (coloured_masks, one_coloured_mask, jpeg_mask),

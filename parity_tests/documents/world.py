@@ -30,7 +30,7 @@ SMALL: dict[str, Any] = {
     "eval_stride": [48, 48],
     "epoch_size": 1,
     "max_steps": 1,
-    "warmup_steps": 1,
+    "warmup_steps": 0.1,
     "train_log_interval": 1,
     "eval_interval": 1,
     "eval_interval_steps": 1,

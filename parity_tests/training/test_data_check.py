@@ -184,8 +184,8 @@ class NoNetwork:
 
 
 def train(root: Path, *words: str) -> None:
-    keys = ["--batch_size=2", "--load_ckpt=False", "--base_size=[64,96]", "--crop_size=[64,96]"]
-    keys += [] if any("class_num" in word for word in words) else ["--class_num=3"]
+    """The command, with a backend that has no network."""
+    keys = ("--warmup_steps=0.1", "--batch_size=2", "--load_ckpt=False", "--base_size=[64,96]", "--crop_size=[64,96]")
     config = load_config([f"--data_path={root}", f"--checkpoint_path={root / 'run'}", *keys, *words])
     train_command(config, NoNetwork)
 

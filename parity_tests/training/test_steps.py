@@ -32,7 +32,7 @@ class Evaluations:
 def test_a_run_ends_after_exactly_its_steps(tmp_path, capsys):
     """The learning rate falls over these steps: lr 1e-3 × (1 - step / 6), of which the warm-up of 4 steps takes its part."""
     taken = []
-    looped(tmp_path, StopRequest(), at=taken.append, max_steps=LENGTH, warmup_ratio=0.5)
+    looped(tmp_path, StopRequest(), at=taken.append, max_steps=LENGTH, warmup_steps=4, warmup_ratio=0.5)
     assert taken == [1, 2, 3, 4, 5, 6]
     entries = metrics(tmp_path)
     assert [(entry["step"], entry["epoch"]) for entry in entries] == [(1, 1), (2, 1), (3, 1), (4, 1), (5, 2), (6, 2)]

@@ -63,7 +63,7 @@ def test_a_command_loads_the_part_that_is_asked_for(command, two, tmp_path, monk
     folder = write_folder_dataset(tmp_path / "set")
     data = folder / "images/val" if command == "infer" else folder
     output = {"checkpoint_path": "run", "eval_output_path": "eval", "infer_output_path": "infer", "export_path": "x.onnx"}
-    values = {key: two, "data_path": data, "dataset_file": folder / "dataset.yaml", "class_num": 3}
+    values = {key: two, "data_path": data, "dataset_file": folder / "dataset.yaml", "class_num": 3, "warmup_steps": 0.1}
     values |= {name: tmp_path / path for name, path in output.items()}
     words = [f"--{name}={value}" for name, value in values.items()]
     with pytest.raises(

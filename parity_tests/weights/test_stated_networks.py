@@ -9,9 +9,8 @@ import pytest
 
 from parity_tests.weights.weight_files import foreign_arrays, saved
 from segformer_core.errors import WeightsError
-from segformer_core.weights import json_file
 from segformer_core.weights.architecture import Architecture
-from segformer_core.weights.containers import hdf5_file
+from segformer_core.weights.containers import hdf5_file, json_file
 from segformer_core.weights.dialects import NVLABS, TRANSFORMERS_4, TRANSFORMERS_4_BASE
 from segformer_core.weights.dialects.keras import KERAS_PRESET, KERAS_SEGMENTER, TASK
 from segformer_core.weights.reading import read

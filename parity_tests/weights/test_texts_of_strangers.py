@@ -14,8 +14,8 @@ from segformer_core.export.choice import sidecar_path
 from segformer_core.export.sidecar import read_sidecar
 from segformer_core.spec.arrays import init_arrays
 from segformer_core.weights.containers import opened
-from segformer_core.weights.preprocessor import described_by
 from segformer_core.weights.reading import read
+from segformer_core.weights.remembered import described_by
 from segformer_core.weights.store import save_weights
 
 
@@ -52,7 +52,7 @@ def test_names_of_classes_are_read_on_one_line(tmp_path):
 
 
 def test_classes_in_metadata_are_read_on_one_line():
-    assert described_by({"classes": json.dumps([CODES, "road"])}, 2)[0] == (SHOWN, "road")
+    assert described_by({"classes": json.dumps([CODES, "road"])}, 2).classes == (SHOWN, "road")
 
 
 def test_the_weights_of_an_exported_file_are_shown_on_one_line(tmp_path):

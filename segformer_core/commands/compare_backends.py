@@ -9,17 +9,23 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from segformer_core.commands.opening import BACKENDS, OTHER_SPLIT, connector, network, opened_dataset, required
+from segformer_core.commands.opening import (
+    BACKENDS,
+    OTHER_SPLIT,
+    Subject,
+    arrays_of,
+    connector,
+    opened_dataset,
+    read_subject,
+    required,
+)
 from segformer_core.config.help import asks_help, help_text, wrapped
-from segformer_core.config.keys import Config
 from segformer_core.config.load import load_config
 from segformer_core.config.reads import READS
-from segformer_core.data.dataset import Classes, Dataset, read_pair
+from segformer_core.data.dataset import Dataset, read_pair
 from segformer_core.evaluation.metrics import confusion_matrix, near_ties, scores
 from segformer_core.inference.segmenter import Segmenter
 from segformer_core.protocol.learner import Learner
-from segformer_core.spec.model import SegFormer
-from segformer_core.weights.loading import load_weights
 
 NAME = "compare_backends"
 LARGEST_MIOU_DIFFERENCE = 1e-4
@@ -44,10 +50,12 @@ def main(arguments: Sequence[str]) -> int:
         print(wrapped(__doc__ or ""), help_text(f"segformer {NAME}", NAME, arguments), sep="\n\n")
         return 0
     config = load_config(arguments, READS[NAME])
-    spec = network(config)
-    dataset = opened_dataset(config, config.evaluation.eval_split, spec, OTHER_SPLIT)
-    learners = opened_learners(config, spec, dataset.classes)
-    tally = compare(learners, Segmenter(learners["torch"], spec, config.data, config.evaluation), dataset)
+    dataset = opened_dataset(config, config.evaluation.eval_split, OTHER_SPLIT)
+    path = required(config.evaluation.eval_ckpt_path, "eval_ckpt_path")
+    subject = read_subject(path, config, dataset.classes, exported_too=False)
+    learners = opened_learners(subject)
+    segmenter = Segmenter(learners["torch"], subject.spec, subject.config.data, subject.config.evaluation, subject.classes)
+    tally = compare(learners, segmenter, dataset)
     counted = f"{tally.differing} labels differ, {tally.unexplained} of them not near a tie"
     print(f"{len(dataset)} images, {tally.pixels:,} pixels: {counted}")
     print(f"mIoU {', '.join(f'{value:.6f} with {name}' for name, value in tally.mious.items())}")
@@ -55,12 +63,11 @@ def main(arguments: Sequence[str]) -> int:
     return int(tally.unexplained > 0 or apart > LARGEST_MIOU_DIFFERENCE)
 
 
-def opened_learners(config: Config, spec: SegFormer, classes: Classes) -> dict[str, Learner]:
-    """Backend -> the network with the weights of eval_ckpt_path. Raises UserError."""
-    path = required(config.evaluation.eval_ckpt_path, "eval_ckpt_path")
-    arrays, source = load_weights(path, spec, config.data, config.model.ckpt_part, classes.names)
-    print(source)
-    learners = {name: connector(name)(config.runtime).learner(spec, config, print) for name in BACKENDS}
+def opened_learners(subject: Subject) -> dict[str, Learner]:
+    """Backend -> the subject's network. Raises UserError."""
+    arrays, weights = arrays_of(subject.taken(), subject)
+    print(*filter(None, (weights["source"], subject.sentence)), sep="\n")
+    learners = {name: connector(name)(subject.config.runtime).learner(subject.spec, subject.config, print) for name in BACKENDS}
     for learner in learners.values():
         learner.load_arrays(arrays)
     return learners

@@ -56,7 +56,7 @@ def named(weights: Weights, dataset_file: str) -> Weights:
     count = weights.architecture.class_count
     if len(classes) != count:
         raise ConfigError(f"{path} names {len(classes)} classes and {weights.source} has {count or 'no'} classes; name its own")
-    return replace(weights, stated=replace(weights.stated, classes=classes.names))
+    return replace(weights, stated=replace(weights.stated, classes=classes.names, colours=classes.colours))
 
 
 def _report(source: str, weights: Weights) -> None:

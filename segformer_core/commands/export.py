@@ -2,22 +2,29 @@
 
 from dataclasses import replace
 
-from segformer_core.commands.opening import described_weights, network, required
+from segformer_core.commands.opening import arrays_of, read_subject, required
+from segformer_core.config.files import find_config
 from segformer_core.config.keys import Config
+from segformer_core.data.folder import read_classes
 from segformer_core.export.choice import choose_size
 from segformer_core.export.export import export
 from segformer_core.protocol.learner import Connect
 from segformer_core.training.log import Log
-from segformer_core.weights.loading import load_weights
+from segformer_core.weights.reading import Weights
 
 
 def export_command(config: Config, connect: Connect) -> None:
     """Write the file and prove it. Raises UserError: Unproven if the file does not compute what the network computes."""
     path = required(config.export.export_ckpt_path, "export_ckpt_path")
-    spec = network(config)
     choose_size(config)  # so that a wrong size is told before anything is loaded
-    arrays, source = load_weights(path, spec, config.data, config.model.ckpt_part)
+    known = read_classes(find_config(config.data.dataset_file)) if config.data.dataset_file else None
+    subject = read_subject(path, config, known, exported_too=False)
+    content = subject.taken()
+    assert isinstance(content, Weights)
+    arrays, weights = arrays_of(content, subject)
     backend = connect(replace(config.runtime, precision="fp32"))  # the precision of the network that the file is compared with
     log = Log(quiet=not backend.processes.first)
-    log(source)
-    export(config, spec, arrays, described_weights(path, arrays, spec, source), backend, log)
+    for line in filter(None, (weights["source"], subject.sentence)):
+        log(line)
+    stated = replace(content.stated, classes=known.names, colours=known.colours) if known else content.stated
+    export(subject.config, subject.spec, arrays, weights, stated, backend, log)

@@ -1,17 +1,17 @@
 """Steps that commands share: opening a backend, the network that the configuration describes, its weights and its data."""
 
-from collections.abc import Mapping
+from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 
-import numpy as np
-
 from segformer_core.config.agreement import CHANNELS
 from segformer_core.config.keys import Config
+from segformer_core.config.remembered import filled
 from segformer_core.data.dataset import Classes, Dataset, NoSuchSplit
 from segformer_core.data.layout import open_dataset
 from segformer_core.errors import ConfigError, DataError, brief
-from segformer_core.export.exported import open_exported
+from segformer_core.export.exported import Exported, open_exported, read_exported
+from segformer_core.inference.remembered import counted, settled
 from segformer_core.inference.segmenter import Segmenter
 from segformer_core.memory import check_fits
 from segformer_core.protocol.form import OF_SUFFIX
@@ -19,7 +19,9 @@ from segformer_core.protocol.learner import Backend, Connect
 from segformer_core.spec.arrays import parameter_count
 from segformer_core.spec.model import SegFormer, segformer
 from segformer_core.training.log import Log
-from segformer_core.weights.loading import load_weights
+from segformer_core.weights.dialect import Arrays
+from segformer_core.weights.loading import checked_weights, network_keys, read_network
+from segformer_core.weights.reading import Weights
 from segformer_core.weights.store import sha256
 
 SHOWN = 5
@@ -39,12 +41,16 @@ def connector(name: str) -> Connect:
 
 
 def network(config: Config, copies: int = 1) -> SegFormer:
-    """The spec that the configuration describes. Raises UserError, also if the memory cannot hold its numbers `copies` times."""
+    """The spec that the configuration describes, whose class_num is a number by now (`counted`).
+
+    Raises UserError, also if the memory cannot hold its numbers `copies` times.
+    """
     model = config.model
     if model.in_channels != CHANNELS:
         raise ConfigError(
             f"in_channels is {model.in_channels}; expected {CHANNELS}: every image is read as RGB; set it to {CHANNELS}"
         )
+    assert model.class_num, "it comes from the data or from the weights"
     spec = segformer(
         model.backbone,
         model.class_num,
@@ -61,8 +67,8 @@ def network(config: Config, copies: int = 1) -> SegFormer:
     return spec
 
 
-def opened_dataset(config: Config, split: str, spec: SegFormer, way_on: str, with_labels: bool = True) -> Dataset:
-    """The images of one split. Raises DataError, also if their classes are not as many as the network's.
+def opened_dataset(config: Config, split: str, way_on: str, with_labels: bool = True) -> Dataset:
+    """The images of one split. Raises DataError, also if their classes are not as many as class_num says.
 
     `way_on` tells the user what to do if the dataset has no such split.
     """
@@ -70,39 +76,85 @@ def opened_dataset(config: Config, split: str, spec: SegFormer, way_on: str, wit
         dataset = open_dataset(config.data.data_path, split, config.data.dataset_file, with_labels)
     except NoSuchSplit as error:
         raise DataError(f"{error}; {way_on}") from error
-    check_classes(dataset.classes, spec)
+    check_classes(dataset.classes, config)
     return dataset
 
 
-def opened_segmenter(
-    path: str, spec: SegFormer, config: Config, connect: Connect, classes: Classes
-) -> tuple[Segmenter, Backend, Log, dict[str, str]]:
-    """A network with the weights of `path`, or an exported file; the lines that announce it are logged.
+@dataclass
+class Subject:
+    """A weight file, or an exported file, that is read and not in a framework yet.
 
-    The last value is what a result says of the weights. Raises UserError.
+    `config` is the command's with what the file says of its network and its images, where nobody has given the key; `classes`
+    are the file's, or `known`, those of the data at hand; `sentence` says what the file was asked for.
     """
-    if Path(path).suffix in OF_SUFFIX:
+
+    path: str
+    config: Config
+    spec: SegFormer
+    classes: Classes
+    known: Classes | None
+    sentence: str
+    content: Weights | Exported | None
+
+    def taken(self) -> Weights | Exported:
+        """What was read. The subject holds it no more, since it is as large as the network."""
+        content, self.content = self.content, None
+        assert content
+        return content
+
+
+def read_subject(path: str, config: Config, known: Classes | None = None, exported_too: bool = True) -> Subject:
+    """Read a weight file, or an exported file where that will do. `known` are the classes of the data at hand.
+
+    Raises UserError.
+    """
+    if known:
+        check_classes(known, config)
+    content: Weights | Exported
+    if exported_too and Path(path).suffix in OF_SUFFIX:
         if config.model.ckpt_part:
             raise ConfigError(
                 f"ckpt_part is {brief(config.model.ckpt_part)}; the exported file {path} has no parts; leave it empty"
             )
-        segmenter, backend, weights = open_exported(Path(path), spec, config, connect)
+        content = read_exported(Path(path))
+        count, keys = content.form.class_count, content.network_keys
+    else:
+        content = read_network(path, config.model.ckpt_part)
+        count, keys = content.architecture.class_count or 0, network_keys(content)
+    config = counted(filled(config, keys)[0], len(known or range(count)), path)
+    about = settled(config, content.stated, count, path, known)
+    return Subject(path, about.config, network(about.config), about.classes, known, about.sentence, content)
+
+
+def arrays_of(weights: Weights | Exported, subject: Subject) -> tuple[Arrays, dict[str, str]]:
+    """The arrays of the subject, which is no exported file, and what a result says of them. Raises WeightsError."""
+    assert isinstance(weights, Weights)
+    names = subject.known.names if subject.known else ()
+    arrays, source = checked_weights(weights, subject.spec, subject.path, subject.config.data, names)
+    network = f"mit_{subject.spec.variant}"
+    return arrays, {"path": subject.path, "sha256": sha256(arrays), "network": network, "source": source}
+
+
+def opened_segmenter(subject: Subject, connect: Connect) -> tuple[Segmenter, Backend, Log, dict[str, str]]:
+    """The network with its weights, or the exported file, ready to run; the lines that announce it are logged.
+
+    The last value is what a result says of the weights. Raises UserError.
+    """
+    spec, config, content = subject.spec, subject.config, subject.taken()
+    if isinstance(content, Exported):
+        segmenter, backend, weights = open_exported(content, spec, config, subject.classes, connect)
         log = Log(quiet=not backend.processes.first)
     else:
-        arrays, source = load_weights(path, spec, config.data, config.model.ckpt_part, classes.names)
+        arrays, weights = arrays_of(content, subject)
         backend = connect(config.runtime)
         log = Log(quiet=not backend.processes.first)
         learner = backend.learner(spec, config, log)
         learner.load_arrays(arrays)
         log(describe(spec, backend))
-        segmenter = Segmenter(learner, spec, config.data, config.evaluation)
-        weights = described_weights(path, arrays, spec, source)
-    log(weights["source"])
+        segmenter = Segmenter(learner, spec, config.data, config.evaluation, subject.classes)
+    for line in filter(None, (weights["source"], subject.sentence)):
+        log(line)
     return segmenter, backend, log, weights
-
-
-def described_weights(path: str, arrays: Mapping[str, np.ndarray], spec: SegFormer, source: str) -> dict[str, str]:
-    return {"path": path, "sha256": sha256(arrays), "network": f"mit_{spec.variant}", "source": source}
 
 
 def describe(spec: SegFormer, backend: Backend) -> str:
@@ -114,15 +166,15 @@ def describe(spec: SegFormer, backend: Backend) -> str:
     )
 
 
-def check_classes(classes: Classes, spec: SegFormer) -> None:
-    """Raises DataError unless the data has as many classes as the network."""
-    if len(classes) != spec.class_count:
+def check_classes(classes: Classes, config: Config) -> None:
+    """Raises DataError if class_num is given and the data has another number of classes."""
+    if config.model.class_num not in (0, len(classes)):
         count, names = len(classes), ", ".join(classes.names[:SHOWN]) + (", …" if len(classes) > SHOWN else "")
         cityscapes = f"no file names the data's classes, so they are Cityscapes' {count}"
         raise DataError(
             f"{f'{classes.source} names {count} classes' if classes.source else cityscapes} ({names}), and class_num is "
-            f"{spec.class_count}; set --class_num {count} if these are the data's classes, else name a file that lists them, as "
-            "--dataset_file FILE"
+            f"{config.model.class_num}; set --class_num {count} if these are the data's classes, else name a file that lists "
+            "them, as --dataset_file FILE"
         )
 
 

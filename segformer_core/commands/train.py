@@ -15,6 +15,7 @@ from segformer_core.data.dataset import Dataset
 from segformer_core.data.pipeline import TrainingStream
 from segformer_core.errors import ConfigError, TrainingError, UserError
 from segformer_core.evaluation.evaluate import Evaluation, evaluate
+from segformer_core.inference.remembered import counted
 from segformer_core.inference.segmenter import Segmenter
 from segformer_core.interrupt import StopRequest, stop_request
 from segformer_core.protocol.groups import parameter_groups
@@ -28,6 +29,7 @@ from segformer_core.training.log import Log
 from segformer_core.training.loop import Evaluate, Run, train
 from segformer_core.training.metrics import IOU, VALIDATION_LOSS
 from segformer_core.training.new_run import new_run_command
+from segformer_core.training.schedule import check_warmup
 from segformer_core.weights.loading import load_pretrained
 from segformer_core.weights.usual_names import usual_file
 
@@ -37,15 +39,18 @@ SAVED_COPIES = 3
 
 def train_command(config: Config, connect: Connect) -> None:
     """Train as the configuration says: from a checkpoint, from pretrained weights or from the seed. Raises UserError."""
+    dataset = opened_dataset(config, "train", "put the images to train on there")
+    without = "put images to evaluate on there, or train without evaluating: --run_eval False"
+    validation = opened_dataset(config, "val", without) if config.evaluation.run_eval else None
+    config = counted(config, len(dataset.classes), dataset.classes.source)
     spec = network(config, copies=SAVED_COPIES)
     check_several_classes(spec)
-    dataset = opened_dataset(config, "train", spec, "put the images to train on there")
-    without = "put images to evaluate on there, or train without evaluating: --run_eval False"
-    validation = opened_dataset(config, "val", spec, without) if config.evaluation.run_eval else None
     stream = training_stream(dataset, config)
     about = {"images in the training set": len(dataset)}
-    checkpoints = Checkpoints(config.training.checkpoint_path, spec, config, about, dataset.classes.names)
+    checkpoints = Checkpoints(config.training.checkpoint_path, spec, config, about, dataset.classes)
     start = find_start(spec, config, stream, checkpoints)
+    if not start.step:  # one that was begun goes on as it was begun
+        check_warmup(stream.steps, config.optimizer)
     weights = class_weights(config.loss.class_weights, dataset, config.data.dataset_num_parallel_workers)
     training = Training(parameter_groups(spec, config.optimizer), weights)
 
@@ -213,7 +218,7 @@ def evaluation_of(
     stop: StopRequest,
 ) -> Evaluate:
     """The function that the loop calls where an evaluation is due."""
-    segmenter = Segmenter(learner, spec, config.data, config.evaluation)
+    segmenter = Segmenter(learner, spec, config.data, config.evaluation, dataset.classes)
     measure = learner.labels_and_losses if config.evaluation.eval_loss else None
 
     def figures(name: str) -> dict[str, float]:

@@ -29,14 +29,16 @@ def key(
     path: bool = False,
     words: tuple[str, ...] = (),
     spelling: Callable[[Any, str], str] | None = None,
+    share: bool = False,
 ) -> Any:
     """A field with its meaning, as `--help` prints it, and the values that it may have.
 
     `decides`: a training run's result depends on it, so a resumed run must keep it. `listed`: text that may also be given as
     a list. `path`: the name of a file or folder, or one of `words`; an empty one means the first word. `spelling` gives the one
-    text for all ways to write a value; it takes the value and the beginning of a sentence, and raises ConfigError.
+    text for all ways to write a value; it takes the value and the beginning of a sentence, and raises ConfigError. `share`: a
+    whole number, or one below 1 as a share of the run's steps.
     """
-    limits = {"low": low, "high": high, "choices": choices, "path": path, "words": words, "spelling": spelling}
+    limits = {"low": low, "high": high, "choices": choices, "path": path, "words": words, "spelling": spelling, "share": share}
     return field(default=default, metadata={"meaning": meaning, "decides": decides, "listed": listed, **limits})
 
 
@@ -66,7 +68,9 @@ class DataConfig:
 @dataclass(frozen=True)
 class ModelConfig:
     backbone: str = decisive("mit_b0", "encoder: mit_b0 … mit_b5")
-    class_num: int = decisive(19, "classes of the dataset", low=1, high=255)
+    class_num: int = decisive(
+        0, "classes; 0: as many as the dataset names (train, evaluate), or as the weights have (infer, export)", low=0, high=255
+    )
     ckpt_part: str = key("", "of several networks in the weight file, the one below this key or prefix; empty: the usual one")
     in_channels: int = decisive(3, "channels of an image", low=1)
     decoder_width: int = decisive(0, "channels of the decode head; 0: the variant's default", low=0, high=65536)
@@ -82,7 +86,7 @@ class OptimizerConfig:
     beta2: float = decisive(0.999, "AdamW's beta2", low=0, high=0.9999999)
     weight_decay: float = decisive(0.01, "decoupled weight decay; LayerNorms of the encoder are exempt", low=0)
     head_lr_multiplier: float = decisive(10.0, "the decode head's learning rate, as a multiple of lr", low=0)
-    warmup_steps: int = decisive(1500, "steps of linear warm-up", low=0)
+    warmup_steps: float = decisive(1500, "steps of linear warm-up; below 1 a share of the run's steps", low=0, share=True)
     warmup_ratio: float = decisive(1e-6, "factor on the learning rate at the start of the warm-up", low=0, high=1)
     poly_power: float = decisive(1.0, "power of the poly decay", low=0)
     clip_norm: float = decisive(0.0, "largest norm of the whole gradient; 0: no clipping", low=0)
@@ -228,6 +232,8 @@ class Config:
     runtime: RuntimeConfig = RuntimeConfig()
     from_files: frozenset[str] = field(default=frozenset(), compare=False)
     """The keys that a file has given, and not the command line."""
+    given: frozenset[str] = field(default=frozenset(), compare=False)
+    """The keys that a file or the command line has given; the others have their defaults."""
 
 
 GROUPS: dict[str, type] = {group.name: type(group.default) for group in fields(Config) if is_dataclass(group.default)}

@@ -46,6 +46,7 @@ def load_config(arguments: Sequence[str], reads: Collection[str] = KEYS.keys()) 
             for name, group in GROUPS.items()
         },
         from_files=frozenset(name for name, (_, source) in values.items() if source != COMMAND_LINE),
+        given=frozenset(values),
     )
     if flags.get("pretrained_ckpt_path") and not config.training.load_ckpt:
         raise ConfigError(

@@ -56,6 +56,8 @@ def _scalar(item: Field, kind: Any, value: Any, shown: Any, source: str) -> Any:
             value = float(value)
         except (ValueError, OverflowError):
             raise ConfigError(f"{subject}; expected {_described(item)}") from None
+    if item.metadata["share"] and type(value) is float and (value == 0 or value >= 1):
+        kind, value = int, int(value) if value.is_integer() else value
     if kind is str and value is None:
         value = ""
     if item.metadata["listed"] and isinstance(value, list) and all(type(entry) in (str, int, float) for entry in value):
@@ -96,6 +98,8 @@ def _path(item: Field, value: str, subject: str) -> str:
 def _described(item: Field) -> str:
     if item.metadata["words"]:
         return f"{', '.join(item.metadata['words'])} or a file"
+    if item.metadata["share"]:
+        return "a whole number of steps, or a share of the run's below 1"
     names: dict[Any, str] = {int: "a whole number", float: "a number", bool: "True or False", str: "text"}
     parts = typing.get_args(item.type)
     length = "" if ... in parts else f" of {len(parts)}"

@@ -6,13 +6,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from segformer_core.config.keys import Config
+from segformer_core.config.remembered import LABELLING, recipe_of
+from segformer_core.data.cityscapes import CLASSES as CITYSCAPES
 from segformer_core.data.dataset import Classes
+from segformer_core.data.folder import find_description, read_classes
 from segformer_core.data.image_file import read_image
-from segformer_core.data.layout import find_classes, open_dataset
+from segformer_core.data.layout import open_dataset
+from segformer_core.data.naming import named_classes
 from segformer_core.errors import DataError
 from segformer_core.export.choice import choose_form, sidecar_path, target
 from segformer_core.export.fresh import DoesNotRun, run_afresh
@@ -31,11 +36,12 @@ from segformer_core.files import atomic_write, sha256_of_files, writable_directo
 from segformer_core.protocol.form import FORMATS, Form
 from segformer_core.protocol.learner import Backend, Learner
 from segformer_core.spec.model import SegFormer
+from segformer_core.weights.remembered import Stated
 
 
 @dataclass(frozen=True)
 class Subjects:
-    """(H, W, 3) uint8 RGB images to compare outputs on, where they are from, and the classes (None if they are unknown)."""
+    """(H, W, 3) uint8 RGB images to compare outputs on, where they are from, and the data's classes (None if it names none)."""
 
     images: Sequence[np.ndarray]
     source: str
@@ -47,11 +53,13 @@ def export(
     spec: SegFormer,
     arrays: Mapping[str, np.ndarray],
     weights: Mapping[str, str],
+    stated: Stated,
     backend: Backend,
     log: Callable[[str], None],
 ) -> Path:
     """Write the file and its description. Returns the file's path.
 
+    `weights` describes the weights for the description, `stated` is what they say of their classes and of their recipe.
     Raises UserError, which is Unproven if the file's outputs are not the network's. After an error nothing is left of the file.
     """
     form = choose_form(config, spec, backend.name, backend.device)
@@ -70,7 +78,8 @@ def export(
             comparison = prove(file, tried, learner, subjects.images, backend)
         log(f"proved: {comparison}")
         exported = ExportedFile(path, sha256_of_files(temporary), form, backend.name)
-        write_sidecar(exported, Origin(spec, config, weights, subjects.classes), Proof(comparison, subjects.source))
+        origin = Origin(spec, config, weights, named(stated, subjects.classes, spec), kept_recipe(stated, config))
+        write_sidecar(exported, origin, Proof(comparison, subjects.source))
 
     try:
         atomic_write(path, produce)
@@ -122,13 +131,27 @@ def find_subjects(config: Config, spec: SegFormer, form: Form) -> Subjects:
     try:
         dataset = open_dataset(data.data_path, "val", data.dataset_file, with_labels=False)
     except DataError:
-        classes = find_classes(Path(data.data_path), data.dataset_file)
+        description = find_description(Path(data.data_path), data.dataset_file)
+        classes = read_classes(description) if description else None
         images, source = made_images(IMAGES_COMPARED, form.size), "made images"
     else:
         classes = dataset.classes
         images = [read_image(item.image) for item in dataset.items[:IMAGES_COMPARED]]
         source = f"images of {data.data_path}"
-    return Subjects(images, source, classes if len(classes) == spec.class_count else None)
+    return Subjects(images, source, classes)
+
+
+def named(stated: Stated, of_data: Classes | None, spec: SegFormer) -> Classes | None:
+    """The classes as the weights have them, else as the data has them if these are as many, else Cityscapes' if there are 19."""
+    if stated.classes:
+        return named_classes(stated.classes, stated.colours, spec.class_count, "")
+    return next((classes for classes in (of_data, CITYSCAPES) if classes and len(classes) == spec.class_count), None)
+
+
+def kept_recipe(stated: Stated, config: Config) -> dict[str, Any]:
+    """The weights' recipe, with the keys that say how an image is shown as they are now."""
+    now = recipe_of(config)
+    return dict(stated.recipe) | {name: now[name] for name in LABELLING}
 
 
 def described_size(form: Form) -> str:

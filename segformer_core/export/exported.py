@@ -1,14 +1,19 @@
 """An exported file in place of a network, for `evaluate` and `infer`."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 
 from segformer_core.config.agreement import check_agreement
 from segformer_core.config.keys import Config
+from segformer_core.config.reads import WINDOWS
+from segformer_core.config.remembered import checked_recipe
+from segformer_core.config.values import check_value, parse_flag
+from segformer_core.data.dataset import Classes
 from segformer_core.errors import BackendError, ConfigError, DataError, UserError, WeightsError, brief
 from segformer_core.export.choice import need_packages
 from segformer_core.export.sidecar import network_keys, read_sidecar
@@ -16,8 +21,13 @@ from segformer_core.inference.segmenter import Segmenter
 from segformer_core.memory import is_out_of_memory
 from segformer_core.protocol.form import FORMATS, Form
 from segformer_core.protocol.learner import Backend, Connect, Session
-from segformer_core.protocol.plan import Plan
+from segformer_core.protocol.plan import Plan, next_multiple
 from segformer_core.spec.model import SegFormer
+from segformer_core.weights.remembered import Stated, checked_classes
+
+DESCRIPTION = "the file's description"
+WHOLE = "whole"
+"""The eval_mode in which a file of fixed size gets images fitted into that size."""
 
 
 @dataclass(frozen=True)
@@ -101,13 +111,56 @@ def run(session: Session, form: Form, images: np.ndarray) -> np.ndarray:
     return np.concatenate([session(images[index : index + 1]) for index in range(len(images))])
 
 
-def open_exported(path: Path, spec: SegFormer, config: Config, connect: Connect) -> tuple[Segmenter, Backend, dict[str, str]]:
+@dataclass(frozen=True)
+class Exported:
+    """An exported file and what its description says: its form, its network's keys, its weights, and what they have stated."""
+
+    path: Path
+    form: Form
+    network: Mapping[str, str]
+    weights: Mapping[str, str]
+    stated: Stated
+
+    @property
+    def network_keys(self) -> dict[str, Any]:
+        """The keys of the configuration that say which network it is, without class_num. Raises ConfigError."""
+        source = str(self.path)
+        texts = {name: self.network[name] for name in ("backbone", "decoder_width", "numerics") if name in self.network}
+        return {name: check_value(name, parse_flag(name, text), source) for name, text in texts.items()}
+
+
+def read_exported(path: Path) -> Exported:
+    """Raises WeightsError if the file's description is damaged, or of another file."""
+    form, content = read_sidecar(path)
+    return Exported(path, form, content["network"], content["weights"], stated_in(content, form))
+
+
+def stated_in(content: Mapping[str, Any], form: Form) -> Stated:
+    """What a description, anybody's, says of classes and recipe, as far as a file of this form can be used so."""
+    entries = content.get("classes")
+    entries = entries if isinstance(entries, list) and all(isinstance(entry, dict) for entry in entries) else []
+    names, shades = ([entry[key] for entry in entries if key in entry] for key in ("name", "colour"))
+    classes, colours, wrong = checked_classes(names, shades, form.class_count, DESCRIPTION)
+    keys = content.get("recipe", content.get("settings"))
+    recipe, faults = checked_recipe(keys if isinstance(keys, dict) else {}, DESCRIPTION)
+    if form.labels:
+        recipe = {name: value for name, value in recipe.items() if name not in WINDOWS}
+    if not form.dynamic and recipe.get("eval_mode", WHOLE) == WHOLE:
+        shown = [next_multiple(side, recipe.get("eval_size_divisor", 1)) for side in recipe.get("base_size", ())]
+        recipe |= {} if shown == list(form.size) else {"base_size": list(form.size)}
+    normalisation = {"img_norm_mean": list(form.mean), "img_norm_std": list(form.std)}
+    return Stated(classes, None, (*wrong, *faults), colours, recipe | normalisation)
+
+
+def open_exported(
+    exported: Exported, spec: SegFormer, config: Config, classes: Classes, connect: Connect
+) -> tuple[Segmenter, Backend, dict[str, str]]:
     """A segmenter that runs the file, its backend, and a description of its weights for results.
 
     Raises UserError if the file does not fit the configuration.
     """
-    form, content = read_sidecar(path)
-    check_recipe(path, form, content["network"], spec, config)
+    path, form = exported.path, exported.form
+    check_recipe(path, form, exported.network, spec, config)
     backend = connect(config.runtime)
     entry = FORMATS[form.format]
     if entry.backend != backend.name or entry.proved_as:
@@ -123,12 +176,13 @@ def open_exported(path: Path, spec: SegFormer, config: Config, connect: Connect)
     if form.preprocess:  # the file normalises images itself, so it gets values in 0..255
         data = replace(data, img_norm_mean=(0.0, 0.0, 0.0), img_norm_std=(1.0, 1.0, 1.0))
     predictor = ExportedPredictor(form, session, backend.exports.predict(logits))
-    source = f"running {path}: {form.format} in {form.precision}, written from {content['weights']['path']}"
-    weights = {"path": str(path), "sha256": content["weights"]["sha256"], "network": config.model.backbone, "source": source}
-    return Segmenter(predictor, spec, data, config.evaluation), backend, weights
+    faults = "".join(f". WARNING: {fault}" for fault in exported.stated.warnings)
+    source = f"running {path}: {form.format} in {form.precision}, written from {exported.weights['path']}{faults}"
+    weights = {"path": str(path), "sha256": exported.weights["sha256"], "network": config.model.backbone, "source": source}
+    return Segmenter(predictor, spec, data, config.evaluation, classes), backend, weights
 
 
-def check_recipe(path: Path, form: Form, keys: dict[str, str], spec: SegFormer, config: Config) -> None:
+def check_recipe(path: Path, form: Form, keys: Mapping[str, str], spec: SegFormer, config: Config) -> None:
     """Raises WeightsError unless the file is of this network and of images prepared alike, ConfigError if it cannot serve."""
     pairs = {key: (keys.get(key), value) for key, value in network_keys(spec).items()}
     if not form.preprocess:

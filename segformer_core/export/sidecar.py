@@ -3,7 +3,7 @@
 import json
 import platform
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -88,12 +88,16 @@ class ExportedFile:
 
 @dataclass(frozen=True)
 class Origin:
-    """What a file is made from. `weights` describes the weight file; `classes` is None if the dataset is unknown."""
+    """What a file is made from. `weights` describes the weight file; `classes` is None if nothing names them.
+
+    `recipe` holds values of `config.remembered.RECIPE`: those of the run that trained the weights, as far as they are known.
+    """
 
     spec: SegFormer
     config: Config
     weights: Mapping[str, str]
     classes: Classes | None
+    recipe: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -120,6 +124,7 @@ def describe_file(file: ExportedFile, origin: Origin, proof: Proof) -> dict[str,
         "convert": converter_lines(file.path, form),
         "versions": package_versions(file),
         "settings": flat(origin.config),
+        "recipe": dict(origin.recipe),
     }
 
 

@@ -16,18 +16,22 @@ from typing import TypeVar
 import numpy as np
 
 from segformer_core.config.agreement import CHANNELS, check_channels
+from segformer_core.config.files import find_config
 from segformer_core.config.keys import DataConfig, EvaluationConfig
 from segformer_core.config.load import load_config
+from segformer_core.data.dataset import Classes
+from segformer_core.data.folder import read_classes
 from segformer_core.data.image_file import read_image
 from segformer_core.data.pipeline import prefetch
 from segformer_core.data.transforms import normalise, resize_image
 from segformer_core.errors import DataError, UserError, WeightsError, brief
+from segformer_core.inference.remembered import settled
 from segformer_core.memory import OutOfMemory, check_fits, memory_for
 from segformer_core.paths import expanded, path_fault
 from segformer_core.protocol.learner import Connect, Predictor
 from segformer_core.protocol.plan import Plan, View, make_plan
 from segformer_core.spec.model import SegFormer
-from segformer_core.weights.loading import load_network
+from segformer_core.weights.loading import network_in, read_network
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -49,12 +53,16 @@ class Prepared:
 
 @dataclass(frozen=True)
 class Segmenter:
-    """A network with its weights, and the settings with which it labels images."""
+    """A network with its weights, the settings with which it labels images, and the names and colours of its classes.
+
+    `classes` may be missing where a program of your own makes one.
+    """
 
     predictor: Predictor
     spec: SegFormer
     data: DataConfig
     evaluation: EvaluationConfig
+    classes: Classes | None = None
 
     def segment(self, image: np.ndarray | str | Path) -> np.ndarray:
         """(H, W, 3) uint8 RGB, or an image file, -> (H, W) uint8 class indices. Raises DataError for what is no image."""
@@ -174,17 +182,27 @@ def usable(path: str | Path, mistake: type[UserError]) -> str:
 def load(connect: Connect, weights: str | Path, config_path: str | Path, keys: Mapping[str, object]) -> Segmenter:
     """A backend's `load`: the network that the file holds, with the settings of a configuration file and of `keys`.
 
-    The file says which constants it computes with, unless `numerics` is given. Issues a UserWarning for each fault that leaves
-    the weights usable, such as a NaN. Raises UserError.
+    The file says which constants it computes with, unless `numerics` is given, how images are shown to it, and its classes,
+    where no key says otherwise. Issues a UserWarning for each fault that leaves the weights usable, such as a NaN. Raises
+    UserError.
     """
     paths = [f"--config_path={config_path}"] if config_path else []
     config = load_config([*paths, *(f"--{name}={value}" for name, value in keys.items())])
-    weights = usable(weights, WeightsError)
-    numerics = config.model.numerics if "numerics" in keys or "numerics" in config.from_files else ""
-    spec, arrays, faults = load_network(weights, config.data, config.model.ckpt_part, numerics)
-    check_channels(spec.in_channels, str(weights))
+    path = usable(weights, WeightsError)
+    content = read_network(path, config.model.ckpt_part)
+    count = content.architecture.class_count or 0
+    about = settled(config, content.stated, count, path, _classes_of(config.data.dataset_file, count))
+    numerics = config.model.numerics if "numerics" in config.given else ""
+    spec, arrays, faults = network_in(content, path, about.config.data, numerics)
+    check_channels(spec.in_channels, path)
     for fault in faults:
-        warnings.warn(f"{weights}: {fault}", UserWarning, stacklevel=USERS_LINE)
-    learner = connect(config.runtime).learner(spec, config, lambda _: None)
+        warnings.warn(f"{path}: {fault}", UserWarning, stacklevel=USERS_LINE)
+    learner = connect(config.runtime).learner(spec, about.config, lambda _: None)
     learner.load_arrays(arrays)
-    return Segmenter(learner, spec, config.data, config.evaluation)
+    return Segmenter(learner, spec, about.config.data, about.config.evaluation, about.classes)
+
+
+def _classes_of(dataset_file: str, count: int) -> Classes | None:
+    """The classes that the file lists, if it is named and they are `count`. Raises UserError."""
+    classes = read_classes(find_config(dataset_file)) if dataset_file else None
+    return classes if classes and len(classes) == count else None

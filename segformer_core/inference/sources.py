@@ -10,8 +10,9 @@ from itertools import takewhile
 from pathlib import Path
 
 from segformer_core.data.dataset import Classes
+from segformer_core.data.folder import find_description, read_classes
 from segformer_core.data.image_file import IMAGE_SUFFIXES
-from segformer_core.data.layout import find_classes, find_layout, open_dataset
+from segformer_core.data.layout import find_layout, open_dataset
 from segformer_core.data.listing import UNREADABLE_KINDS, is_junk, passed_over
 from segformer_core.errors import DataError, one_line
 from segformer_core.files import special_file
@@ -38,13 +39,14 @@ class Source:
         return is_video(self.path)
 
 
-def find_sources(data_path: str, dataset_file: str, output: Path) -> tuple[list[Source], Classes, str]:
+def find_sources(data_path: str, dataset_file: str, output: Path) -> tuple[list[Source], Classes | None, str]:
     """The images of a dataset's val split; else one file, or the images and videos in a folder or of a pattern.
 
     A dataset's results lie in one folder; those of a folder or pattern keep its sub-folders. Files in the output folder are
     skipped if it lies in the searched folder, because an earlier run wrote them. Hidden files are skipped, too, and links to
-    folders are not followed. Without a description the classes are Cityscapes'. The last value is a sentence on what else was
-    found and is passed over, or empty. Raises DataError if there is no file, or a folder that cannot be read.
+    folders are not followed. The classes are those of the dataset or of a description, None if there is neither. The last value
+    is a sentence on what else was found and is passed over, or empty. Raises DataError if there is no file, or a folder that
+    cannot be read.
     """
     path = Path(data_path)
     if find_layout(path, SPLIT, dataset_file):
@@ -62,7 +64,9 @@ def find_sources(data_path: str, dataset_file: str, output: Path) -> tuple[list[
             f"no images or videos at {path}; expected a dataset, a file, a folder or a quoted pattern such as 'shots/**/*.jpg'; "
             f"looked for {', '.join(IMAGE_SUFFIXES + VIDEO_SUFFIXES)} outside {output}{note and f'; {note}'}"
         )
-    return named((file, file.relative_to(root)) for file in files), find_classes(root, dataset_file), note
+    description = find_description(root, dataset_file)
+    classes = read_classes(description) if description else None
+    return named((file, file.relative_to(root)) for file in files), classes, note
 
 
 def named(files: Iterable[tuple[Path, Path]]) -> list[Source]:

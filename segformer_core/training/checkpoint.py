@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from segformer_core.config.keys import KEYS, Config, flat
+from segformer_core.config.remembered import recipe_of
+from segformer_core.data.dataset import Classes
 from segformer_core.errors import TrainingError, WeightsError, brief
 from segformer_core.files import temporary_name, writable_directory
 from segformer_core.protocol.learner import Learner
@@ -24,7 +26,7 @@ from segformer_core.training.curves import CURVES
 from segformer_core.training.hold import Hold
 from segformer_core.training.metrics import METRICS, read_metrics
 from segformer_core.training.new_run import new_run_command
-from segformer_core.weights.preprocessor import Preparation, metadata_of
+from segformer_core.weights.remembered import Stated, metadata_of
 from segformer_core.weights.store import SUFFIX, save_weights
 
 NEW_RUN, NEWEST = "none", "auto"
@@ -43,10 +45,10 @@ class Checkpoints:
     """A folder of checkpoints with the original repository's names: segformer_mit_b0_12.safetensors, …_best.safetensors.
 
     `about` holds what a resumed run must agree with besides the configuration, such as the dataset's size. The files keep
-    `classes`, the names of the dataset's classes, and how images are prepared, for the folders that they are converted to.
+    `classes`, the dataset's, and the recipe, so that whoever labels with them needs neither.
     """
 
-    def __init__(self, folder: str, spec: SegFormer, config: Config, about: Mapping[str, int], classes: tuple[str, ...] = ()):
+    def __init__(self, folder: str, spec: SegFormer, config: Config, about: Mapping[str, int], classes: Classes | None = None):
         """Make the folder. Raises UserError if it cannot be written, TrainingError if another run holds it."""
         self.folder = writable_directory(Path(folder))
         self._hold = Hold(self.folder)
@@ -54,7 +56,9 @@ class Checkpoints:
         self.spec, self.keep = spec, config.training.keep_checkpoints
         self.decisive = {**decisive_values(config), **about}
         self.part = config.model.ckpt_part
-        self.described = metadata_of(classes, Preparation.of(config.data))
+        self.recipe = recipe_of(config)
+        names, colours = (classes.names, classes.colours) if classes else ((), ())
+        self.described = metadata_of(Stated(names, colours=colours, recipe=self.recipe))
         self.best_miou = -math.inf
         self._seen: dict[Path, tuple[int, int]] | None = None
 
@@ -82,7 +86,7 @@ class Checkpoints:
     def save(self, learner: Learner, label: int | str, step: int) -> Path:
         """Write weights, optimizer and decisive values to a file; then delete the oldest files beyond `keep_checkpoints`."""
         path = self.path(label)
-        write_checkpoint(path, learner, self.spec, step, self.decisive, self.described)
+        write_checkpoint(path, learner, self.spec, step, self.recipe | self.decisive, self.described)
         if self.keep:
             for old in self.resumable()[self.keep :]:
                 with suppress(OSError):  # what cannot be deleted stays

@@ -54,7 +54,7 @@ class Checkpoint:
 
 @dataclass(frozen=True)
 class Header:
-    """What a checkpoint's metadata say. `decisive` maps the names of the values that decide a run's result to them."""
+    """What a checkpoint's metadata say. `decisive` maps names of values, those that decide a run's result among them, to them."""
 
     version: int
     step: int
@@ -62,11 +62,14 @@ class Header:
 
 
 def write_checkpoint(
-    path: Path, learner: Learner, spec: SegFormer, step: int, decisive: Mapping[str, Any], described: Mapping[str, str]
+    path: Path, learner: Learner, spec: SegFormer, step: int, config: Mapping[str, Any], described: Mapping[str, str]
 ) -> None:
-    """Write the learner's weights and optimizer, atomically. `described` is more to say in the metadata. Raises UserError."""
+    """Write the learner's weights and optimizer, atomically. Raises UserError.
+
+    `config` holds the values that decide a run's result and others; `described` is more to say in the metadata.
+    """
     arrays = learner.arrays() | {OPTIMIZER + name: array for name, array in learner.optimizer_arrays().items()}
-    run = {"checkpoint": str(VERSION), "step": str(step), "config": json.dumps(decisive)}
+    run = {"checkpoint": str(VERSION), "step": str(step), "config": json.dumps(config)}
     save_described(path, spec, arrays, {**described, **run})
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from segformer_core.config.keys import OptimizerConfig
+from segformer_core.errors import ConfigError
 from segformer_core.protocol.groups import ParameterGroup
 
 
@@ -11,12 +12,28 @@ def group_rates(groups: Sequence[ParameterGroup], rate: float, encoder_frozen: b
     return [0.0 if encoder_frozen and not group.in_head else rate * group.learning_rate_factor for group in groups]
 
 
+def warmup(steps: int, optimizer: OptimizerConfig) -> int:
+    """The steps of the warm-up in a run of `steps`: `warmup_steps`, or the whole number nearest to that share of the run."""
+    given = optimizer.warmup_steps
+    return int(given) if given >= 1 else min(round(given * steps), steps - 1)
+
+
+def check_warmup(steps: int, optimizer: OptimizerConfig) -> None:
+    """Raise ConfigError if a run of `steps` would end before its warm-up."""
+    if warmup(steps, optimizer) >= steps:
+        raise ConfigError(
+            f"warmup_steps is {optimizer.warmup_steps} and the run has {steps} steps: the learning rate would never reach lr; "
+            "set --warmup_steps 0.1, a tenth of the run, or a smaller number"
+        )
+
+
 def learning_rate(step: int, steps: int, optimizer: OptimizerConfig) -> float:
     """The encoder's learning rate at step 0 <= `step` < `steps`.
 
-    Poly decay from lr towards 0; during the first `warmup_steps` that value is also scaled by a line from `warmup_ratio` to 1.
+    Poly decay from lr towards 0; during the warm-up that value is also scaled by a line from `warmup_ratio` to 1.
     """
     rate = optimizer.lr * (1.0 - step / steps) ** optimizer.poly_power
-    if step < optimizer.warmup_steps:
-        rate *= 1.0 - (1.0 - step / optimizer.warmup_steps) * (1.0 - optimizer.warmup_ratio)
+    rising = warmup(steps, optimizer)
+    if step < rising:
+        rate *= 1.0 - (1.0 - step / rising) * (1.0 - optimizer.warmup_ratio)
     return rate

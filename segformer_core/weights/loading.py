@@ -7,7 +7,7 @@ import numpy as np
 from segformer_core.config.agreement import check_agreement
 from segformer_core.config.keys import DataConfig
 from segformer_core.errors import WeightsError, brief
-from segformer_core.spec.model import DECODE_HEAD, NUMERICS, TRANSFORMERS_NUMERICS, SegFormer
+from segformer_core.spec.model import DECODE_HEAD, NUMERICS, TRANSFORMERS_NUMERICS, SegFormer, segformer
 from segformer_core.weights.detect import LEFT_OVER
 from segformer_core.weights.dialect import Arrays
 from segformer_core.weights.flattening import NOT_AN_ARRAY, OUTSIDE
@@ -28,7 +28,13 @@ def load_weights(
     `class_names` in another order. `part` is the key or prefix of one of several networks in the file, here and below.
     `class_names` are those of the data to label, if there are any.
     """
-    weights = _with_head(path, part)
+    return checked_weights(read_network(path, part), spec, path, data, class_names)
+
+
+def checked_weights(
+    weights: Weights, spec: SegFormer, path: str, data: DataConfig | None = None, class_names: tuple[str, ...] = ()
+) -> tuple[Arrays, str]:
+    """As `load_weights`, of a file that is read already."""
     _check_network(weights, spec, path, with_head=True, data_classes=bool(class_names))
     sentence = _sentence(weights, spec, data, path, WHOLE)
     return network_arrays(weights), sentence + _other_order(weights.stated.classes, class_names)
@@ -41,7 +47,13 @@ def load_network(
 
     `numerics` is the profile to compute with; empty: the file's. One that the file contradicts is refused.
     """
-    weights = _with_head(path, part)
+    return network_in(read_network(path, part), path, data, numerics)
+
+
+def network_in(
+    weights: Weights, path: str, data: DataConfig | None = None, numerics: str = ""
+) -> tuple[SegFormer, Arrays, tuple[str, ...]]:
+    """As `load_network`, of a file that is read already."""
     if weights.numerics_stated and numerics:
         check_agreement(f"{path} has", {"numerics": (weights.numerics, numerics)})
     notes = (*_warnings(weights, data), *_beside(weights))
@@ -74,11 +86,26 @@ def _read(path: str, part: str) -> Weights:
     return as_two_classes(read(local_path(path), numerics=stated_numerics(path), part=part))
 
 
-def _with_head(path: str, part: str) -> Weights:
+def read_network(path: str, part: str = "") -> Weights:
+    """A file that holds a whole network. Raises WeightsError."""
     weights = _read(path, part)
     if weights.architecture.class_count is None:
         raise WeightsError(f"{path} holds {weights.architecture}: without a decode head there are no labels; train it first")
     return weights
+
+
+def network_keys(weights: Weights) -> dict[str, object]:
+    """The keys by which a file says which network it holds, without class_num; `_check_network` refuses a configuration with
+    others. Of a file that does not state its numerics these are left out, unless its decoder's width tells them.
+    """
+    stored = weights.architecture
+    keys: dict[str, object] = {"decoder_width": stored.decoder_width}
+    told = weights.numerics_stated
+    if stored.variant != "custom":
+        keys["backbone"] = f"mit_{stored.variant}"
+        profiles_width = NUMERICS[weights.numerics].wide_decoder
+        told |= stored.decoder_width == profiles_width != segformer(stored.variant).decoder_width
+    return keys | ({"numerics": weights.numerics} if told else {})
 
 
 def _check_network(weights: Weights, spec: SegFormer, path: str, with_head: bool, data_classes: bool = False) -> None:

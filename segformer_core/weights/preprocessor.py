@@ -1,6 +1,5 @@
 """How images are prepared for a network, as transformers and keras-hub state it in a file beside the weights."""
 
-import json
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -9,8 +8,7 @@ from typing import Any
 
 from segformer_core.config.keys import DataConfig
 from segformer_core.errors import WeightsError, brief
-from segformer_core.weights.containers.tree import printable
-from segformer_core.weights.json_file import is_there, read_object
+from segformer_core.weights.containers.json_file import is_there, read_object
 
 TRANSFORMERS_FILE = "preprocessor_config.json"
 KERAS_FILE = "image_converter.json"
@@ -19,8 +17,6 @@ LARGEST_VALUE = 255
 TOLERANCE = 0.01
 """Of a pixel's value: files round 123.675 / 255 to three digits."""
 
-CLASSES, CONFIGURATION = "classes", "config"
-"""Keys of the metadata of our own files, whose values are JSON. A training run's checkpoint has its whole configuration."""
 FAULTS = (TypeError, ValueError, KeyError, IndexError, AttributeError, ArithmeticError)
 """What values of unexpected types and sizes raise."""
 
@@ -64,29 +60,9 @@ def preparation_beside(folder: Path) -> tuple[Preparation | None, tuple[str, ...
     return None, ()
 
 
-def metadata_of(classes: tuple[str, ...], preparation: Preparation | None) -> dict[str, str]:
-    """What a canonical file keeps of both, as JSON; `described_by` reads it."""
-    kept = {CLASSES: json.dumps(classes)} if classes else {}
-    if preparation:
-        keys = {"base_size": preparation.size, "img_norm_mean": preparation.mean, "img_norm_std": preparation.std}
-        kept[CONFIGURATION] = json.dumps(keys)
-    return kept
-
-
-def described_by(metadata: Mapping[str, str], class_count: int | None) -> tuple[tuple[str, ...], Preparation | None]:
-    """The names of the classes and the preparation that our own file, or a training run's checkpoint, keeps in its metadata.
-
-    Whatever is not understood is left out: both are for writing other files, and change no result.
-    """
-    classes, keys = _json(metadata.get(CLASSES)), _json(metadata.get(CONFIGURATION))
-    if not isinstance(classes, list) or len(classes) != class_count or not all(isinstance(name, str) for name in classes):
-        classes = []
-    try:
-        mean, std = _colour(keys["img_norm_mean"]), _colour(keys["img_norm_std"])
-        preparation = _preparation(keys.get("base_size"), mean, std, 1.0, "its metadata")
-    except FAULTS:
-        preparation = None
-    return tuple(map(printable, classes)), preparation
+def preparation_of(keys: Mapping[str, Any], file: str) -> Preparation:
+    """From `size`, `img_norm_mean` and `img_norm_std`, as our own files keep them. Raises one of FAULTS."""
+    return _preparation(keys["size"], _colour(keys["img_norm_mean"]), _colour(keys["img_norm_std"]), 1.0, file)
 
 
 def transformers_preprocessor(preparation: Preparation) -> dict[str, Any]:
@@ -134,14 +110,6 @@ TAKEN: Mapping[str, Callable[[Mapping[str, Any], str], Preparation]] = {
     TRANSFORMERS_FILE: _of_transformers,
     KERAS_FILE: _of_keras,
 }
-
-
-def _json(text: str | None) -> Any:
-    """The value, or None. A file's header is bounded by its container."""
-    try:
-        return None if text is None else json.loads(text)
-    except (ValueError, RecursionError):
-        return None
 
 
 def _preparation(size: Any, mean: Colour, std: Colour, factor: float, file: str) -> Preparation:

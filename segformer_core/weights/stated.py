@@ -8,9 +8,10 @@ from typing import Any
 from segformer_core.errors import WeightsError, brief
 from segformer_core.spec.model import HEADS, MLP_RATIO, PATCH_KERNELS, PATCH_STRIDES, SR_RATIOS
 from segformer_core.weights.architecture import Architecture
+from segformer_core.weights.containers.json_file import is_there, parsed, read_object
 from segformer_core.weights.containers.tree import printable
-from segformer_core.weights.json_file import is_there, parsed, read_object
-from segformer_core.weights.preprocessor import Preparation, described_by, preparation_beside
+from segformer_core.weights.preprocessor import preparation_beside
+from segformer_core.weights.remembered import Stated, described_by
 
 CONFIG, TASK_CONFIG = "config.json", "task.json"
 STATED_FOR = ("hf", "hf5", "tf", "keras", "keras_preset")
@@ -106,15 +107,6 @@ KERAS = Form(
 )
 
 
-@dataclass(frozen=True)
-class Stated:
-    """What files or metadata say of the arrays beside them. `classes` are their names, empty unless every class has one."""
-
-    classes: tuple[str, ...] = ()
-    preparation: Preparation | None = None
-    warnings: tuple[str, ...] = ()
-
-
 def stated_of(path: Path, dialect: str, network: Architecture, metadata: Mapping[str, str]) -> Stated:
     """What is stated of the arrays in `path`: by our own files' metadata, or in the folder by the files of other code bases.
 
@@ -122,7 +114,7 @@ def stated_of(path: Path, dialect: str, network: Architecture, metadata: Mapping
     each key by which it describes another network.
     """
     if dialect not in STATED_FOR:
-        return Stated(*described_by(metadata, network.class_count))
+        return described_by(metadata, network.class_count)
     if CONFIG in metadata:
         config = parsed(metadata[CONFIG].encode(), f"{path}/{CONFIG}")
         return Stated(warnings=tuple(_keras(config, network, path)[1]))

@@ -17,8 +17,8 @@ from segformer_core.weights.descriptions import DESCRIBED, Descriptions
 from segformer_core.weights.dialect import Arrays, Dialect, entries, put, without_place
 from segformer_core.weights.dialects import CANONICAL, DIALECTS
 from segformer_core.weights.dialects.keras import TASK
-from segformer_core.weights.preprocessor import metadata_of
 from segformer_core.weights.reading import FUSE_CONV_BIAS, Weights, folded
+from segformer_core.weights.remembered import metadata_of
 from segformer_core.weights.stated import CONFIG
 from segformer_core.weights.store import description, hashed
 from segformer_core.weights.together import write_together
@@ -105,8 +105,7 @@ def write(weights: Weights, path: Path, plan: WritingPlan, dtype: str = "fp32", 
         _refuse_overflow(arrays)
     metadata = {"format": "pt"}
     if plan.dialect is CANONICAL:
-        stated = metadata_of(weights.stated.classes, weights.stated.preparation)
-        described = description(plan.architecture, weights.numerics) | weights.provenance | stated
+        described = description(plan.architecture, weights.numerics) | weights.provenance | metadata_of(weights.stated)
         metadata = hashed(arrays, WRITTEN_TYPES[dtype], described)
     write_together(plan.files, lambda file: _write_file(file, arrays, WRITTEN_TYPES[dtype], metadata, plan))
 

@@ -7,10 +7,10 @@ from typing import Any
 
 from segformer_core.errors import WeightsError, brief
 from segformer_core.files import special_file
+from segformer_core.weights.containers.json_file import read_object
 from segformer_core.weights.containers.stored import Content
 from segformer_core.weights.containers.tree import name_of
 from segformer_core.weights.dialects.keras import TASK
-from segformer_core.weights.json_file import read_object
 
 INDEX_SUFFIX = ".index.json"
 MODEL_FILES = (
