@@ -39,17 +39,17 @@ EXCEPTIONS = {
     ),
     "layers.py: native_name": ("mindspore", "its norms call their arrays gamma and beta"),
     "learner.py: canonical_parameters": ("mindspore", "its norms call their arrays gamma and beta"),
-    "learner.py: Accumulate, Accumulate.construct, Accumulate.taken, add, take": (
+    "training_step.py: Accumulate, Accumulate.construct, Accumulate.taken, add, take": (
         "mindspore",
         "PyTorch adds to a parameter's gradient itself",
     ),
     "learner.py: Logits, Logits.construct": ("mindspore", "a graph is compiled from a cell"),
-    "learner.py: Probabilities, Probabilities.construct": ("mindspore", "a graph is compiled from a cell"),
-    "learner.py: TrainingStep.remember_statistics, keep_if_finite, restore": (
+    "training_step.py: Probabilities, Probabilities.construct": ("mindspore", "a graph is compiled from a cell"),
+    "training_step.py: TrainingStep.remember_statistics, keep_if_finite, restore": (
         "mindspore",
         "a graph has no copy of the statistics before the step",
     ),
-    "learner.py: squared_norm": ("mindspore", "PyTorch has a function for the norm of all gradients"),
+    "training_step.py: squared_norm": ("mindspore", "PyTorch has a function for the norm of all gradients"),
     "loss.py: WeightedSum, WeightedSum.bprop, WeightedSum.construct, log_probabilities": (
         "mindspore",
         "the gradient of MindSpore's cross-entropy is ten times slower on a CPU",

@@ -128,7 +128,7 @@ def of_backend(framework: str, config: LossConfig, weights: tuple[float, ...] | 
     if backend == "torch":
         import torch
 
-        from backend_torch.learner import Loss
+        from backend_torch.training_step import Loss
 
         loss = Loss(lambda images, paths, channels: images, whole, weights)
 
@@ -143,7 +143,7 @@ def of_backend(framework: str, config: LossConfig, weights: tuple[float, ...] | 
     from mindspore import Tensor
 
     from backend_mindspore.device import connect
-    from backend_mindspore.learner import Loss as MindSporeLoss
+    from backend_mindspore.training_step import Loss as MindSporeLoss
     from parity_tests.mindspore_cells import Given, LossOfLogits
 
     if mode:
