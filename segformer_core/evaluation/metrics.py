@@ -72,13 +72,10 @@ def scores(counts: np.ndarray) -> Scores:
     If no pixel is counted, every mean is NaN.
     """
     right, truth, predicted = np.diag(counts), counts.sum(1), counts.sum(0)
-    each = (
-        _ratio(right, truth + predicted - right),
-        _ratio(right, truth),
-        _ratio(right, predicted),
-        _ratio(2 * right, truth + predicted),
-    )
-    return Scores(*each, *map(_mean, each), _ratio(right.sum(), truth.sum()).item())
+    iou, f1 = _ratio(right, truth + predicted - right), _ratio(2 * right, truth + predicted)
+    accuracy, precision = _ratio(right, truth), _ratio(right, predicted)
+    means = _mean(iou), _mean(accuracy), _mean(precision), _mean(f1)
+    return Scores(iou, accuracy, precision, f1, *means, _ratio(right.sum(), truth.sum()).item())
 
 
 def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:

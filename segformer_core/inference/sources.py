@@ -10,7 +10,7 @@ from itertools import takewhile
 from pathlib import Path
 
 from segformer_core.data.dataset import Classes
-from segformer_core.data.folder import find_description, read_classes
+from segformer_core.data.description import find_description, read_classes
 from segformer_core.data.image_file import IMAGE_SUFFIXES
 from segformer_core.data.layout import find_layout, open_dataset
 from segformer_core.data.listing import UNREADABLE_KINDS, is_junk, passed_over
