@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from parity_tests.folder_dataset import write_folder_dataset
+from segformer_core.commands.evaluate import evaluate_command
 from segformer_core.commands.train import train_command
 from segformer_core.config.load import load_config
 from segformer_core.data.image_bytes import sound_png_size
@@ -82,14 +83,14 @@ def masks_of_0_and_255(root: Path) -> None:
 
 
 def test_a_class_that_no_label_has_is_named(root: Path) -> None:
-    """Masks of 0 and 255 would train without a word, and end with an mIoU of 0.5: 255 is ignored."""
+    """Of two classes, masks of 0 and 255 are a question already when the data set is opened."""
     masks_of_0_and_255(root)
     lines: list[str] = []
     check(root, lines=lines)
     (warning,) = lines[1:]
     assert warning == (
         "WARNING: 2 of 3 classes are in none of the 6 labels of train and cannot be learnt: disc (1), bar (2); 6 labels have "
-        "pixels of 255, which are ignored: if they mean a class, write its index instead"
+        f"ignored pixels: if they mean a class, name their value in label_map of {root / 'dataset.yaml'}"
     )
 
 
@@ -170,22 +171,43 @@ class Reached(Exception):
     """The command has come as far as its metrics."""
 
 
+class NoNetwork:
+    """A backend that has one process and no network."""
+
+    processes = ALONE
+
+    def __init__(self, _: object):
+        pass
+
+    def learner(self, *_: object) -> None:
+        return None
+
+
 def train(root: Path, *words: str) -> None:
-    """The command, with a backend that has one process and no network."""
-
-    class NoNetwork:
-        processes = ALONE
-
-        def learner(self, *_: object) -> None:
-            return None
-
-    keys = ("--warmup_steps=0.1", "--batch_size=2", "--load_ckpt=False", "--base_size=[64,96]", "--crop_size=[64,96]")
+    keys = ["--warmup_steps=0.1", "--batch_size=2", "--load_ckpt=False", "--base_size=[64,96]", "--crop_size=[64,96]"]
+    keys += [] if any("class_num" in word for word in words) else ["--class_num=3"]
     config = load_config([f"--data_path={root}", f"--checkpoint_path={root / 'run'}", *keys, *words])
+    train_command(config, NoNetwork)
 
-    def connect(_: object) -> NoNetwork:
-        return NoNetwork()
 
-    train_command(config, connect)
+def two_classes(root: Path) -> None:
+    masks_of_0_and_255(root)
+    (root / "dataset.yaml").write_text("classes: [ground, disc]")
+
+
+@pytest.mark.parametrize("words", [[], ["--check_data=False"], ["--class_weights=auto"], ["--run_eval=False"]])
+def test_masks_of_0_and_255_are_asked_about_before_training(root: Path, words: list[str]) -> None:
+    """They would train on one class, and end with an mIoU of 1.0."""
+    two_classes(root)
+    with pytest.raises(DataError, match=r"train0\.png, hold 0 and 255 alone, and .* label_map: \{0: ground, 255: disc\} if"):
+        train(root, "--class_num=2", *words)
+
+
+def test_masks_of_0_and_255_are_asked_about_before_evaluating(root: Path) -> None:
+    two_classes(root)
+    config = load_config([f"--data_path={root}", "--class_num=2", "--eval_ckpt_path=none.safetensors"])
+    with pytest.raises(DataError, match=r"hold 0 and 255 alone, and .* or ignore: \[255\] if those pixels do not count"):
+        evaluate_command(config, NoNetwork)
 
 
 def test_the_command_checks_unless_it_is_told_not_to(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:

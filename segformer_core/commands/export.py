@@ -5,7 +5,7 @@ from dataclasses import replace
 from segformer_core.commands.opening import arrays_of, read_subject, required
 from segformer_core.config.files import find_config
 from segformer_core.config.keys import Config
-from segformer_core.data.folder import read_classes
+from segformer_core.data.description import read_classes
 from segformer_core.export.choice import choose_size
 from segformer_core.export.export import export
 from segformer_core.protocol.learner import Connect

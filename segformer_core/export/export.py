@@ -14,7 +14,7 @@ from segformer_core.config.keys import Config
 from segformer_core.config.remembered import LABELLING, recipe_of
 from segformer_core.data.cityscapes import CLASSES as CITYSCAPES
 from segformer_core.data.dataset import Classes
-from segformer_core.data.folder import find_description, read_classes
+from segformer_core.data.description import find_description, read_classes
 from segformer_core.data.image_file import read_image
 from segformer_core.data.layout import open_dataset
 from segformer_core.data.naming import named_classes

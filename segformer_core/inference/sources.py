@@ -10,7 +10,7 @@ from itertools import takewhile
 from pathlib import Path
 
 from segformer_core.data.dataset import Classes
-from segformer_core.data.folder import find_description, read_classes
+from segformer_core.data.description import find_description, read_classes
 from segformer_core.data.image_file import IMAGE_SUFFIXES
 from segformer_core.data.layout import find_layout, open_dataset
 from segformer_core.data.listing import UNREADABLE_KINDS, is_junk, passed_over
@@ -49,7 +49,7 @@ def find_sources(data_path: str, dataset_file: str, output: Path) -> tuple[list[
     cannot be read.
     """
     path = Path(data_path)
-    if find_layout(path, SPLIT):
+    if find_layout(path, SPLIT, dataset_file):
         dataset = open_dataset(data_path, SPLIT, dataset_file, with_labels=False)
         return named((item.image, Path(item.image.name)) for item in dataset.items), dataset.classes, dataset.note
     if special := special_file(path):
