@@ -167,10 +167,10 @@ def _each(what: str, function: Callable[[Example], T], examples: Sequence[Exampl
 
 def _examined(example: Example, coloured: bool) -> Examined:
     assert isinstance(example.image, Path) and isinstance(example.label, Path)
-    stored = read_stored(example.label)
+    stored = read_stored(example.label, coloured)
     height, width = stored.pixels.shape
     check_size(example.image, height, width, example.label)
-    return examine(example.label, stored, coloured)
+    return examine(example.label, stored)
 
 
 def check_size(image: Path | Embedded, height: int, width: int, label: Path) -> None:
