@@ -38,6 +38,9 @@ BAD = {
 }
 PATHS = [(command, key) for command in COMMANDS for key in sorted(READS[command]) if KEYS[key].metadata["path"]]
 TOOLS = {
+    "make_dataset": ["BAD", "--images", "."],
+    "make_dataset, images": ["new", "--images", "BAD"],
+    "make_dataset, annotations": ["new", "--coco", "BAD"],
     "convert_dataset": ["BAD"],
     "convert_model": ["BAD", "w.ckpt"],
     "convert_model, output": ["w.safetensors", "BAD"],

@@ -18,7 +18,7 @@ FLOORS = (
     {"segformer_core.export"},
     {"segformer_core.evaluation"},
     {"segformer_core.training", "segformer_core.inference"},
-    {"segformer_core.protocol", "segformer_core.pictures"},
+    {"segformer_core.protocol", "segformer_core.pictures", "segformer_core.making"},
     {"segformer_core.weights", "segformer_core.data", "segformer_core.sample_city"},
     {
         "segformer_core.config",
