@@ -5,15 +5,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-import cv2
 import numpy as np
 
-from segformer_core.data.image_bytes import JPEG, PNG, PNG_DEPTH, PNG_GRAY, PNG_KIND, palette_bits, png_chunks, without_palette
-from segformer_core.data.image_file import decode, read_bytes, read_image
+from segformer_core.data import stored_label
+from segformer_core.data.image_bytes import PNG, png_chunks
+from segformer_core.data.image_file import read_bytes, read_image
 from segformer_core.errors import DataError
 from segformer_core.making.description import Colour
 
-OPAQUE = 255
 INDEX, EQUAL, COLOUR = "index", "equal", "colour"
 """Kinds of masks: one channel; three channels that are equal everywhere; three channels."""
 
@@ -27,30 +26,13 @@ class Stored(NamedTuple):
 
 
 def read_stored(path: Path, coloured: bool = False) -> Stored:
-    """The mask as it is stored; `coloured`: of one channel, the colours of its palette, or its shades. Raises DataError for what
-    can hold no labels."""
-    data = read_bytes(path)
-    if data.startswith(JPEG):
-        raise DataError(f"{path} is a JPEG, whose compression changes labels; save the masks anew, as PNG")
-    bits = palette_bits(data)
-    pixels = decode(path, without_palette(data) if bits else data, cv2.IMREAD_UNCHANGED)
-    low = bits or (data[PNG_DEPTH] if data.startswith(PNG) and data[PNG_KIND] == PNG_GRAY else 8)
-    if low < 8:
-        pixels = pixels // (255 // (2**low - 1))  # cv2 scales these to 0..255
-    if pixels.dtype not in (np.uint8, np.uint16) or (pixels.ndim == 3 and pixels.dtype != np.uint8):
-        raise DataError(f"{path} holds {pixels.dtype} values; expected indices of 8 or 16 bits, or colours of 8 bits a channel")
-    if pixels.ndim == 2 and coloured:
-        return Stored(_packed(read_image(path, as_stored=True)), COLOUR, {})
+    """The mask as training reads it; `coloured`: of one channel, the colours of its palette, or its shades. Raises DataError."""
+    pixels = stored_label.read_stored(path)
+    if pixels.ndim == 2 and not coloured:
+        return Stored(pixels, INDEX, _palette(read_bytes(path)))
     if pixels.ndim == 2:
-        return Stored(pixels, INDEX, _palette(data) if bits else {})
-    if pixels.shape[2] == 4:
-        if (pixels[..., 3] != OPAQUE).any():
-            raise DataError(f"{path} has transparent pixels, whose colour means nothing; save the mask without transparency")
-        pixels = pixels[..., :3]
-    if pixels.shape[2] != 3:
-        raise DataError(f"{path} has {pixels.shape[2]} channels; expected one index a pixel, or three for a colour")
-    equal = np.array_equal(pixels[..., 0], pixels[..., 1]) and np.array_equal(pixels[..., 1], pixels[..., 2])
-    return Stored(_packed(pixels[..., ::-1]), EQUAL if equal and not coloured else COLOUR, {})
+        pixels = read_image(path, as_stored=True)
+    return Stored(_packed(pixels), EQUAL if not coloured and stored_label.gray(pixels) is not None else COLOUR, {})
 
 
 def _packed(rgb: np.ndarray) -> np.ndarray:
@@ -60,7 +42,8 @@ def _packed(rgb: np.ndarray) -> np.ndarray:
 
 
 def _palette(data: bytes) -> dict[int, Colour]:
-    content = next((data[start:end] for name, start, end in png_chunks(data) if name == b"PLTE"), b"")
+    chunks = png_chunks(data) if data.startswith(PNG) else ()
+    content = next((data[start:end] for name, start, end in chunks if name == b"PLTE"), b"")
     return {index: (content[3 * index], content[3 * index + 1], content[3 * index + 2]) for index in range(len(content) // 3)}
 
 
