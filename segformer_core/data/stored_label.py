@@ -69,7 +69,7 @@ def _rgb(label: np.ndarray, path: Path) -> np.ndarray:
                 f"{path} is transparent at row {row}, column {column}; expected a value or colour in every pixel: "
                 "save it without transparency"
             )
-    rgb = label[..., 2::-1]
+    rgb = cv2.cvtColor(label, cv2.COLOR_BGR2RGB if label.shape[2] == 3 else cv2.COLOR_BGRA2RGB)
     if rgb.dtype == np.uint8:
         return rgb
     values = gray(rgb)
@@ -80,7 +80,7 @@ def _rgb(label: np.ndarray, path: Path) -> np.ndarray:
 
 def gray(rgb: np.ndarray) -> np.ndarray | None:
     """(H, W, 3) -> (H, W) if the three channels are equal, else None."""
-    red, green, blue = cv2.split(np.ascontiguousarray(rgb))
+    red, green, blue = cv2.split(rgb)
     return red if np.array_equal(red, green) and np.array_equal(red, blue) else None
 
 
