@@ -24,7 +24,8 @@ from segformer_core.data.image_bytes import (
 from segformer_core.data.image_file import decode, read_bytes
 from segformer_core.errors import DataError
 
-PNG_KINDS = {PNG_GRAY: "gray PNG", 2: "RGB PNG", PNG_PALETTE: "palette PNG", 4: "gray PNG with alpha", 6: "RGBA PNG"}
+PALETTE = "palette"
+PNG_KINDS = {PNG_GRAY: "gray PNG", 2: "RGB PNG", PNG_PALETTE: f"{PALETTE} PNG", 4: "gray PNG with alpha", 6: "RGBA PNG"}
 LOSSY_WEBP = b"VP8 "
 
 
@@ -95,6 +96,6 @@ def stored_kind(data: bytes) -> str:
     if data.startswith(PNG) and len(data) > PNG_KIND:
         return f"{data[PNG_DEPTH]}-bit {PNG_KINDS.get(data[PNG_KIND], 'PNG')}"
     if data.startswith(TIFF + BIG_TIFF) and (form := tiff_form(data)):
-        colours = "palette" if form.colours == TIFF_PALETTE else "gray" if form.channels < 3 else "RGB"
+        colours = PALETTE if form.colours == TIFF_PALETTE else "gray" if form.channels < 3 else "RGB"
         return f"{form.bits}-bit {colours} TIFF"
     return "BMP" if data.startswith(b"BM") else "WebP" if is_webp(data) else "image"
