@@ -171,9 +171,8 @@ def largest(framework: str, loss: str) -> LossAndGradient:
 
 
 if __name__ == "__main__":
-    frameworks = FRAMEWORKS[:2]
-    print("| `loss` |" + "".join(f" {framework}: loss | gradient |" for framework in frameworks))
-    print("|---|" + "---|---|" * len(frameworks))
+    print("| `loss` |" + "".join(f" {framework}: loss | gradient |" for framework in FRAMEWORKS))
+    print("|---|" + "---|---|" * len(FRAMEWORKS))
     for wanted in OBJECTIVES:
-        cells = [f" {float(value):.1e} |" for framework in frameworks for value in largest(framework, wanted)]
+        cells = [f" {float(value):.1e} |" for framework in FRAMEWORKS for value in largest(framework, wanted)]
         print(f"| `{wanted}` |" + "".join(cells))
