@@ -13,7 +13,7 @@ from parity_tests.training_runs import FULL
 from segformer_core.config.files import find_config
 from segformer_core.config.load import load_config
 from segformer_core.config.yaml_reading import LARGEST_FILE
-from segformer_core.data.folder import read_classes
+from segformer_core.data.description import read_classes
 from segformer_core.errors import ConfigError, UserError
 
 ALIASES = "[&a [1, 1]" + "".join(f", &{chr(98 + i)} [{', '.join([f'*{chr(97 + i)}'] * 9)}]" for i in range(20)) + "]"

@@ -123,12 +123,19 @@ def test_a_name_that_is_no_utf8_is_refused(folder: Path) -> None:
     assert str(raised.value).encode()
 
 
-@pytest.mark.parametrize("suffix", [".tif", ".jpg", ".npy"])
-def test_a_label_with_another_ending_is_named(folder: Path, suffix: str) -> None:
-    (folder / "labels/train/train1.png").rename(folder / f"labels/train/train1{suffix}")
-    with pytest.raises(
-        DataError, match=rf"1 of 4 images of train have no label; .*train1\{suffix} is none: save it as an 8-bit gray"
-    ):
+@pytest.mark.parametrize(
+    ("ending", "message"),
+    [
+        (".tif", r"; there is .*train1\.tif: if that is its label, write label_suffix: \.tif in dataset\.yaml$"),
+        ("_mask.png", r"; there is .*train1_mask\.png: if that is its label, write label_suffix: _mask\.png in dataset\.yaml$"),
+        (".jpg", r"train1\.jpg is none: save it as a gray \.png$"),
+        (".npy", r"train1\.npy is none: save it as a gray \.png$"),
+        ("0_mask.png", r"labels/train/train1\.png$"),
+    ],
+)
+def test_a_label_with_another_ending_is_named(folder: Path, ending: str, message: str) -> None:
+    (folder / "labels/train/train1.png").rename(folder / f"labels/train/train1{ending}")
+    with pytest.raises(DataError, match=rf"1 of 4 images of train have no label; .*train1\.png.*{message}"):
         open_dataset(str(folder), "train")
 
 

@@ -104,11 +104,33 @@ def masks_of_0_and_255(_: pytest.MonkeyPatch) -> str:
         cv2.imwrite(str(path), np.where(label == 1, 255, 0).astype(np.uint8))
     colours = "{name: background, colour: [0, 0, 0]}, {name: crack, colour: [255, 0, 0]}"
     Path("my_data/dataset.yaml").write_text(f"classes: [{colours}]\n")
+    return train()
+
+
+def background_that_does_not_count(_: pytest.MonkeyPatch) -> str:
+    with Path("my_data/dataset.yaml").open("a") as file:
+        file.write("ignore: [0]\n")
+    return train()
+
+
+def a_class_in_no_label(_: pytest.MonkeyPatch) -> str:
+    for path in Path("my_data/labels").glob("*/*.png"):
+        label = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+        cv2.imwrite(str(path), np.where(label == 2, 255, label))
     return output(lambda: check_data([open_dataset("my_data", "train")], 0, ALONE, print))
 
 
-def coloured_mask(_: pytest.MonkeyPatch) -> str:
-    relabelled(lambda label: cv2.merge([label] * 3))
+def coloured_masks(_: pytest.MonkeyPatch) -> str:
+    for path in Path("my_data/labels").glob("*/*.png"):
+        label = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+        cv2.imwrite(str(path), np.array([(90, 60, 40), (200, 40, 40), (30, 90, 200), *[(0, 0, 0)] * 253], np.uint8)[label])
+    Path("my_data/dataset.yaml").write_text("classes: [ground, disc, bar]\n")
+    return train()
+
+
+def one_coloured_mask(_: pytest.MonkeyPatch) -> str:
+    path = LABEL.with_name("train3.png")
+    cv2.imwrite(str(path), np.full((64, 96, 3), (128, 64, 128), np.uint8))
     return train()
 
 
@@ -260,8 +282,8 @@ CASES: dict[int, tuple[Case, ...]] = {
     2: (lambda patch: no_framework(patch, "mindspore", mindspore_command),),
     4: (unlabelled_photos, lambda _: torch_command("train", "--data_path=my_data", "--load_ckpt=False"), renamed_label),
     5: (label_out_of_range,),
-    6: (masks_of_0_and_255,),
-    7: (coloured_mask, jpeg_mask),
+    6: (masks_of_0_and_255, background_that_does_not_count, a_class_in_no_label),
+    7: (coloured_masks, one_coloured_mask, jpeg_mask),
     8: (unconverted_cityscapes,),
     9: (lambda _: train("--in_channels=4"), many_bands),
     11: (nan,),

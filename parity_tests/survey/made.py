@@ -49,7 +49,8 @@ def record(
 ) -> Record:
     """Of a sound pair; by default half of it is class 0 and half class 1."""
     item = Item(Path(f"{split}/{name}.jpg"), Path(f"{split}/{name}.png"), name)
-    counts: dict[Value, int] = dict(pixels or {0: 50, 1: 50})
+    counts: dict[Value, int] = {0: 50, 1: 50}
+    counts = pixels or counts
     classes = {index: count for index, count in counts.items() if isinstance(index, int)}
     return Record(split, item, "", (size[0], size[1]), ("8-bit colour JPEG", "8-bit gray PNG"), counts, classes)
 

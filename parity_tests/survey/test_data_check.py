@@ -82,14 +82,14 @@ def masks_of_0_and_255(root: Path) -> None:
 
 
 def test_a_class_that_no_label_has_is_named(root: Path) -> None:
-    """Masks of 0 and 255 would train without a word, and end with an mIoU of 0.5: 255 is ignored."""
+    """Of two classes, masks of 0 and 255 are a question already when the data set is opened."""
     masks_of_0_and_255(root)
     lines: list[str] = []
     check(root, lines=lines)
     (warning,) = lines[1:]
     assert warning == (
         "WARNING: 2 of 3 classes are in none of the 6 labels of train and cannot be learnt: disc (1), bar (2); 6 labels have "
-        "pixels of 255, which are ignored: if they mean a class, write its index instead"
+        f"ignored pixels: if they mean a class, name their value in label_map of {root / 'dataset.yaml'}"
     )
 
 

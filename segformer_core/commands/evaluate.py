@@ -30,8 +30,8 @@ def evaluate_command(config: Config, connect: Connect) -> None:
     submission = Submission(Path(evaluation.save_submission), dataset) if evaluation.save_submission else None
     segmenter, backend, log, weights = opened_segmenter(path, spec, config, connect, dataset.classes)
     keep = submission.write if submission else forget
-    if dataset.note:
-        log(dataset.note)
+    for line in filter(None, (dataset.labels, dataset.note)):
+        log(line)
     if unlabelled:
         label(segmenter, dataset, log, backend.processes, keep)
     else:

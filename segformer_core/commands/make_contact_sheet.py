@@ -40,7 +40,7 @@ def sheet_row(item: Item, classes: Classes, infer_output_path: Path) -> SheetRow
     if not predicted.is_file():
         raise DataError(f"no prediction {predicted}; run infer with that infer_output_path first")
     image, truth = read_pair(item, classes)
-    prediction = read_label(predicted, classes)
+    prediction = read_label(predicted, classes.stored_as_indices())
     if prediction.shape != truth.shape:
         (height, width), (wanted_height, wanted_width) = prediction.shape, truth.shape
         raise DataError(f"{predicted} is {height}×{width} pixels; expected {wanted_height}×{wanted_width}, as {item.label}")

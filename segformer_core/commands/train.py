@@ -58,7 +58,7 @@ def train_command(config: Config, connect: Connect) -> None:
         splits = [dataset] if validation is None else [dataset, validation]
         check_data(splits, config.data.dataset_num_parallel_workers, processes, log)
     earlier = log.record(checkpoints.folder, start.step, config.training.tensorboard)
-    notes = [split.note for split in (dataset, validation) if split and split.note]
+    notes = [dataset.labels, *(split.note for split in (dataset, validation) if split and split.note)]
     for line in (describe(spec, backend), *start.sentences, describe_stream(stream, config, processes), *notes):
         log(line)
     log(f"{len(dataset)} images, {describe_length(stream)}, results in {checkpoints.folder}")

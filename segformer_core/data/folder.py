@@ -1,94 +1,130 @@
-"""The folder layout: images/{train,val}/NAME.jpg, labels/{train,val}/NAME.png and a small YAML that names the classes.
+"""The folder layout: images/{train,val}/NAME.jpg, labels/{train,val}/NAME.png, or the folders that dataset.yaml names."""
 
-classes:
-  - {name: sky, colour: [128, 128, 128]}     # label 0
-  - {name: road, colour: [128, 64, 128]}     # label 1
-ignore_value: 255                            # optional
-"""
-
+from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
-from segformer_core.config.files import find_config
-from segformer_core.config.yaml_reading import read_yaml
-from segformer_core.data.dataset import IGNORED, Classes, Found, Item, no_images
+from segformer_core.data.dataset import Found, Item, NoSuchSplit, no_images
+from segformer_core.data.description import read_classes as read_classes
 from segformer_core.data.image_file import IMAGE_SUFFIXES
 from segformer_core.data.listing import UNREADABLE_KINDS, entries, passed_over
-from segformer_core.errors import DataError, brief
+from segformer_core.data.split_files import Files, Places
+from segformer_core.errors import DataError
 
-IMAGES, LABELS = "images", "labels"
-DESCRIPTION = "dataset.yaml"
-LABEL_SUFFIX = ".png"
-LONGEST_CLASS = 100
-"""Letters of a class's name."""
-
-
-def find_description(root: Path, dataset_file: str) -> Path | None:
-    """The YAML that `dataset_file` names, else the one in the dataset's folder; None if there is none. Raises ConfigError."""
-    if dataset_file:
-        return find_config(dataset_file)
-    return root / DESCRIPTION if (root / DESCRIPTION).is_file() else None
+PLAIN = Files()
+LARGEST_LIST = 2**24
+"""Bytes of a file that lists the names of a split."""
+LABEL_KINDS = tuple(suffix for suffix in IMAGE_SUFFIXES if suffix not in (".jpg", ".jpeg"))
+JOINTS = "_-."
+"""What stands between an image's name and the rest of its label's name."""
 
 
-def read_classes(path: Path) -> Classes:
-    """Names, colours and ignore value. Raises DataError that names the wrong entry; ConfigError if the file is no YAML."""
-    content = read_yaml(path)
-    unknown = [key for key in content if key not in ("classes", "ignore_value")]
-    if unknown:
-        raise DataError(f"{path} has an unknown key {brief(unknown[0])}; expected classes and, optionally, ignore_value")
-    entries = content.get("classes")
-    if not isinstance(entries, list) or not entries:
-        raise DataError(f"{path} lists no classes; expected classes: [{{name: road, colour: [128, 64, 128]}}, …]")
-    if len(entries) > IGNORED:
-        raise DataError(f"{path} lists {len(entries)} classes; expected at most {IGNORED}, as a label image holds 8 bits a pixel")
-    names, colours = [], []
-    for index, entry in enumerate(entries):
-        colour = entry.get("colour") if isinstance(entry, dict) else None
-        if (
-            not isinstance(colour, list)
-            or not isinstance(entry.get("name"), str)
-            or not entry["name"].isprintable()
-            or not 0 < len(entry["name"]) <= LONGEST_CLASS
-            or len(colour) != 3
-            or not all(type(part) is int and 0 <= part <= 255 for part in colour)
-        ):
-            raise DataError(
-                f"{path}, class {index}: {brief(entry)}; expected {{name: road, colour: [128, 64, 128]}}, colours 0..255"
-            )
-        names.append(entry["name"])
-        colours.append((colour[0], colour[1], colour[2]))
-    if len(set(names)) < len(names):
-        raise DataError(f"{path} names class {brief(next(n for n in names if names.count(n) > 1))} twice")
-    ignore = content.get("ignore_value", IGNORED)
-    if type(ignore) is not int or not len(names) <= ignore <= 255:
-        raise DataError(f"{path}: ignore_value is {brief(ignore)}; expected a value that is no class index, {len(names)}..255")
-    return Classes(tuple(names), tuple(colours), ignore, str(path))
-
-
-def find_items(root: Path, split: str, with_labels: bool = True) -> Found:
-    """The split's images, sorted by name. Raises DataError if there are none, or if one has no label."""
-    folder = root / IMAGES / split
-    files = entries(folder)
-    images = [path for path in files if path.suffix.lower() in IMAGE_SUFFIXES and not path.is_dir()]
-    note = passed_over(set(files).difference(images), f"in {folder} {UNREADABLE_KINDS}")
-    if not images:
-        raise no_images(folder, f"files ending in {', '.join(IMAGE_SUFFIXES)}", note)
+def find_items(root: Path, split: str, with_labels: bool = True, files: Files = PLAIN) -> Found:
+    """The split's images, sorted by name in each folder. Raises DataError if there are none, or if one has no label."""
+    places = files.places(root, split)
+    if places is None:
+        raise NoSuchSplit(f"the description of {root} has no split {split}; it has {', '.join(files.splits)}")
+    images, note = _images(places, files)
     if not with_labels:
-        return Found(tuple(Item(image, None, image.stem) for image in images), note)
-    twins = [path for before, path in zip(images, images[1:], strict=False) if before.stem == path.stem]
+        return Found(tuple(Item(image, None, name) for image, name in images), note)
+    if not places.labels:
+        raise DataError(f"the description of {root} names no labels of split {split}; add labels: FOLDER to it")
+    counts = Counter(name for _, name in images)
+    twins = [image for image, name in images if counts[name] > 1]
     if twins:
-        raise DataError(f"{twins[0]} has the name of another image with another ending; both would have one label: rename one")
-    return Found(_labelled(images, root / LABELS / split), note)
+        raise DataError(f"{twins[1]} has the name of another image, {twins[0]}; both would have one label: rename one")
+    return Found(_labelled(images, places, files, split), note)
 
 
-def _labelled(images: list[Path], folder: Path) -> tuple[Item, ...]:
-    """The images with their labels: files of the same name that end in .png or .PNG."""
-    files = entries(folder)
-    labels = {path.stem: path for path in files if path.suffix.lower() == LABEL_SUFFIX and path.is_file()}
-    missing = [image for image in images if image.stem not in labels]
+def label_files(root: Path, files: Files) -> Iterator[Path]:
+    """The label of every image of every split, in an order that does not depend on the split that is opened.
+
+    What is missing or unreadable is passed over: the split that it belongs to names it when it is opened.
+    """
+    for split in files.split_names(root):
+        places = files.places(root, split)
+        if places is None:
+            continue
+        try:
+            labels = labels_of(places, files)
+            yield from (labels[name] for _, name in _images(places, files)[0] if name in labels)
+        except DataError:
+            continue
+
+
+def _images(places: Places, files: Files) -> tuple[list[tuple[Path, str]], str]:
+    """The images with their names, without the endings, and a sentence on the other files. Raises DataError."""
+    found = [path for folder in places.images for path in entries(folder)]
+    suffixes = (files.image_suffix.lower(),) if files.image_suffix else IMAGE_SUFFIXES
+    images = [
+        path for path in found if path.name.lower().endswith(suffixes) and not path.is_dir() and not _beside(path, places, files)
+    ]
+    where = ", ".join(map(str, places.images))
+    kinds = f"without the ending {files.image_suffix}" if files.image_suffix else UNREADABLE_KINDS
+    note = passed_over(set(found).difference(images), f"in {where} {kinds}")
+    if not images:
+        raise no_images(places.images[0], f"files ending in {', '.join(suffixes)}", note)
+    named = [(path, _name(path, files.image_suffix)) for path in images]
+    return named if places.names is None else _listed(named, places.names), note
+
+
+def _beside(path: Path, places: Places, files: Files) -> bool:
+    """Whether a file in a folder of images is the label of one of them, such as x_mask.png beside x.png."""
+    suffix = files.label_suffix.lower()
+    return suffix not in IMAGE_SUFFIXES and path.parent in places.labels and path.name.lower().endswith(suffix)
+
+
+def _name(path: Path, suffix: str) -> str:
+    """A file's name without the ending `suffix`; empty: without its last ending."""
+    return path.name[: -len(suffix)] if suffix else path.stem
+
+
+def _listed(images: list[tuple[Path, str]], names: Path) -> list[tuple[Path, str]]:
+    """The images that a file lists: one name a line, with or without an ending and folders. Raises DataError."""
+    try:
+        with names.open("rb") as file:
+            text = file.read(LARGEST_LIST).decode()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"cannot read {names}, the list of a split's names: {error}; expected a text file") from error
+    wanted = {Path(line.strip()).name for line in text.splitlines() if line.strip()}
+    chosen = [(path, name) for path, name in images if name in wanted or path.name in wanted]
+    missing = sorted(wanted - {path.name for path, _ in chosen} - {name for _, name in chosen})
     if missing:
-        first = missing[0]
-        sentence = f"{len(missing)} of {len(images)} images of {folder.name} have no label; first: {first}"
-        other = next((path for path in files if path.stem == first.stem), None)
-        hint = f"; {other} is none: save it as an 8-bit gray {LABEL_SUFFIX}" if other else ""
-        raise DataError(f"{sentence}, expected {folder / f'{first.stem}{LABEL_SUFFIX}'}{hint}")
-    return tuple(Item(image, labels[image.stem], image.stem) for image in images)
+        raise DataError(
+            f"{len(missing)} of {len(wanted)} names in {names} have no image in {images[0][0].parent}; first: {missing[0]}; "
+            "expected the name of an image in each line"
+        )
+    if not chosen:
+        raise DataError(f"{names} lists no names; expected the name of an image in each line")
+    return chosen
+
+
+def labels_of(places: Places, files: Files) -> dict[str, Path]:
+    """Name -> label file; some may have no image. Raises DataError."""
+    suffix = files.label_suffix.lower()
+    found = [path for folder in places.labels for path in entries(folder)]
+    return {_name(path, suffix): path for path in found if path.name.lower().endswith(suffix) and path.is_file()}
+
+
+def _labelled(images: list[tuple[Path, str]], places: Places, files: Files, split: str) -> tuple[Item, ...]:
+    labels = labels_of(places, files)
+    missing = [(image, name) for image, name in images if name not in labels]
+    if not missing:
+        return tuple(Item(image, labels[name], name) for image, name in images)
+    image, name = missing[0]
+    wanted = str(places.labels[0] / f"{name}{files.label_suffix}")
+    wanted += f", or in one of {len(places.labels) - 1} other folders" if len(places.labels) > 1 else ""
+    hint = _other_label(places, name, files)
+    raise DataError(f"{len(missing)} of {len(images)} images of {split} have no label; first: {image}, expected {wanted}{hint}")
+
+
+def _other_label(places: Places, name: str, files: Files) -> str:
+    """What to do about a file that may be the label of an image that has none, as the end of a sentence; empty: there is none."""
+    others = [path for folder in places.labels for path in entries(folder) if path.name.startswith(name)]
+    for path in others:
+        rest = path.name[len(name) :]
+        if rest[:1] in JOINTS and path.is_file() and path.suffix.lower() in LABEL_KINDS:
+            return f"; there is {path}: if that is its label, write label_suffix: {rest} in dataset.yaml"
+        if path.stem == name:
+            return f"; {path} is none: save it as a gray {files.label_suffix}"
+    return ""

@@ -20,8 +20,11 @@ WEBP_EXIF = re.compile(rb"EXIF.{4}(?:Exif\0\0)?(?=II\*\0|MM\0\*)", re.DOTALL)
 """The head of a WebP's EXIF chunk: its name, its size and, in some files, JPEG's prefix. A TIFF header follows."""
 
 TIFF, BIG_TIFF = (b"II*\0", b"MM\0*"), (b"II+\0", b"MM\0+")
-ORIENTATION, BITS, CHANNELS, PLANES, FORMAT = 0x112, 0x102, 0x115, 0x11C, 0x153
+ORIENTATION, BITS, COLOURS, CHANNELS, PLANES, FORMAT = 0x112, 0x102, 0x106, 0x115, 0x11C, 0x153
 """Tags of a TIFF header."""
+
+TIFF_WHITE_IS_ZERO, TIFF_GRAY, TIFF_PALETTE = 0, 1, 3
+"""What a TIFF's values may mean, its tag COLOURS."""
 
 TIFF_KINDS = {1: "uint", 2: "int", 3: "float", 5: "complex int", 6: "complex"}
 CONVERT = "convert it to PNG or JPEG"
@@ -97,11 +100,6 @@ def sound_png_size(data: bytes) -> tuple[int, int] | None:
     return int.from_bytes(data[20:24], "big"), int.from_bytes(data[16:20], "big")
 
 
-def palette_bits(data: bytes) -> int:
-    """The bits a pixel of a PNG with a palette; 0 for any other image."""
-    return data[PNG_DEPTH] if data.startswith(PNG) and len(data) > PNG_KIND and data[PNG_KIND] == PNG_PALETTE else 0
-
-
 def without_palette(data: bytes) -> bytes:
     """A PNG with a palette -> the gray PNG whose values are the indices."""
     parts = [PNG]
@@ -116,27 +114,42 @@ def without_palette(data: bytes) -> bytes:
 
 @dataclass(frozen=True)
 class TiffForm:
-    """How a TIFF stores its first picture: `kind` is a word such as uint or float."""
+    """How a TIFF stores its first picture: `kind` is a word such as uint or float, `colours` what its values mean."""
 
     channels: int
     kind: str
     bits: int
     separate: bool
+    colours: int
 
 
 def tiff_form(data: bytes) -> TiffForm | None:
     """None if the data are no TIFF, or a damaged one."""
     if not data.startswith(TIFF + BIG_TIFF):
         return None
-    values = tiff_values(data, {BITS, CHANNELS, PLANES, FORMAT})
+    values = tiff_values(data, {BITS, CHANNELS, COLOURS, PLANES, FORMAT})
     kind = TIFF_KINDS.get(values.get(FORMAT, 1), "uint")
-    return TiffForm(values.get(CHANNELS, 1), kind, values.get(BITS, 1), values.get(PLANES, 1) == 2)
+    separate = values.get(PLANES, 1) == 2
+    return TiffForm(values.get(CHANNELS, 1), kind, values.get(BITS, 1), separate, values.get(COLOURS, TIFF_GRAY))
+
+
+def tiff_without_palette(data: bytes) -> bytes:
+    """A TIFF with a palette -> the gray TIFF whose values are the indices."""
+    changed = bytearray(data)
+    for at, size in _tiff_fields(data, {COLOURS}).values():
+        changed[at : at + size] = TIFF_GRAY.to_bytes(size, _byte_order(data))
+    return bytes(changed)
 
 
 def tiff_values(data: bytes, tags: set[int]) -> dict[int, int]:
     """Tag -> the first value that a TIFF header's first directory gives it; empty where it is damaged."""
-    order: Literal["little", "big"] = "little" if data.startswith(b"II") else "big"
-    big = data.startswith(BIG_TIFF)
+    order = _byte_order(data)
+    return {tag: int.from_bytes(data[at : at + size], order) for tag, (at, size) in _tiff_fields(data, tags).items()}
+
+
+def _tiff_fields(data: bytes, tags: set[int]) -> dict[int, tuple[int, int]]:
+    """Tag -> where the first value lies that the first directory gives it, and its size in bytes."""
+    order, big = _byte_order(data), data.startswith(BIG_TIFF)
     width, count_width, entry_size, inside = (8, 8, 20, 8) if big else (4, 2, 12, 4)
     sizes = {1: 1, 3: 2, 4: 4, 16: 8}
 
@@ -144,15 +157,19 @@ def tiff_values(data: bytes, tags: set[int]) -> dict[int, int]:
         return int.from_bytes(data[at : at + size], order)
 
     first = number(8 if big else 4, width)
-    values: dict[int, int] = {}
+    fields: dict[int, tuple[int, int]] = {}
     for index in range(min(number(first, count_width), MAX_ENTRIES)):
         at = first + count_width + index * entry_size
         size = sizes.get(number(at + 2, 2), 0)
         if number(at, 2) in tags and size:
             field = at + entry_size - inside
             outside = number(at + 4, width) * size > inside
-            values.setdefault(number(at, 2), number(number(field, inside) if outside else field, size))
-    return values
+            fields.setdefault(number(at, 2), (number(field, inside) if outside else field, size))
+    return fields
+
+
+def _byte_order(data: bytes) -> Literal["little", "big"]:
+    return "little" if data.startswith(b"II") else "big"
 
 
 def webp_orientation(data: bytes) -> int:

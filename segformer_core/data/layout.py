@@ -1,11 +1,15 @@
 """Opens the dataset at `data_path`: finds out which layout and which classes it has."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from segformer_core.data import cityscapes, folder
 from segformer_core.data.dataset import Classes, Dataset, Found
+from segformer_core.data.description import FILE_NAME, find_description, read_classes, read_description
+from segformer_core.data.label_form import described, settled
 from segformer_core.data.listing import is_folder, is_junk
+from segformer_core.data.split_files import IMAGES, LABELS
 from segformer_core.errors import DataError
 
 ItemFinder = Callable[[Path, str, bool], Found]
@@ -13,22 +17,37 @@ ItemFinder = Callable[[Path, str, bool], Found]
 
 
 def open_dataset(data_path: str, split: str, dataset_file: str = "", with_labels: bool = True) -> Dataset:
-    """The `train` or `val` images below `data_path`, in the Cityscapes or the folder layout. Raises DataError."""
+    """The images of one split below `data_path`, in the Cityscapes or the folder layout.
+
+    With labels, how they are stored is settled for all splits together. Raises DataError.
+    """
     root = Path(data_path)
     if not is_folder(root):
         raise DataError(f"no such data path: {root}; give the dataset's folder as --data_path")
-    described = folder.find_description(root, dataset_file) is not None
-    find_items = folder.find_items if described else find_layout(root, split) or _deeper_layout(root, split)
-    if find_items is None or (find_items is folder.find_items and not described):
+    file = find_description(root, dataset_file)
+    description = None if file is None else read_description(file)
+    find_items: ItemFinder | None
+    if description:
+        find_items = partial(folder.find_items, files=description.files)
+    else:
+        find_items = find_layout(root, split) or _deeper_layout(root, split)
+    if find_items is None or find_items is folder.find_items:
         raise DataError(
             f"{root} is no dataset: expected Cityscapes' folders {cityscapes.IMAGES} and {cityscapes.LABELS}, or "
-            f"{folder.IMAGES}/{split}, {folder.LABELS}/{split} and a {folder.DESCRIPTION} (or --dataset_file){_elsewhere(root)}"
+            f"{IMAGES}/{split}, {LABELS}/{split} and a {FILE_NAME} (or --dataset_file){_elsewhere(root)}"
         )
     found = find_items(root, split, with_labels)
     for item in found.items:
         if not _is_utf8(item.name):  # results and reports are UTF-8
             raise DataError(f"{item.image} has a name that is no UTF-8; rename it")
-    return Dataset(root, split, find_classes(root, dataset_file), *found)
+    classes = description.classes if description else cityscapes.CLASSES
+    if not with_labels:
+        return Dataset(root, split, classes, *found)
+    if description is None:
+        return Dataset(root, split, classes, *found, described(classes, [item.label for item in found.items if item.label]))
+    labels = list(folder.label_files(root, description.files))
+    classes = settled(classes, labels)
+    return Dataset(root, split, classes, *found, described(classes, labels))
 
 
 def find_layout(root: Path, split: str) -> ItemFinder | None:
@@ -36,7 +55,10 @@ def find_layout(root: Path, split: str) -> ItemFinder | None:
     archive = cityscapes.find_folder(root, cityscapes.IMAGES, split)
     if archive and (archive.parent == root or archive.parent.name.startswith(cityscapes.IMAGES)):
         return cityscapes.find_items
-    return folder.find_items if is_folder(root / folder.IMAGES / split) else None
+    if is_folder(root / IMAGES / split):
+        return folder.find_items
+    description = find_description(root, "")
+    return folder.find_items if description and split in read_description(description).files.splits else None
 
 
 def _is_utf8(name: str) -> bool:
@@ -51,7 +73,7 @@ def _deeper_layout(root: Path, split: str) -> ItemFinder | None:
 
 def _elsewhere(root: Path) -> str:
     """Where a dataset lies that was unpacked deeper, as the end of a sentence."""
-    for pattern in (f"*/{folder.DESCRIPTION}", f"*/*/{folder.DESCRIPTION}", f"*/*/{cityscapes.IMAGES}"):
+    for pattern in (f"*/{FILE_NAME}", f"*/*/{FILE_NAME}", f"*/*/{cityscapes.IMAGES}"):
         found = sorted(path.parent for path in root.glob(pattern) if not is_junk(path.relative_to(root)))
         if found:
             return f"; there is one in {found[0]}: give that as data_path"
@@ -60,5 +82,5 @@ def _elsewhere(root: Path) -> str:
 
 def find_classes(root: Path, dataset_file: str) -> Classes:
     """The classes in the dataset's description; Cityscapes' if it has none. Raises UserError."""
-    description = folder.find_description(root, dataset_file)
-    return folder.read_classes(description) if description else cityscapes.CLASSES
+    description = find_description(root, dataset_file)
+    return read_classes(description) if description else cityscapes.CLASSES

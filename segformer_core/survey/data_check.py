@@ -1,6 +1,6 @@
 """Reads every image and label before the first step, so that a broken one does not end a run hours later.
 
-A class that no label of the training set has is named, too: masks of 0 and 255 are the usual reason, since 255 is ignored.
+A class that no label of the training set has is named, too.
 """
 
 from collections.abc import Callable, Sequence
@@ -64,6 +64,6 @@ def absent_classes(dataset: Dataset, seen: np.ndarray) -> str:
     if not seen[IGNORED]:
         return sentence
     return (
-        f"{sentence}; {seen[IGNORED]} labels have pixels that are ignored: if they mean a class, name their value in "
-        f"label_map of {classes.source or 'a dataset.yaml'}"
+        f"{sentence}; {seen[IGNORED]} labels have ignored pixels: if they mean a class, name their value in label_map of "
+        f"{classes.source or 'a dataset.yaml'}"
     )

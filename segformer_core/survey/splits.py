@@ -99,7 +99,8 @@ def _split(root: Path, name: str, find: Callable[[Path, str, bool], Found], file
         return Split(name, (), (str(error),))
     notes = [images.note] if images.note else []
     faults: list[str] = []
-    labels = None if files is None else folder.labels_of(root, name, files)
+    places = files.places(root, name) if files else None
+    labels = folder.labels_of(places, files) if places and files else None
     if name not in LABELLED and labels == {}:
         return None
     try:
@@ -109,6 +110,7 @@ def _split(root: Path, name: str, find: Callable[[Path, str, bool], Found], file
         pairs = tuple(Item(item.image, known[item.name], item.name) for item in images.items if item.name in known)
         missing = [item.image for item in images.items if labels is not None and item.name not in labels]
         faults = [str(error), *(f"{image} has no label" for image in missing if str(image) not in str(error))]
-    if alone := sorted(set(labels or {}) - {item.name for item in images.items}):
-        notes.append(f"labels of {name} that have no image: {len(alone)}, such as {(labels or {})[alone[0]]}")
+    alone = sorted(set(labels or {}) - {item.name for item in images.items})
+    if alone and labels and places and places.names is None:  # a list names some of the images of its folder
+        notes.append(f"labels of {name} that have no image: {len(alone)}, such as {labels[alone[0]]}")
     return Split(name, pairs, tuple(faults), tuple(notes))

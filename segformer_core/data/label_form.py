@@ -1,0 +1,129 @@
+"""Whether the label files of a data set store class indices or colours: decided once, by the description or by the files."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+import yaml
+
+from segformer_core.data.classes import AUTO, COLOURS, IGNORED, INDICES, Classes
+from segformer_core.data.image_file import read_bytes, read_image
+from segformer_core.data.stored_label import gray, read_stored, stored_kind, unequal_pixel
+from segformer_core.errors import DataError, brief
+
+NAMED_COLOUR = "{name: road, colour: [128, 64, 128]}"
+
+
+def in_form(path: Path, classes: Classes) -> np.ndarray:
+    """What a label file stores: (H, W) uint8 or uint16 values, or (H, W, 3) uint8 RGB, as `classes.labelling` says.
+
+    Three equal channels are values where the labels are not colours. Raises DataError for a file of the other form.
+    """
+    labelling, stored = classes.labelling, read_stored(path)
+    if labelling.form == COLOURS:
+        if stored.ndim == 2 and not labelling.stated:
+            raise DataError(
+                f"{path} has one channel, and the first labels of its data set hold colours; save all in one way, or write "
+                f"label_form: colours in {classes.source} if the shades of this one are colours, too"
+            )
+        return stored if stored.ndim == 3 else read_image(path, as_stored=True)
+    if stored.ndim == 2:
+        return stored
+    values = gray(stored)
+    if values is None and (fault := _colour_fault(classes)):
+        row, column, colour = unequal_pixel(stored)
+        raise DataError(f"{path} has the colour {colour} at row {row}, column {column}, and {fault}")
+    return stored if values is None else values
+
+
+def _colour_fault(classes: Classes) -> str:
+    """Why the labels cannot be colours, and what to do, as the end of a sentence; empty if they can."""
+    labelling = classes.labelling
+    if labelling.form == INDICES and labelling.stated:
+        return f"{classes.source} says that labels hold values; save the label with one channel, or describe its colours there"
+    if labelling.form == INDICES and labelling.colours:
+        return "the first labels of its data set hold class indices; save all in one way"
+    return missing_colour(classes)
+
+
+def missing_colour(classes: Classes) -> str:
+    """Why a colour does not tell the class, and what to do, as the end of a sentence; empty if each does."""
+    source = classes.source or "a dataset.yaml"
+    described = {index for _, index in classes.labelling.colours}
+    without = [name for index, name in enumerate(classes.names) if index not in described]
+    if without:
+        whose = "no class has a colour" if not described else f"class {brief(without[0])} has no colour"
+        return f"{whose}: write each class in {source} as {NAMED_COLOUR}, with the colour that it has in the labels"
+    for (one, first), (other, second) in combinations(classes.labelling.colours, 2):
+        if one == other:
+            names = f"{brief(classes.names[first])} and {brief(classes.names[second])}"
+            return f"classes {names} of {source} have one colour, {list(one)}: give each its own"
+    return ""
+
+
+def settled(classes: Classes, labels: Sequence[Path]) -> Classes:
+    """The classes with the form in which the data set's labels, those of all splits in a fixed order, are stored.
+
+    The first file that shows it decides: one channel means indices, unequal channels mean colours. Three equal channels in all
+    of them mean indices. A file that cannot be read shows nothing; it is named when it is used. Raises DataError if the labels
+    are colours that the description does not have, and the question what 255 is if they hold 0 and 255 alone.
+    """
+    labelling = classes.labelling
+    if labelling.form == AUTO and labels:
+        form, path = next(((form, path) for path in labels if (form := _shown_form(path))), (INDICES, labels[0]))
+        if form == COLOURS and (fault := missing_colour(classes)):
+            raise DataError(f"{path} and the other labels hold colours, and {fault}")
+        classes = replace(classes, labelling=replace(labelling, form=form))
+    if len(classes) == 2 and classes.labelling.form == INDICES and labelling.ignore is None and not labelling.values:
+        _ask_what_255_is(classes, labels)
+    return classes
+
+
+def _shown_form(path: Path) -> str:
+    """The form that a label file shows; empty if its three channels are equal, or if it cannot be read."""
+    try:
+        stored = read_stored(path)
+    except DataError:
+        return ""
+    return INDICES if stored.ndim == 2 else COLOURS if gray(stored) is None else ""
+
+
+def _ask_what_255_is(classes: Classes, labels: Sequence[Path]) -> None:
+    """Raises DataError if no label of two classes holds anything but 0 and 255, and some hold 255; reads until one does."""
+    seen: set[int] = set()
+    for path in labels:
+        try:
+            seen.update(np.flatnonzero(np.bincount(in_form(path, classes).ravel())).tolist())
+        except DataError:
+            continue
+        if seen - {0, IGNORED}:
+            return
+    if IGNORED in seen:
+        answer = yaml.safe_dump(dict(zip((0, IGNORED), classes.names, strict=True)), default_flow_style=True, allow_unicode=True)
+        raise DataError(
+            f"the labels, such as {labels[0]}, hold 0 and 255 alone, and {classes.source} lists two classes: write in it "
+            f"label_map: {answer.strip()} if 255 is {brief(classes.names[1])}, or ignore: [255] if those pixels do not count"
+        )
+
+
+def described(classes: Classes, labels: Sequence[Path]) -> str:
+    """One line on how the labels are read: what they store, in which kind of file, and what is ignored."""
+    labelling = classes.labelling
+    ignored: list[object] = [*labelling.ignored_values(len(classes))]
+    if labelling.form == COLOURS:
+        stored, ignored = f"the colours of {classes.source}", [list(colour) for colour in labelling.ignored_colours]
+    elif labelling.mapped:
+        stored = "values, by label_map"
+    else:
+        stored = "class indices" + (f" from {labelling.values[0][0]} on" if labelling.values else "")
+    kind = next(map(_kind, labels[:1]), "")
+    return f"labels: {stored}{kind and f', stored as {kind}'}; ignored: {', '.join(map(str, ignored)) or 'nothing'}"
+
+
+def _kind(path: Path) -> str:
+    try:
+        return stored_kind(read_bytes(path))
+    except DataError:
+        return ""

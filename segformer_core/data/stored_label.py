@@ -1,0 +1,100 @@
+"""Reads what a label file stores: values that stand for classes, or colours."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from segformer_core.data.image_bytes import (
+    BIG_TIFF,
+    JPEG,
+    PNG,
+    PNG_DEPTH,
+    PNG_GRAY,
+    PNG_KIND,
+    PNG_PALETTE,
+    TIFF,
+    TIFF_PALETTE,
+    TIFF_WHITE_IS_ZERO,
+    is_webp,
+    tiff_form,
+    tiff_without_palette,
+    without_palette,
+)
+from segformer_core.data.image_file import decode, read_bytes
+from segformer_core.errors import DataError
+
+PNG_KINDS = {PNG_GRAY: "gray PNG", 2: "RGB PNG", PNG_PALETTE: "palette PNG", 4: "gray PNG with alpha", 6: "RGBA PNG"}
+LOSSY_WEBP = b"VP8 "
+
+
+def read_stored(path: Path) -> np.ndarray:
+    """(H, W) uint8 or uint16: the values that a label file of one channel stores; else (H, W, 3) uint8 RGB.
+
+    Of a palette the indices count, and values of 1, 2 or 4 bits stay 0..2^bits-1. Three equal channels of 16 bits are values,
+    since a colour has 8. Raises DataError: a JPEG, a pixel that is not opaque, or a file that cannot be read.
+    """
+    data = read_bytes(path)
+    if data.startswith(JPEG) or (is_webp(data) and data[12:16] == LOSSY_WEBP):
+        kind = "JPEG" if data.startswith(JPEG) else "lossy WebP"
+        raise DataError(f"{path} is a {kind}, whose compression changes labels; save the labels anew, as PNG")
+    bits = 8
+    if data.startswith(PNG):
+        bits = data[PNG_DEPTH]
+        if data[PNG_KIND] == PNG_PALETTE:
+            data = without_palette(data)
+    elif form := tiff_form(data):
+        if form.colours == TIFF_WHITE_IS_ZERO:
+            raise DataError(f"{path} is a TIFF in which 0 is white, so 0 and 1 are read in two ways; save the labels as PNG")
+        if form.kind == "uint" and 1 < form.bits < 8:
+            raise DataError(f"{path} is a TIFF of {form.bits} bits a pixel; expected 1, 8 or 16: save the labels as PNG")
+        bits = form.bits
+        if form.colours == TIFF_PALETTE:
+            data = tiff_without_palette(data)
+    label = decode(path, data, cv2.IMREAD_UNCHANGED)
+    if bits < 8 and label.dtype == np.uint8:  # cv2 scales these to 0..255
+        label //= 255 // (2**bits - 1)
+    if label.dtype not in (np.uint8, np.uint16):
+        raise DataError(f"{path} holds {label.dtype} values; expected 8 or 16 bits a pixel: save it as an 8-bit gray PNG")
+    return label if label.ndim == 2 else _rgb(label, path)
+
+
+def _rgb(label: np.ndarray, path: Path) -> np.ndarray:
+    """cv2's channels as RGB, or of 16 bits as values. Alpha must be opaque."""
+    if label.shape[2] == 4:
+        holes = label[..., 3] != np.iinfo(label.dtype).max
+        if holes.any():
+            row, column = np.argwhere(holes)[0]
+            raise DataError(
+                f"{path} is transparent at row {row}, column {column}; expected a value or colour in every pixel: "
+                "save it without transparency"
+            )
+    rgb = label[..., 2::-1]
+    if rgb.dtype == np.uint8:
+        return rgb
+    values = gray(rgb)
+    if values is None:
+        raise DataError(f"{path} holds colours of 16 bits; expected 8 bits a channel: save it so")
+    return values
+
+
+def gray(rgb: np.ndarray) -> np.ndarray | None:
+    """(H, W, 3) -> (H, W) if the three channels are equal, else None."""
+    red, green, blue = cv2.split(np.ascontiguousarray(rgb))
+    return red if np.array_equal(red, green) and np.array_equal(red, blue) else None
+
+
+def unequal_pixel(rgb: np.ndarray) -> tuple[int, int, list[int]]:
+    """Row, column and colour of the first pixel whose channels differ."""
+    row, column = np.argwhere((rgb != rgb[..., :1]).any(2))[0]
+    return int(row), int(column), rgb[row, column].tolist()
+
+
+def stored_kind(data: bytes) -> str:
+    """What an image file is, in words: "8-bit palette PNG"."""
+    if data.startswith(PNG) and len(data) > PNG_KIND:
+        return f"{data[PNG_DEPTH]}-bit {PNG_KINDS.get(data[PNG_KIND], 'PNG')}"
+    if data.startswith(TIFF + BIG_TIFF) and (form := tiff_form(data)):
+        colours = "palette" if form.colours == TIFF_PALETTE else "gray" if form.channels < 3 else "RGB"
+        return f"{form.bits}-bit {colours} TIFF"
+    return "BMP" if data.startswith(b"BM") else "WebP" if is_webp(data) else "image"
