@@ -1,6 +1,6 @@
 """Small datasets for the survey's tests, and surveys without files."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import cv2
@@ -9,7 +9,7 @@ import numpy as np
 from parity_tests import folder_dataset
 from segformer_core.data.classes import Classes
 from segformer_core.data.dataset import Item
-from segformer_core.survey.pair import Record, Value
+from segformer_core.survey.pair import Record
 from segformer_core.survey.splits import Layout, Split
 from segformer_core.survey.survey import SplitFacts, Survey
 
@@ -45,14 +45,11 @@ def relabel(root: Path, change, pattern: str = "*/*") -> None:
 
 
 def record(
-    split: str = "train", size: Sequence[int] = (100, 200), pixels: dict[int, int] | None = None, name: str = "a"
+    split: str = "train", size: tuple[int, int] = (100, 200), pixels: Mapping[int, int] | None = None, name: str = "a"
 ) -> Record:
     """Of a sound pair; by default half of it is class 0 and half class 1."""
     item = Item(Path(f"{split}/{name}.jpg"), Path(f"{split}/{name}.png"), name)
-    counts: dict[Value, int] = {0: 50, 1: 50}
-    counts = pixels or counts
-    classes = {index: count for index, count in counts.items() if isinstance(index, int)}
-    return Record(split, item, "", (size[0], size[1]), ("8-bit colour JPEG", "8-bit gray PNG"), counts, classes)
+    return Record(split, item, size=size, pixels={0: 50, 1: 50} if pixels is None else pixels)
 
 
 def made_survey(records: Sequence[Record], names: Sequence[str] = ("one", "two")) -> Survey:

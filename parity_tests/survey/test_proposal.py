@@ -10,12 +10,11 @@ from segformer_core.cli import program
 from segformer_core.commands.train import training_stream
 from segformer_core.config.load import load_config
 from segformer_core.data.layout import open_dataset
-from segformer_core.survey.pair import Value
 from segformer_core.survey.proposal import proposal
 from segformer_core.survey.survey import Survey
 
 
-def survey_of(sizes: Sequence[tuple[int, int]], val: int = 1, pixels: dict[Value, int] | None = None) -> Survey:
+def survey_of(sizes: Sequence[tuple[int, int]], val: int = 1, pixels: dict[int, int] | None = None) -> Survey:
     """Training images of these sizes, and `val` more."""
     train = [record("train", size, pixels, f"t{place}") for place, size in enumerate(sizes)]
     return made_survey([*train, *(record("val", sizes[0], pixels, f"v{place}") for place in range(val))])
@@ -94,7 +93,7 @@ def test_reasons_name_what_they_are_drawn_from() -> None:
         ({0: 9, 1: 991}, {"cat_max_ratio": 1.0, "class_weights": "auto"}),
     ],
 )
-def test_balance(pixels: dict[Value, int], expected: dict[str, object]) -> None:
+def test_balance(pixels: dict[int, int], expected: dict[str, object]) -> None:
     found = proposed(survey_of([(64, 64)] * 9, pixels=pixels))
     assert {key: found[key] for key in ("cat_max_ratio", "class_weights") if key in found} == expected
 

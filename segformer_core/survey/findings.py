@@ -11,6 +11,7 @@ from segformer_core.config.keys import DataConfig
 from segformer_core.data.classes import IGNORED
 from segformer_core.data.dataset import Item
 from segformer_core.survey.pair import MOST_VALUES, Record, unknown_values
+from segformer_core.survey.splits import LABELLED
 from segformer_core.survey.survey import Survey, listed
 
 NAMES = 5
@@ -139,7 +140,8 @@ def nearly_empty(survey: Survey) -> Iterator[Finding]:
     classes = survey.classes
     if classes is None:
         return
-    sound = [record for record in survey.records if record.pixels]
+    splits = [facts for name, facts in survey.splits.items() if name in LABELLED]
+    sound = [record for facts in splits for record in facts.records if record.pixels]
     empty = tuple(record for record in sound if record.ignored_share > NEARLY_EMPTY)
     if empty:
         details = tuple(f"{record.item.label}: {record.ignored_share:.1%} ignored" for record in empty)
@@ -148,7 +150,7 @@ def nearly_empty(survey: Survey) -> Iterator[Finding]:
     if single and len(classes) > 1:
         details = tuple(f"{record.item.label}: {classes.names[next(iter(set(record.pixels) - {IGNORED}))]}" for record in single)
         yield Finding(False, f"one class only: {plural(len(single), 'label')}", details, single)
-    for facts in survey.splits.values():
+    for facts in splits:
         share = facts.pixels[IGNORED] / max(facts.pixels.sum(), 1)
         if share > MUCH_IGNORED:
             yield Finding(False, f"{share:.0%} of the pixels of {facts.name} are ignored and teach nothing")
@@ -164,7 +166,7 @@ def duplicates(survey: Survey) -> Iterator[Finding]:
     across = [group for group in same if len({record.split for record in group}) > 1]
     within = [group for group in same if len({record.split for record in group}) == 1]
     for groups_, wrong, what in (
-        (across, True, "in two splits, so that what was learnt by heart is measured; take each out of one"),
+        (across, True, "in two splits, so that what was learnt by heart is measured; remove each from one of them"),
         (within, False, "twice in one split, where they count twice"),
     ):
         if not groups_:

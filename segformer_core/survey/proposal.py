@@ -105,8 +105,8 @@ def batch_size(images: int) -> Choice:
     size = LARGEST_BATCH
     while size > 1 and images < BATCHES * size:
         size //= 2
-    several = f"the {images} training images make several such batches"
-    reason = "the paper's for Cityscapes" if size == LARGEST_BATCH else several
+    small = f"{images} training images make at least {BATCHES} batches" if images >= BATCHES else f"{images} training images"
+    reason = "the paper's for Cityscapes" if size == LARGEST_BATCH else small
     return Choice("batch_size", size, reason)
 
 

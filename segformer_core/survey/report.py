@@ -54,9 +54,8 @@ def check_dataset(data_path: str, dataset_file: str, workers: int, wanted: Wante
         kept = recipe_path.exists() and not wanted.force
         if not kept:
             write_text(recipe_path, recipe(seen, choices, recipe_path, seen.layout.description))
-        said.append(
-            f"{recipe_path} is there and stays as it is; --force replaces it" if kept else f"wrote {recipe_path}, a recipe"
-        )
+        kept_line = f"{recipe_path} is there and stays as it is; --force replaces it"
+        said.append(kept_line if kept else f"wrote {recipe_path}, a recipe with this proposal")
     write_text(report, page(seen, found, choices))
     for line in (*described(seen, found, choices), "", *said, *last_lines(seen, found, report, recipe_path or usual)):
         tell(line)

@@ -106,6 +106,8 @@ def _split(root: Path, name: str, find: Callable[[Path, str, bool], Found], file
     try:
         pairs = find(root, name, True).items
     except DataError as error:
+        if name not in LABELLED and not labels:
+            return None
         known = labels or {}
         pairs = tuple(Item(item.image, known[item.name], item.name) for item in images.items if item.name in known)
         missing = [item.image for item in images.items if labels is not None and item.name not in labels]
