@@ -135,7 +135,7 @@ MISTAKES = {
     ),
     "same name": (
         lambda root: (root / "images/train/train1.jpg").write_bytes((root / "images/train/train1.png").read_bytes()),
-        "train1.png has the name of another image, .*train1.jpg; both would have one label",
+        "train1.jpg and .*train1.png have one name and would have one label; rename one, or write the images' ending",
     ),
     "stray label": (
         lambda root: repaint(root / "labels/train/train2.png", np.full((64, 96), 7, np.uint8)),

@@ -10,9 +10,11 @@ import pytest
 
 from parity_tests import ROOT
 from parity_tests.folder_dataset import write_folder_dataset
+from segformer_core.commands.make_contact_sheet import sheet_row
 from segformer_core.data.cityscapes import CLASSES as CITYSCAPES
 from segformer_core.data.dataset import Classes
 from segformer_core.data.image_file import read_image
+from segformer_core.data.layout import open_dataset
 from segformer_core.pictures import COLUMNS, GAP, MARGIN, SheetRow, colourise, contact_sheet, legend, overlay
 
 CLASSES = Classes(("red", "green", "blue"), ((250, 10, 20), (30, 240, 40), (50, 60, 230)))
@@ -84,6 +86,18 @@ def test_command_writes_the_sheet_and_prints_its_path(predicted: Path) -> None:
     sheet = read_image(predicted / "new" / "sheet.png")
     assert sheet.shape[1] == 2 * MARGIN + 2 * GAP + 3 * 480
     assert {(200, 40, 40), (30, 90, 200)} <= colours_of(sheet)
+
+
+def test_predictions_are_indices_however_labels_are_stored(predicted: Path) -> None:
+    """`infer` writes indices; the labels of this data set are moved by one, so that 0 does not count."""
+    for label in predicted.glob("labels/*/*.png"):
+        values = cv2.imread(str(label), cv2.IMREAD_UNCHANGED)
+        cv2.imwrite(str(label), values + 1)  # 255 becomes 0
+    with (predicted / "dataset.yaml").open("a") as file:
+        file.write("first_label: 1\nignore: [0]\n")
+    dataset = open_dataset(str(predicted), "val")
+    row = sheet_row(dataset.items[0], dataset.classes, predicted / "result")
+    assert row.caption.endswith("pixel accuracy 100.0%") and set(np.unique(row.prediction)) == {0, 1, 2}
 
 
 def test_command_says_in_one_line_what_is_wrong(predicted: Path) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from parity_tests.folder_dataset import write_folder_dataset
+from segformer_core.commands.evaluate import evaluate_command
 from segformer_core.commands.train import train_command
 from segformer_core.config.load import load_config
 from segformer_core.data.image_bytes import sound_png_size
@@ -170,22 +171,43 @@ class Reached(Exception):
     """The command has come as far as its metrics."""
 
 
+class NoNetwork:
+    """A backend that has one process and no network."""
+
+    processes = ALONE
+
+    def __init__(self, _: object):
+        pass
+
+    def learner(self, *_: object) -> None:
+        return None
+
+
 def train(root: Path, *words: str) -> None:
-    """The command, with a backend that has one process and no network."""
-
-    class NoNetwork:
-        processes = ALONE
-
-        def learner(self, *_: object) -> None:
-            return None
-
-    keys = ("--class_num=3", "--batch_size=2", "--load_ckpt=False", "--base_size=[64,96]", "--crop_size=[64,96]")
+    keys = ["--batch_size=2", "--load_ckpt=False", "--base_size=[64,96]", "--crop_size=[64,96]"]
+    keys += [] if any("class_num" in word for word in words) else ["--class_num=3"]
     config = load_config([f"--data_path={root}", f"--checkpoint_path={root / 'run'}", *keys, *words])
+    train_command(config, NoNetwork)
 
-    def connect(_: object) -> NoNetwork:
-        return NoNetwork()
 
-    train_command(config, connect)
+def two_classes(root: Path) -> None:
+    masks_of_0_and_255(root)
+    (root / "dataset.yaml").write_text("classes: [ground, disc]")
+
+
+@pytest.mark.parametrize("words", [[], ["--check_data=False"], ["--class_weights=auto"], ["--run_eval=False"]])
+def test_masks_of_0_and_255_are_asked_about_before_training(root: Path, words: list[str]) -> None:
+    """They would train on one class, and end with an mIoU of 1.0."""
+    two_classes(root)
+    with pytest.raises(DataError, match=r"train0\.png, hold 0 and 255 alone, and .* label_map: \{0: ground, 255: disc\} if"):
+        train(root, "--class_num=2", *words)
+
+
+def test_masks_of_0_and_255_are_asked_about_before_evaluating(root: Path) -> None:
+    two_classes(root)
+    config = load_config([f"--data_path={root}", "--class_num=2", "--eval_ckpt_path=none.safetensors"])
+    with pytest.raises(DataError, match=r"hold 0 and 255 alone, and .* or ignore: \[255\] if those pixels do not count"):
+        evaluate_command(config, NoNetwork)
 
 
 def test_the_command_checks_unless_it_is_told_not_to(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,13 +1,12 @@
 """The folder layout: images/{train,val}/NAME.jpg, labels/{train,val}/NAME.png, or the folders that dataset.yaml names."""
 
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 from segformer_core.data.dataset import Found, Item, NoSuchSplit, no_images
 from segformer_core.data.description import read_classes as read_classes
 from segformer_core.data.image_file import IMAGE_SUFFIXES
-from segformer_core.data.listing import UNREADABLE_KINDS, entries, passed_over
+from segformer_core.data.listing import UNREADABLE_KINDS, entries, files, passed_over
 from segformer_core.data.split_files import Files, Places
 from segformer_core.errors import DataError
 
@@ -19,58 +18,55 @@ JOINTS = "_-."
 """What stands between an image's name and the rest of its label's name."""
 
 
-def find_items(root: Path, split: str, with_labels: bool = True, files: Files = PLAIN) -> Found:
+def find_items(root: Path, split: str, with_labels: bool = True, layout: Files = PLAIN) -> Found:
     """The split's images, sorted by name in each folder. Raises DataError if there are none, or if one has no label."""
-    places = files.places(root, split)
+    places = layout.places(root, split)
     if places is None:
-        raise NoSuchSplit(f"the description of {root} has no split {split}; it has {', '.join(files.splits)}")
-    images, note = _images(places, files)
+        raise NoSuchSplit(f"the description of {root} has no split {split}; it has {', '.join(layout.splits)}")
+    images, note = _images(places, layout)
     if not with_labels:
         return Found(tuple(Item(image, None, name) for image, name in images), note)
     if not places.labels:
         raise DataError(f"the description of {root} names no labels of split {split}; add labels: FOLDER to it")
-    counts = Counter(name for _, name in images)
-    twins = [image for image, name in images if counts[name] > 1]
-    if twins:
-        raise DataError(f"{twins[1]} has the name of another image, {twins[0]}; both would have one label: rename one")
-    return Found(_labelled(images, places, files, split), note)
+    _by_name(images, "have one name and would have one label; rename one, or write the images' ending as image_suffix")
+    return Found(_labelled(images, places, layout, split), note)
 
 
-def label_files(root: Path, files: Files) -> Iterator[Path]:
+def label_files(root: Path, layout: Files) -> Iterator[Path]:
     """The label of every image of every split, in an order that does not depend on the split that is opened.
 
     What is missing or unreadable is passed over: the split that it belongs to names it when it is opened.
     """
-    for split in files.split_names(root):
-        places = files.places(root, split)
+    for split in layout.split_names(root):
+        places = layout.places(root, split)
         if places is None:
             continue
         try:
-            labels = labels_of(places, files)
-            yield from (labels[name] for _, name in _images(places, files)[0] if name in labels)
+            labels = labels_of(places, layout)
+            yield from (labels[name] for _, name in _images(places, layout)[0] if name in labels)
         except DataError:
             continue
 
 
-def _images(places: Places, files: Files) -> tuple[list[tuple[Path, str]], str]:
+def _images(places: Places, layout: Files) -> tuple[list[tuple[Path, str]], str]:
     """The images with their names, without the endings, and a sentence on the other files. Raises DataError."""
     found = [path for folder in places.images for path in entries(folder)]
-    suffixes = (files.image_suffix.lower(),) if files.image_suffix else IMAGE_SUFFIXES
+    suffixes = (layout.image_suffix.lower(),) if layout.image_suffix else IMAGE_SUFFIXES
     images = [
-        path for path in found if path.name.lower().endswith(suffixes) and not path.is_dir() and not _beside(path, places, files)
+        path for path in found if path.name.lower().endswith(suffixes) and not path.is_dir() and not _beside(path, places, layout)
     ]
     where = ", ".join(map(str, places.images))
-    kinds = f"without the ending {files.image_suffix}" if files.image_suffix else UNREADABLE_KINDS
+    kinds = f"without the ending {layout.image_suffix}" if layout.image_suffix else UNREADABLE_KINDS
     note = passed_over(set(found).difference(images), f"in {where} {kinds}")
     if not images:
         raise no_images(places.images[0], f"files ending in {', '.join(suffixes)}", note)
-    named = [(path, _name(path, files.image_suffix)) for path in images]
+    named = [(path, _name(path, layout.image_suffix)) for path in images]
     return named if places.names is None else _listed(named, places.names), note
 
 
-def _beside(path: Path, places: Places, files: Files) -> bool:
+def _beside(path: Path, places: Places, layout: Files) -> bool:
     """Whether a file in a folder of images is the label of one of them, such as x_mask.png beside x.png."""
-    suffix = files.label_suffix.lower()
+    suffix = layout.label_suffix.lower()
     return suffix not in IMAGE_SUFFIXES and path.parent in places.labels and path.name.lower().endswith(suffix)
 
 
@@ -99,26 +95,36 @@ def _listed(images: list[tuple[Path, str]], names: Path) -> list[tuple[Path, str
     return chosen
 
 
-def labels_of(places: Places, files: Files) -> dict[str, Path]:
-    """Name -> label file; some may have no image. Raises DataError."""
-    suffix = files.label_suffix.lower()
-    found = [path for folder in places.labels for path in entries(folder)]
-    return {_name(path, suffix): path for path in found if path.name.lower().endswith(suffix) and path.is_file()}
+def labels_of(places: Places, layout: Files) -> dict[str, Path]:
+    """Name -> label file. Raises DataError."""
+    suffix = layout.label_suffix.lower()
+    found = [path for folder in places.labels for path in files(folder) if path.name.lower().endswith(suffix)]
+    return _by_name([(path, _name(path, suffix)) for path in found], "would be labels of one image; remove one of them")
 
 
-def _labelled(images: list[tuple[Path, str]], places: Places, files: Files, split: str) -> tuple[Item, ...]:
-    labels = labels_of(places, files)
+def _by_name(named: list[tuple[Path, str]], fault: str) -> dict[str, Path]:
+    """Name -> file. Raises DataError that says `fault` of two files with one name."""
+    found: dict[str, Path] = {}
+    for path, name in named:
+        other = found.setdefault(name, path)
+        if other != path:
+            raise DataError(f"{other} and {path} {fault}")
+    return found
+
+
+def _labelled(images: list[tuple[Path, str]], places: Places, layout: Files, split: str) -> tuple[Item, ...]:
+    labels = labels_of(places, layout)
     missing = [(image, name) for image, name in images if name not in labels]
     if not missing:
         return tuple(Item(image, labels[name], name) for image, name in images)
     image, name = missing[0]
-    wanted = str(places.labels[0] / f"{name}{files.label_suffix}")
+    wanted = str(places.labels[0] / f"{name}{layout.label_suffix}")
     wanted += f", or in one of {len(places.labels) - 1} other folders" if len(places.labels) > 1 else ""
-    hint = _other_label(places, name, files)
+    hint = _other_label(places, name, layout)
     raise DataError(f"{len(missing)} of {len(images)} images of {split} have no label; first: {image}, expected {wanted}{hint}")
 
 
-def _other_label(places: Places, name: str, files: Files) -> str:
+def _other_label(places: Places, name: str, layout: Files) -> str:
     """What to do about a file that may be the label of an image that has none, as the end of a sentence; empty: there is none."""
     others = [path for folder in places.labels for path in entries(folder) if path.name.startswith(name)]
     for path in others:
@@ -126,5 +132,5 @@ def _other_label(places: Places, name: str, files: Files) -> str:
         if rest[:1] in JOINTS and path.is_file() and path.suffix.lower() in LABEL_KINDS:
             return f"; there is {path}: if that is its label, write label_suffix: {rest} in dataset.yaml"
         if path.stem == name:
-            return f"; {path} is none: save it as a gray {files.label_suffix}"
+            return f"; {path} is none: save it as a gray {layout.label_suffix}"
     return ""

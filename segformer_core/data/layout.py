@@ -28,7 +28,7 @@ def open_dataset(data_path: str, split: str, dataset_file: str = "", with_labels
     description = None if file is None else read_description(file)
     find_items: ItemFinder | None
     if description:
-        find_items = partial(folder.find_items, files=description.files)
+        find_items = partial(folder.find_items, layout=description.files)
     else:
         find_items = find_layout(root, split) or _deeper_layout(root, split)
     if find_items is None or find_items is folder.find_items:
@@ -50,15 +50,17 @@ def open_dataset(data_path: str, split: str, dataset_file: str = "", with_labels
     return Dataset(root, split, classes, *found, described(classes, labels))
 
 
-def find_layout(root: Path, split: str) -> ItemFinder | None:
-    """The item finder of the layout whose image folder exists; None if neither does. Raises DataError."""
+def find_layout(root: Path, split: str, dataset_file: str = "") -> ItemFinder | None:
+    """The item finder of the layout whose image folder exists; None if neither does. Raises UserError."""
     archive = cityscapes.find_folder(root, cityscapes.IMAGES, split)
     if archive and (archive.parent == root or archive.parent.name.startswith(cityscapes.IMAGES)):
         return cityscapes.find_items
     if is_folder(root / IMAGES / split):
         return folder.find_items
-    description = find_description(root, "")
-    return folder.find_items if description and split in read_description(description).files.splits else None
+    description = find_description(root, dataset_file)
+    if description and read_description(description).files.lies_in(root, split):
+        return folder.find_items
+    return None
 
 
 def _is_utf8(name: str) -> bool:

@@ -21,6 +21,11 @@ def entries(folder: Path) -> list[Path]:
     return [folder / entry.name for entry in _scan(folder)]
 
 
+def files(folder: Path) -> list[Path]:
+    """The regular files in a folder, and links to such, sorted, without junk. Raises DataError if it cannot be read."""
+    return [folder / entry.name for entry in _scan(folder) if entry.is_file()]
+
+
 def is_folder(path: Path) -> bool:
     """Whether a path is a folder; not so if that may not be known, as in lost+found at the root of a disk.
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from segformer_core.data.listing import folders
+from segformer_core.data.listing import folders, is_folder
 from segformer_core.errors import DataError, brief
 from segformer_core.paths import expanded, name_fault
 
@@ -54,6 +54,12 @@ class Files:
             return None
         names = None if places.names is None else root / places.names
         return Places(tuple(root / path for path in places.images), tuple(root / path for path in places.labels), names)
+
+    def lies_in(self, root: Path, split: str) -> bool:
+        """Whether the description has this split and a folder of its images is in `root`."""
+        return split in self.splits and any(
+            not path.is_absolute() and is_folder(root / path) for path in self.splits[split].images
+        )
 
     def split_names(self, root: Path) -> list[str]:
         """Every split of the data set, in an order that is the same whichever of them is opened."""

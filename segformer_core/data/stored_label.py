@@ -39,7 +39,7 @@ def read_stored(path: Path) -> np.ndarray:
         kind = "JPEG" if data.startswith(JPEG) else "lossy WebP"
         raise DataError(f"{path} is a {kind}, whose compression changes labels; save the labels anew, as PNG")
     bits = 8
-    if data.startswith(PNG):
+    if data.startswith(PNG) and len(data) > PNG_KIND:
         bits = data[PNG_DEPTH]
         if data[PNG_KIND] == PNG_PALETTE:
             data = without_palette(data)
@@ -52,7 +52,7 @@ def read_stored(path: Path) -> np.ndarray:
         if form.colours == TIFF_PALETTE:
             data = tiff_without_palette(data)
     label = decode(path, data, cv2.IMREAD_UNCHANGED)
-    if bits < 8 and label.dtype == np.uint8:  # cv2 scales these to 0..255
+    if bits in (1, 2, 4) and label.dtype == np.uint8:  # cv2 scales these to 0..255
         label //= 255 // (2**bits - 1)
     if label.dtype not in (np.uint8, np.uint16):
         raise DataError(f"{path} holds {label.dtype} values; expected 8 or 16 bits a pixel: save it as an 8-bit gray PNG")

@@ -47,7 +47,7 @@ def find_sources(data_path: str, dataset_file: str, output: Path) -> tuple[list[
     found and is passed over, or empty. Raises DataError if there is no file, or a folder that cannot be read.
     """
     path = Path(data_path)
-    if find_layout(path, SPLIT):
+    if find_layout(path, SPLIT, dataset_file):
         dataset = open_dataset(data_path, SPLIT, dataset_file, with_labels=False)
         return named((item.image, Path(item.image.name)) for item in dataset.items), dataset.classes, dataset.note
     if special := special_file(path):

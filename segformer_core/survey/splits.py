@@ -64,7 +64,7 @@ def find_layout(data_path: str, dataset_file: str = "") -> Layout:
         open_dataset(data_path, LABELLED[0])  # says so
     if file is not None:
         description = read_description(file)
-        splits = _splits(root, partial(folder.find_items, files=description.files), description.files)
+        splits = _splits(root, partial(folder.find_items, layout=description.files), description.files)
         return _settled(Layout(root, splits, description.classes, file))
     if any(cityscapes.find_folder(root, cityscapes.IMAGES, split) for split in LABELLED):
         return _settled(Layout(root, _splits(root, cityscapes.find_items, None), cityscapes.CLASSES, None))
@@ -93,14 +93,14 @@ def _split(root: Path, name: str, find: Callable[[Path, str, bool], Found], file
     """None if there is no such split, or if it has no labels and needs none."""
     try:
         images = find(root, name, False)
+        places = files.places(root, name) if files else None
+        labels = folder.labels_of(places, files) if places and files else None
     except NoSuchSplit:
         return None
     except DataError as error:
         return Split(name, (), (str(error),))
     notes = [images.note] if images.note else []
     faults: list[str] = []
-    places = files.places(root, name) if files else None
-    labels = folder.labels_of(places, files) if places and files else None
     if name not in LABELLED and labels == {}:
         return None
     try:
