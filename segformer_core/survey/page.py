@@ -15,6 +15,7 @@ from segformer_core.survey.written import text
 SIZES = 12
 """Sizes that the page lists, the most frequent."""
 
+IGNORED_ROW = (IGNORED, ("ignored", (0, 0, 0)))
 MARK = '<meta name="generator" content="segformer check_dataset">'
 """What tells a page of ours from another report.html."""
 
@@ -35,25 +36,31 @@ def page(survey: Survey, found: Sequence[Finding], choices: Sequence[Choice]) ->
         ],
         summary=summary(survey),
         findings=found,
-        splits=list(survey.splits),
+        columns=columns(survey),
         rows=rows(survey),
         sizes=[(words(size), count) for size, count in survey.sizes.most_common(SIZES)],
         sizes_left=max(len(survey.sizes) - SIZES, 0),
         key=[(name, css_colour(colour)) for name, colour in colour_key(survey)],
         galleries=[
             (sentence, pictures)
-            for sentence, records in (*offenders(found), ("Each class where it is largest", sheet(survey)))
+            for sentence, records in (*offenders(found), ("Each class where it is largest, then others", sheet(survey)))
             if (pictures := figures(records, survey))
         ],
         choices=[(choice.key, text(choice.value), choice.reason) for choice in choices],
     )
 
 
+def columns(survey: Survey) -> list[str]:
+    """The headings over the rows."""
+    if survey.classes is None:
+        return ["Value", "Pixels", "Labels"]
+    return ["Class", *(word for name in survey.splits for word in (f"Pixels of {name}", "Labels"))]
+
+
 def rows(survey: Survey) -> list[dict[str, Any]]:
     """A row for each class, or for each stored value if there are no classes: name, CSS colour, and a cell for each split."""
-    colours = dict(colour_key(survey))
     if survey.classes is None:
-        total = max(survey.stored.total(), 1)
+        colours, total = dict(colour_key(survey)), max(survey.stored.total(), 1)
         return [
             {
                 "index": place,
@@ -63,15 +70,14 @@ def rows(survey: Survey) -> list[dict[str, Any]]:
             }
             for place, (value, pixels) in enumerate(survey.stored.most_common(IGNORED))
         ]
-    entries = (*enumerate(survey.classes.names), (IGNORED, "ignored"))
     return [
         {
             "index": index,
             "name": name,
-            "colour": css_colour(colours[name]),
+            "colour": css_colour(colour),
             "cells": [_cell(facts, index) for facts in survey.splits.values()],
         }
-        for index, name in entries
+        for index, (name, colour) in (*enumerate(zip(survey.classes.names, survey.classes.colours, strict=True)), IGNORED_ROW)
     ]
 
 
