@@ -269,13 +269,16 @@ def test_what_is_worth_a_look_is_a_hint(root: Path, name: str, capsys: pytest.Ca
     assert code == 0 and "WRONG" not in text
 
 
-def test_a_split_by_ranges_of_one_film_gives_no_hint(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """One val image at the border has a neighbour in train, as the last quarter of the slices of a volume has."""
+@pytest.mark.parametrize(("val_from", "gap"), [(4, 0), (7, 500)])
+def test_a_split_by_ranges_of_one_film_gives_no_hint(
+    root: Path, capsys: pytest.CaptureFixture[str], val_from: int, gap: int
+) -> None:
+    """Of the frames from 4 on one has a neighbour in train; those of a later part of the film have none."""
     numbered(root)
     for kind in ("images", "labels"):
-        files = sorted((root / kind).glob("*/*.png"), key=lambda path: path.stem)
-        for place, path in enumerate(files):
-            path.rename(root / kind / ("train" if place < 4 else "val") / path.name)
+        for place, path in enumerate(sorted((root / kind).glob("*/*.png"), key=lambda path: path.stem)):
+            split, number = ("val", place + gap) if place >= val_from else ("train", place)
+            path.rename(root / kind / split / f"film_{number:04d}.png")
     code, text = check(capsys)
     assert code == 0 and "neighbour" not in text
 

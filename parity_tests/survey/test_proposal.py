@@ -1,6 +1,6 @@
 """The proposed recipe: its values by hand for small, large, portrait and tiny data, and that a training takes it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -14,10 +14,10 @@ from segformer_core.survey.proposal import proposal
 from segformer_core.survey.survey import Survey
 
 
-def survey_of(sizes: Sequence[tuple[int, int]], val: int = 1, pixels: dict[int, int] | None = None) -> Survey:
+def survey_of(sizes: Sequence[tuple[int, int]], val: int = 1, pixels: Mapping[int, int] | None = None) -> Survey:
     """Training images of these sizes, and `val` more."""
-    train = [record("train", size, pixels, f"t{place}") for place, size in enumerate(sizes)]
-    return made_survey([*train, *(record("val", sizes[0], pixels, f"v{place}") for place in range(val))])
+    of_size = {size: record("train", size, pixels) for size in set(sizes)}
+    return made_survey([*(of_size[size] for size in sizes), *(record("val", sizes[0], pixels) for _ in range(val))])
 
 
 def proposed(survey: Survey) -> dict[str, object]:
