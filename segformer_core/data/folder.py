@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from segformer_core.data.dataset import Found, Item, NoSuchSplit, no_images
-from segformer_core.data.description import read_classes as read_classes
 from segformer_core.data.image_file import IMAGE_SUFFIXES
 from segformer_core.data.listing import UNREADABLE_KINDS, entries, files, passed_over
 from segformer_core.data.split_files import Files, Places
