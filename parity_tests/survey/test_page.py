@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 import pytest
 from markupsafe import escape
+from PIL import Image
 
 from parity_tests.evaluation.page_browser import SAMPLE, all_of, colour_at, contrast, emulate, resize, seen, start
 from parity_tests.evaluation.test_page import pictures
@@ -95,6 +96,24 @@ def test_colours_of_labels_that_no_file_names_are_shown_as_they_are(tmp_path: Pa
     (root / "dataset.yaml").unlink()
     shown = pictures(html_of(surveyed(root)))["train/train_a: labels"]
     assert (shown == cv2.imread(str(root / "labels/train/train_a.png"))[..., ::-1]).all()
+
+
+def test_a_palette_whose_colours_count_is_painted_in_them(tmp_path: Path) -> None:
+    """A program that saves few colours numbers them as it pleases: here index 0 is the disc's colour."""
+    root = dataset(tmp_path / "mine", images=2, validation=1)
+    order = [COLOURS["disc"], COLOURS["ground"], COLOURS[HOSTILE]]
+    index_of_class = np.array([1, 0, 2], np.uint8)
+    labels = {path: np.minimum(cv2.imread(str(path), cv2.IMREAD_UNCHANGED), 2) for path in root.glob("labels/*/*.png")}
+    for path, label in labels.items():
+        image = Image.fromarray(index_of_class[label])
+        image.putpalette([part for colour in order for part in colour])
+        image.save(path)
+    entries = [{"name": name, "colour": colour} for name, colour in COLOURS.items()]
+    describe(root, json.dumps({"classes": entries, "label_form": "colours"}))
+    found = surveyed(root)
+    assert found.splits["train"].images[:3].tolist() == [2, 2, 2] and set(found.stored) == set(COLOURS.values())
+    shown = pictures(html_of(found))["train/train_a: labels"]
+    assert (shown == np.array([*COLOURS.values()], np.uint8)[labels[root / "labels/train/train_a.png"]]).all()
 
 
 def test_values_that_no_file_names_get_colours(tmp_path: Path) -> None:

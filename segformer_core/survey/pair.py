@@ -118,7 +118,7 @@ def _label(path: Path, classes: Classes | None, faults: list[str]) -> tuple[np.n
     """(H, W) class indices, or what is stored; and the pixels of each stored value, and of each class."""
     stored = None
     try:
-        stored = as_values(read_stored(path)) if classes is None else in_form(path, classes)
+        stored = stored_as(path, classes)
         label = stored if classes is None else class_indices(stored, classes, path)
     except DataError as error:
         faults.append(str(error))
@@ -148,8 +148,14 @@ def _kind(path: Path) -> str:
         return "unreadable"
 
 
-def as_values(stored: np.ndarray) -> np.ndarray:
-    """(H, W) if a label's three channels are equal, else as it is."""
+def stored_as(path: Path, classes: Classes | None) -> np.ndarray:
+    """What a label file stores: (H, W) uint8 or uint16 values or (H, W, 3) uint8 RGB, as the classes are told from.
+
+    Without classes three equal channels are values. Raises DataError.
+    """
+    if classes is not None:
+        return in_form(path, classes)
+    stored = read_stored(path)
     values = gray(stored) if stored.ndim == 3 else None
     return stored if values is None else values
 

@@ -10,11 +10,10 @@ from segformer_core.data.class_indices import value_table
 from segformer_core.data.classes import LARGEST_VALUE, Classes
 from segformer_core.data.colours import class_colours
 from segformer_core.data.image_file import read_image
-from segformer_core.data.stored_label import read_stored
 from segformer_core.errors import DataError
 from segformer_core.pages.page import figure, reduced
 from segformer_core.survey.findings import Finding
-from segformer_core.survey.pair import Record, Value, as_values
+from segformer_core.survey.pair import Record, Value, stored_as
 from segformer_core.survey.survey import Survey
 
 SHEET = 12
@@ -69,7 +68,7 @@ def figures(records: Sequence[Record], survey: Survey) -> list[dict[str, Any]]:
 def _figure(record: Record, survey: Survey) -> dict[str, Any] | None:
     assert record.item.label is not None
     try:
-        image, stored = read_image(record.item.image), as_values(read_stored(record.item.label))
+        image, stored = read_image(record.item.image), stored_as(record.item.label, survey.classes)
     except DataError:
         return None
     if stored.shape[:2] != image.shape[:2] and stored.shape[:2] == record.size:
@@ -81,9 +80,7 @@ def _figure(record: Record, survey: Survey) -> dict[str, Any] | None:
 
 def paint(stored: np.ndarray, survey: Survey) -> np.ndarray:
     """(H, W) stored values -> (H, W, 3) uint8 RGB: the classes' colours, black where ignored. Colours are their own."""
-    if stored.ndim == 3:
-        return np.ascontiguousarray(stored if stored.dtype == np.uint8 else (stored >> 8).astype(np.uint8))
-    return value_colours(survey)[stored]
+    return stored if stored.ndim == 3 else value_colours(survey)[stored]
 
 
 def value_colours(survey: Survey) -> np.ndarray:
