@@ -22,9 +22,9 @@ from segformer_core.protocol.groups import parameter_groups
 from segformer_core.protocol.learner import Connect, Learner, Processes, Training
 from segformer_core.spec.arrays import init_arrays
 from segformer_core.spec.model import SegFormer
+from segformer_core.survey.data_check import check_data
 from segformer_core.training.checkpoint import Checkpoint, Checkpoints
 from segformer_core.training.class_weights import class_weights
-from segformer_core.training.data_check import check_data
 from segformer_core.training.log import Log
 from segformer_core.training.loop import Evaluate, Run, train
 from segformer_core.training.metrics import IOU, VALIDATION_LOSS
