@@ -223,6 +223,8 @@ def evaluation_of(
 
     def figures(name: str) -> dict[str, float]:
         found = evaluate(segmenter, dataset, log, name, processes, asked=lambda: stop.signal_number, measure=measure)
+        if measure:
+            log(f"validation loss: {found.loss:.8g}")
         return figures_of(found, dataset.classes.names)
 
     return figures
