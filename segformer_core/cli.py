@@ -46,6 +46,7 @@ PROGRAMS = {
     "make_sample_data": "write a small made-up city in Cityscapes' layout",
     "make_contact_sheet": "put image, truth and prediction side by side",
     "make_rank_table": "write HCCL's rank table of this Ascend host",
+    "check_dataset": "read every image and label and say what would be trained wrongly",
     "check_device": "try a device and write what was found into one JSON file, for a question",
     "compare_backends": "label a dataset with both frameworks and count the labels that differ",
     "compare_training": "train with both frameworks and with transformers, and compare the losses",

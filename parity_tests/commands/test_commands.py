@@ -174,7 +174,8 @@ def spoilt(weights: Path, how: str) -> None:
 )
 def test_weights_that_do_not_fit(how, message, folder, weights, capsys):
     spoilt(weights, how)
-    assert main("evaluate", refuse, flags(SMALL | {"data_path": folder, "eval_ckpt_path": weights})) == USERS_MISTAKE
+    keys = SMALL | {"numerics": "nvlabs", "data_path": folder, "eval_ckpt_path": weights}
+    assert main("evaluate", refuse, flags(keys)) == USERS_MISTAKE
     assert re.search(message, capsys.readouterr().err)
 
 

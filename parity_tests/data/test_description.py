@@ -1,13 +1,15 @@
 """dataset.yaml: every key of it, and one sentence for each mistake."""
 
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from parity_tests import ROOT
 from segformer_core.data.classes import Labelling
 from segformer_core.data.colours import class_colours, voc_colour
-from segformer_core.data.description import read_classes, read_description
+from segformer_core.data.description import KEYS, read_classes, read_description
 from segformer_core.data.split_files import Files, Places
 from segformer_core.errors import DataError
 
@@ -83,6 +85,19 @@ def test_every_class_has_a_colour_of_its_own() -> None:
     given = np.random.default_rng(0).permutation(255)[:100]
     mixed = class_colours([many[index] if index in given else None for index in range(255)])
     assert len(set(mixed)) == 255 and all(mixed[index] == many[index] for index in given)
+
+
+def test_the_page_lists_every_key_and_its_examples_are_read(tmp_path: Path) -> None:
+    page = (ROOT / "docs/your-data.md").read_text(encoding="utf-8")
+    rows = re.findall(
+        r"^\| `(\w+)` \|", page.partition("### All keys of dataset.yaml")[2].partition("Stored values")[0], re.MULTILINE
+    )
+    assert tuple(rows) == KEYS
+    examples = [text for text in re.findall(r"```yaml\n(.*?)```", page, re.DOTALL) if "splits:" in text]
+    assert len(examples) == 2
+    for text in examples:
+        description = read_description(written(tmp_path, text if "classes:" in text else ABC + text))
+        assert set(description.files.splits) == {"train", "val"}
 
 
 MISTAKES = {

@@ -32,7 +32,7 @@ from segformer_core.export.choice import choose_format
 from segformer_core.protocol.learner import ALONE, Processes
 from segformer_core.spec.arrays import init_arrays
 from segformer_core.spec.model import segformer
-from segformer_core.training.data_check import check_data
+from segformer_core.survey.data_check import check_data
 from segformer_core.weights.loading import load_pretrained
 
 Case = Callable[[pytest.MonkeyPatch], str]

@@ -13,7 +13,8 @@ import pytest
 from markupsafe import escape
 
 from parity_tests.evaluation.page_samples import CLASSES, HOSTILE, HTML, RESULT, WORST, example, percent, result_of
-from segformer_core.evaluation.page import HATCH, HATCH_WIDTH, LONG_SIDE, RIGHT, WRONG, error_overlay, page
+from segformer_core.evaluation.page import HATCH, HATCH_WIDTH, RIGHT, WRONG, error_overlay, page
+from segformer_core.pages.page import LONG_SIDE
 from segformer_core.pictures import colourise
 
 

@@ -16,7 +16,7 @@ from segformer_core.cli import USERS_MISTAKE, main
 from segformer_core.config.keys import RuntimeConfig
 from segformer_core.errors import UserError, WeightsError
 from segformer_core.export.choice import sidecar_path
-from segformer_core.export.exported import opened
+from segformer_core.export.exported import opened, read_exported
 from segformer_core.export.messages import MINDIR, ONNX, checked_bytes
 from segformer_core.export.sidecar import LONGEST_SIDECAR, network_keys, read_sidecar
 from segformer_core.files import sha256_of_files
@@ -138,10 +138,38 @@ def test_a_damaged_description_is_one_sentence(case, tmp_path):
     assert expected in said and "\n" not in said and len(said) < 500, said
 
 
+NAMED = [{"index": index, "name": name, "colour": [index, 0, 9]} for index, name in enumerate(("sky", "road", "car"))]
+RECIPE = {"base_size": [64, 96], "eval_mode": "slide", "eval_crop_size": [64, 64], "eval_stride": [48, 48], "lr": 0.5}
+
+
+def test_what_a_description_says_of_classes_and_recipe(tmp_path):
+    path = tmp_path / "net.onnx"
+    path.write_bytes(b"bytes")
+
+    def stated(**changes):
+        sidecar_path(path).write_text(text_of(**changes)(path))
+        return read_exported(path).stated
+
+    sound = stated(classes=NAMED, recipe=RECIPE)
+    assert (sound.classes, sound.colours, sound.warnings) == (("sky", "road", "car"), ((0, 0, 9), (1, 0, 9), (2, 0, 9)), ())
+    assert {name: sound.recipe[name] for name in RECIPE} == RECIPE
+    assert stated(classes=NAMED, settings=RECIPE).recipe["eval_mode"] == "slide", "as files of version 1.0.0 have it"
+    labels = form("ONNX", labels=True).__dict__
+    assert "eval_mode" not in stated(form=labels, recipe=RECIPE).recipe, "labels cannot be averaged over windows"
+    assert stated(recipe={"base_size": [512, 1024]}).recipe["base_size"] == [64, 96], "a file of fixed size takes that size"
+    assert stated(recipe={"base_size": [60, 96], "eval_size_divisor": 32}).recipe["base_size"] == [60, 96], "rounded up to it"
+    assert stated(recipe={"base_size": [512, 1024]}, form=form("ONNX", dynamic=True).__dict__).recipe["base_size"] == [512, 1024]
+    for classes in ("x", [1], [{}], NAMED[:2], [{"name": "a"}] * 3, None, {"0": NAMED}):
+        assert stated(classes=classes).classes == ()
+    for recipe in ("x", [1], {"base_size": "wide"}, {"eval_scales": {}}, {"eval_stride": [9999, 9999]}):
+        strange = stated(recipe=recipe)
+        assert strange.recipe.keys() <= {"base_size", "img_norm_mean", "img_norm_std"} and len(strange.warnings) <= 1
+
+
 def test_damaged_descriptions_are_refused_or_read(tmp_path):
     path, rng = tmp_path / "net.onnx", random.Random(0)
     path.write_bytes(b"bytes")
-    raw = text_of()(path).encode()
+    raw = text_of(classes=NAMED, recipe=RECIPE)(path).encode()
     for _ in range(20 * MUTATIONS):
         damaged = bytearray(raw[: rng.randrange(len(raw))] if rng.random() < 0.2 else raw)
         for _ in range(rng.randint(1, 3)):
@@ -149,7 +177,7 @@ def test_damaged_descriptions_are_refused_or_read(tmp_path):
                 damaged[rng.randrange(len(damaged))] = rng.choice(b'{}[]",:0123456789abc\\\x00\xff')
         sidecar_path(path).write_bytes(damaged)
         try:
-            read_sidecar(path)
+            assert read_exported(path).stated.recipe
         except WeightsError as error:
             assert "\n" not in str(error).replace(str(path), ""), error
 

@@ -124,7 +124,7 @@ def damage_endings(root):
         (damage_twice, "ROOT/masks/p3.png and ROOT/masks/p3.tif are both masks of ROOT/photos/p3.jpg; keep one"),
         (damage_twins, "ROOT/photos/p3.jpg and ROOT/photos/p3.png have one name; both would have one label: rename one"),
         (damage_size, "ROOT/masks/p3.png is for 8×6 pixels and its image ROOT/photos/p3.jpg has 6×8; expected the same size"),
-        (damage_jpeg, "ROOT/masks/p3.png is a JPEG, whose compression changes labels; save the masks anew, as PNG"),
+        (damage_jpeg, "ROOT/masks/p3.png is a JPEG, whose compression changes labels; save the labels anew, as PNG"),
         (damage_photo, "ROOT/photos/p3.jpg is empty or truncated"),
         (damage_empty, "no images in ROOT/photos; expected files ending in"),
         (damage_endings, "the masks ROOT/masks/p0.png and ROOT/masks/p3.tif have different endings; expected one for all"),

@@ -204,7 +204,7 @@ def test_masks_of_one_bit(tmp_path):
 def test_transparent_masks_are_refused(tmp_path, capsys):
     words = flat(tmp_path)
     cv2.imwrite(str(tmp_path / "masks/p1.png"), np.zeros((6, 8, 4), np.uint8))
-    assert "p1.png has transparent pixels" in refused(tmp_path, capsys, *words)
+    assert "p1.png is transparent at row 0, column 0" in refused(tmp_path, capsys, *words)
 
 
 def test_a_dataset_file_is_taken_over(tmp_path):

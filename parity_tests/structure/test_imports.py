@@ -17,7 +17,7 @@ FLOORS = (
     {"segformer_core.commands"},
     {"segformer_core.export"},
     {"segformer_core.evaluation"},
-    {"segformer_core.training", "segformer_core.inference"},
+    {"segformer_core.training", "segformer_core.inference", "segformer_core.survey"},
     {"segformer_core.protocol", "segformer_core.pictures", "segformer_core.making"},
     {"segformer_core.weights", "segformer_core.data", "segformer_core.sample_city"},
     {
@@ -33,6 +33,7 @@ FLOORS = (
         "segformer_core.seeds",
         "segformer_core.errors",
         "segformer_core.pace",
+        "segformer_core.pages",
         "segformer_core.paths",
         "segformer_core.interrupt",
     },

@@ -14,6 +14,7 @@ from segformer_core.commands.convert_model import main
 from segformer_core.config.keys import DataConfig
 from segformer_core.config.load import load_config
 from segformer_core.data import cityscapes
+from segformer_core.data.dataset import Classes
 from segformer_core.errors import UserError
 from segformer_core.spec.model import segformer
 from segformer_core.training.checkpoint import Checkpoints
@@ -92,7 +93,7 @@ def test_names_and_preparation_survive_every_way(tiny, named, tmp_path):
 def test_a_runs_files_describe_the_folders_that_they_become(label, tmp_path):
     """The classes are the dataset's, mean, deviation and size the run's."""
     config = load_config(["--base_size=[64,96]", "--img_norm_mean=[10,20,30]", "--img_norm_std=[40,50,60]"])
-    checkpoints = Checkpoints(str(tmp_path / "run"), SPEC, config, {}, ("sky", "road", "car"))
+    checkpoints = Checkpoints(str(tmp_path / "run"), SPEC, config, {}, Classes(("sky", "road", "car"), ((1, 2, 3),) * 3))
     if label == "best":
         checkpoints.save_if_best(Weights(0), 1, 0.5)
     else:
@@ -175,7 +176,9 @@ def test_classes_in_another_order_are_warned_of(ours, label, tmp_path):
 def test_metadata_that_is_not_understood_is_left_out(value, tiny, tmp_path):
     arrays = network_arrays(read(tiny))
     again = read(saved(tmp_path / "again.safetensors", arrays, {"classes": value, "config": value}))
-    assert again.stated.classes == () and again.stated.preparation is None and again.warnings == ()
+    stated = again.stated
+    assert (stated.classes, stated.colours, stated.preparation) == ((), (), None) and "img_norm_std" not in stated.recipe
+    assert all(warning.startswith("not used: ") and len(warning) < 300 for warning in again.warnings)
 
 
 def test_load_warns_of_other_statistics(tmp_path, need_torch):

@@ -34,7 +34,7 @@ from segformer_core.inference.sources import named
 from segformer_core.protocol.learner import ALONE, Learner, resident_peak
 from segformer_core.spec.arrays import init_arrays
 from segformer_core.spec.model import SMALLEST_INPUT, segformer
-from segformer_core.training.data_check import check_data
+from segformer_core.survey.data_check import check_data
 
 NETWORK = "network"
 NOISE = 6.0

@@ -12,8 +12,9 @@ from pathlib import Path
 
 from segformer_core.commands.arguments import new_parser, path_text
 from segformer_core.config.files import find_config
-from segformer_core.data import cityscapes, folder
+from segformer_core.data import cityscapes
 from segformer_core.data.dataset import Classes
+from segformer_core.data.description import read_classes
 from segformer_core.errors import ConfigError
 from segformer_core.spec.model import NUMERICS
 from segformer_core.weights.containers.stored import WRITTEN_TYPES
@@ -52,7 +53,7 @@ def main(arguments: Sequence[str]) -> None:
 def named(weights: Weights, dataset_file: str) -> Weights:
     """The weights with the names of a dataset's classes. Raises UserError."""
     path = Path(dataset_file)
-    classes: Classes = cityscapes.CLASSES if dataset_file == CITYSCAPES else folder.read_classes(find_config(dataset_file))
+    classes: Classes = cityscapes.CLASSES if dataset_file == CITYSCAPES else read_classes(find_config(dataset_file))
     count = weights.architecture.class_count
     if len(classes) != count:
         raise ConfigError(f"{path} names {len(classes)} classes and {weights.source} has {count or 'no'} classes; name its own")

@@ -24,10 +24,11 @@ def evaluate_command(config: Config, connect: Connect) -> None:
     evaluation = config.evaluation
     unlabelled = evaluation.eval_split == "test" and bool(evaluation.save_submission)  # the server keeps those labels
     dataset = opened_dataset(config, evaluation.eval_split, OTHER_SPLIT, with_labels=not unlabelled)
-    subject = read_subject(required(evaluation.eval_ckpt_path, "eval_ckpt_path"), config, dataset.classes)
+    path = required(evaluation.eval_ckpt_path, "eval_ckpt_path")
     output = writable_directory(Path(evaluation.eval_output_path))
     page_folder = writable_directory(Path(evaluation.report)) if evaluation.report else None
     submission = Submission(Path(evaluation.save_submission), dataset) if evaluation.save_submission else None
+    subject = read_subject(path, config, dataset.classes)
     segmenter, backend, log, weights = opened_segmenter(subject, connect)
     keep = submission.write if submission else forget
     for line in filter(None, (dataset.labels, dataset.note)):
@@ -35,7 +36,7 @@ def evaluate_command(config: Config, connect: Connect) -> None:
     if unlabelled:
         label(segmenter, dataset, log, backend.processes, keep)
     else:
-        evaluated = evaluate(segmenter, dataset, log, Path(subject.path).name, backend.processes, keep)
+        evaluated = evaluate(segmenter, dataset, log, Path(path).name, backend.processes, keep)
         if backend.processes.first:
             content = result(evaluated, dataset, subject.config, weights, backend, datetime.now(timezone.utc))
             log(f"result: {write_text(output / RESULT, json.dumps(content, indent=1))}")

@@ -5,6 +5,7 @@ images/{train,val}, labels/{train,val} and dataset.yaml. The source is not touch
 is asked for.
 """
 
+import re
 import shlex
 from argparse import ArgumentTypeError, Namespace
 from collections.abc import Sequence
@@ -37,6 +38,7 @@ from segformer_core.making.writing import COPY, WAYS, check_new
 
 OFFICIAL = "voc"
 """As --classes: VOC's 21."""
+NUMBERS = re.compile(r"-?[0-9]+(,-?[0-9]+)*")
 OWN_RECIPE = "configs/segformer.b0.own.yaml"
 
 
@@ -173,7 +175,7 @@ def share(text: str) -> float:
 
 def ignored(text: str) -> Value | str:
     """A `type` of stored values, an index or a colour as r,g,b; or of names."""
-    if not text[:1].isdecimal() and text[:1] != "-":
+    if not NUMBERS.fullmatch(text):
         return text
     parts = [int(part) if part.isascii() and part.isdecimal() and len(part) < 6 else -1 for part in text.split(",")]
     if len(parts) == 1 and is_value(parts[0]):

@@ -22,9 +22,9 @@ from segformer_core.protocol.groups import parameter_groups
 from segformer_core.protocol.learner import Connect, Learner, Processes, Training
 from segformer_core.spec.arrays import init_arrays
 from segformer_core.spec.model import SegFormer
+from segformer_core.survey.data_check import check_data
 from segformer_core.training.checkpoint import Checkpoint, Checkpoints
 from segformer_core.training.class_weights import class_weights
-from segformer_core.training.data_check import check_data
 from segformer_core.training.log import Log
 from segformer_core.training.loop import Evaluate, Run, train
 from segformer_core.training.metrics import IOU, VALIDATION_LOSS
@@ -223,6 +223,8 @@ def evaluation_of(
 
     def figures(name: str) -> dict[str, float]:
         found = evaluate(segmenter, dataset, log, name, processes, asked=lambda: stop.signal_number, measure=measure)
+        if measure:
+            log(f"validation loss: {found.loss:.8g}")
         return figures_of(found, dataset.classes.names)
 
     return figures

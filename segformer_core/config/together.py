@@ -1,6 +1,6 @@
 """Values of several keys that do not fit each other, or that are measured by another scale."""
 
-from segformer_core.config.keys import Config, LossConfig
+from segformer_core.config.keys import Config, EvaluationConfig, LossConfig
 from segformer_core.config.objective import objective
 from segformer_core.errors import ConfigError
 
@@ -14,15 +14,20 @@ def check_together(config: Config) -> None:
     low, high = config.data.scale_range
     if low > high:
         raise ConfigError(f"scale_range is [{low}, {high}]; expected the smaller scale first")
-    crop, stride = config.evaluation.eval_crop_size, config.evaluation.eval_stride
+    check_windows(config.evaluation)
+    _check_scale("img_norm_mean", config.data.img_norm_mean)
+    _check_scale("img_norm_std", config.data.img_norm_std)
+    _check_objective(config.loss, config.training.accumulation_steps)
+
+
+def check_windows(evaluation: EvaluationConfig) -> None:
+    """Raises ConfigError if windows leave pixels between them."""
+    crop, stride = evaluation.eval_crop_size, evaluation.eval_stride
     if stride[0] > crop[0] or stride[1] > crop[1]:
         raise ConfigError(
             f"eval_stride is {list(stride)} and eval_crop_size {list(crop)}: pixels between the windows would have no label; "
             "expected a stride no larger than the crop"
         )
-    _check_scale("img_norm_mean", config.data.img_norm_mean)
-    _check_scale("img_norm_std", config.data.img_norm_std)
-    _check_objective(config.loss, config.training.accumulation_steps)
 
 
 def check_devices(loss: LossConfig, devices: int) -> None:

@@ -35,9 +35,8 @@ def class_indices(stored: np.ndarray, classes: Classes, path: Path) -> np.ndarra
 
 
 def _packed(rgb: np.ndarray) -> np.ndarray:
-    """(H, W, 3) uint8 RGB -> (H, W) of red, green and blue in one number of 24 bits."""
-    planes = rgb.astype(np.int32)
-    return planes[..., 0] << 16 | planes[..., 1] << 8 | planes[..., 2]
+    """(H, W, 3) uint8 RGB -> (H, W) uint32: red, green and blue in one number of 24 bits, red lowest."""
+    return cv2.cvtColor(rgb, cv2.COLOR_RGB2RGBA).view("<u4")[..., 0] & 0xFFFFFF
 
 
 @lru_cache(maxsize=8)
@@ -56,9 +55,9 @@ def colour_table(labelling: Labelling) -> np.ndarray:
     """(2**24,) uint16 by packed colour, as `value_table`; the memory of zeros is taken only where a pixel asks for it."""
     table = np.zeros(2**24, np.uint16)
     for red, green, blue in labelling.ignored_colours:
-        table[red << 16 | green << 8 | blue] = IGNORED + 1
+        table[red | green << 8 | blue << 16] = IGNORED + 1
     for (red, green, blue), index in labelling.colours:
-        table[red << 16 | green << 8 | blue] = index + 1
+        table[red | green << 8 | blue << 16] = index + 1
     return table
 
 

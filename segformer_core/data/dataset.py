@@ -76,12 +76,18 @@ def read_pair(item: Item, classes: Classes) -> tuple[np.ndarray, np.ndarray]:
     labels' size, these are returned instead.
     """
     assert item.label is not None
-    image, label = read_image(item.image), read_label(item.label, classes)
-    if image.shape[:2] != label.shape and (stored := read_image(item.image, as_stored=True)).shape[:2] == label.shape:
+    label = read_label(item.label, classes)
+    return fitting_image(item, label.shape), label
+
+
+def fitting_image(item: Item, size: tuple[int, ...]) -> np.ndarray:
+    """(H, W, 3) uint8 RGB: the image, turned so that it has its label's `size`, (height, width). Raises DataError."""
+    image = read_image(item.image)
+    if image.shape[:2] != size and (stored := read_image(item.image, as_stored=True)).shape[:2] == size:
         image = stored
-    if image.shape[:2] != label.shape:
+    if image.shape[:2] != size:
         raise DataError(
-            f"{item.label} is {label.shape[0]}×{label.shape[1]} pixels and its image {item.image} is "
-            f"{image.shape[0]}×{image.shape[1]}; expected the same size"
+            f"{item.label} is {size[0]}×{size[1]} pixels and its image {item.image} is {image.shape[0]}×{image.shape[1]}; "
+            "expected the same size"
         )
-    return image, label
+    return image

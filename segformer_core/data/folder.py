@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from segformer_core.data.dataset import Found, Item, NoSuchSplit, no_images
-from segformer_core.data.description import read_classes as read_classes
 from segformer_core.data.image_file import IMAGE_SUFFIXES
 from segformer_core.data.listing import UNREADABLE_KINDS, entries, files, passed_over
 from segformer_core.data.split_files import Files, Places
@@ -42,7 +41,7 @@ def label_files(root: Path, layout: Files) -> Iterator[Path]:
         if places is None:
             continue
         try:
-            labels = _labels(places, layout)
+            labels = labels_of(places, layout)
             yield from (labels[name] for _, name in _images(places, layout)[0] if name in labels)
         except DataError:
             continue
@@ -95,7 +94,7 @@ def _listed(images: list[tuple[Path, str]], names: Path) -> list[tuple[Path, str
     return chosen
 
 
-def _labels(places: Places, layout: Files) -> dict[str, Path]:
+def labels_of(places: Places, layout: Files) -> dict[str, Path]:
     """Name -> label file. Raises DataError."""
     suffix = layout.label_suffix.lower()
     found = [path for folder in places.labels for path in files(folder) if path.name.lower().endswith(suffix)]
@@ -113,7 +112,7 @@ def _by_name(named: list[tuple[Path, str]], fault: str) -> dict[str, Path]:
 
 
 def _labelled(images: list[tuple[Path, str]], places: Places, layout: Files, split: str) -> tuple[Item, ...]:
-    labels = _labels(places, layout)
+    labels = labels_of(places, layout)
     missing = [(image, name) for image, name in images if name not in labels]
     if not missing:
         return tuple(Item(image, labels[name], name) for image, name in images)

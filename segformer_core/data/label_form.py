@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 import yaml
 
+from segformer_core.data.class_indices import class_indices
 from segformer_core.data.classes import AUTO, COLOURS, IGNORED, INDICES, Classes
 from segformer_core.data.image_file import read_bytes, read_image
-from segformer_core.data.stored_label import gray, read_stored, stored_kind, unequal_pixel
+from segformer_core.data.stored_label import PALETTE, gray, read_stored, stored_kind, unequal_pixel
 from segformer_core.errors import DataError, brief
 
 NAMED_COLOUR = "{name: road, colour: [128, 64, 128]}"
@@ -68,7 +69,8 @@ def settled(classes: Classes, labels: Sequence[Path]) -> Classes:
 
     The first file that shows it decides: one channel means indices, unequal channels mean colours. Three equal channels in all
     of them mean indices. A file that cannot be read shows nothing; it is named when it is used. Raises DataError if the labels
-    are colours that the description does not have, and the question what 255 is if they hold 0 and 255 alone.
+    are colours that the description does not have; and the questions what counts in a palette whose colours are those of other
+    classes, and what 255 is if the labels hold 0 and 255 alone.
     """
     labelling = classes.labelling
     if labelling.form == AUTO and labels:
@@ -76,6 +78,8 @@ def settled(classes: Classes, labels: Sequence[Path]) -> Classes:
         if form == COLOURS and (fault := missing_colour(classes)):
             raise DataError(f"{path} and the other labels hold colours, and {fault}")
         classes = replace(classes, labelling=replace(labelling, form=form))
+        if form == INDICES and PALETTE in _kind(path) and not missing_colour(classes):
+            _ask_whether_colours_count(classes, path)
     if len(classes) == 2 and classes.labelling.form == INDICES and labelling.ignore is None and not labelling.values:
         _ask_what_255_is(classes, labels)
     return classes
@@ -88,6 +92,29 @@ def _shown_form(path: Path) -> str:
     except DataError:
         return ""
     return INDICES if stored.ndim == 2 else COLOURS if gray(stored) is None else ""
+
+
+def _ask_whether_colours_count(classes: Classes, path: Path) -> None:
+    """Raises DataError if all of a palette's pixels have classes' colours, and some that of another class than their index.
+
+    Programs that save few colours in a palette number them as they please, in each file anew.
+    """
+    try:
+        by_index = class_indices(in_form(path, classes), classes, path)
+        by_colour = class_indices(read_image(path, as_stored=True), classes, path)
+    except DataError:
+        return
+    if (by_index != by_colour).any():
+        row, column = np.argwhere(by_index != by_colour)[0]
+        index, colour = (_meaning(labels[row, column], classes) for labels in (by_index, by_colour))
+        raise DataError(
+            f"{path} has a palette in which the index at row {row}, column {column} is {index}, and its colour {colour}: write "
+            f"label_form: indices in {classes.source} if the index counts, or label_form: colours if the colour does"
+        )
+
+
+def _meaning(label: int, classes: Classes) -> str:
+    return "ignored" if label == IGNORED else f"class {brief(classes.names[label])}"
 
 
 def _ask_what_255_is(classes: Classes, labels: Sequence[Path]) -> None:

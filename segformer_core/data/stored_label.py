@@ -24,7 +24,8 @@ from segformer_core.data.image_bytes import (
 from segformer_core.data.image_file import decode, read_bytes
 from segformer_core.errors import DataError
 
-PNG_KINDS = {PNG_GRAY: "gray PNG", 2: "RGB PNG", PNG_PALETTE: "palette PNG", 4: "gray PNG with alpha", 6: "RGBA PNG"}
+PALETTE = "palette"
+PNG_KINDS = {PNG_GRAY: "gray PNG", 2: "RGB PNG", PNG_PALETTE: f"{PALETTE} PNG", 4: "gray PNG with alpha", 6: "RGBA PNG"}
 LOSSY_WEBP = b"VP8 "
 
 
@@ -69,7 +70,7 @@ def _rgb(label: np.ndarray, path: Path) -> np.ndarray:
                 f"{path} is transparent at row {row}, column {column}; expected a value or colour in every pixel: "
                 "save it without transparency"
             )
-    rgb = label[..., 2::-1]
+    rgb = cv2.cvtColor(label, cv2.COLOR_BGR2RGB if label.shape[2] == 3 else cv2.COLOR_BGRA2RGB)
     if rgb.dtype == np.uint8:
         return rgb
     values = gray(rgb)
@@ -80,7 +81,7 @@ def _rgb(label: np.ndarray, path: Path) -> np.ndarray:
 
 def gray(rgb: np.ndarray) -> np.ndarray | None:
     """(H, W, 3) -> (H, W) if the three channels are equal, else None."""
-    red, green, blue = cv2.split(np.ascontiguousarray(rgb))
+    red, green, blue = cv2.split(rgb)
     return red if np.array_equal(red, green) and np.array_equal(red, blue) else None
 
 
@@ -95,6 +96,6 @@ def stored_kind(data: bytes) -> str:
     if data.startswith(PNG) and len(data) > PNG_KIND:
         return f"{data[PNG_DEPTH]}-bit {PNG_KINDS.get(data[PNG_KIND], 'PNG')}"
     if data.startswith(TIFF + BIG_TIFF) and (form := tiff_form(data)):
-        colours = "palette" if form.colours == TIFF_PALETTE else "gray" if form.channels < 3 else "RGB"
+        colours = PALETTE if form.colours == TIFF_PALETTE else "gray" if form.channels < 3 else "RGB"
         return f"{form.bits}-bit {colours} TIFF"
     return "BMP" if data.startswith(b"BM") else "WebP" if is_webp(data) else "image"

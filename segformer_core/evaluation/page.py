@@ -3,28 +3,20 @@
 This file computes the figures, colours and pictures; the Jinja template page.html, with page.css and page.js, shows them.
 """
 
-import base64
-import json
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
-from jinja2 import Environment, StrictUndefined
-from markupsafe import Markup
 
 from segformer_core.data.dataset import IGNORED, Classes
+from segformer_core.pages.page import as_json, css_colour, figure, percent, reduced, rendered
 from segformer_core.pictures import colourise
 
-LONG_SIDE = 1024
-"""Pixels; a picture with a longer side is reduced to this."""
-
-JPEG_QUALITY = 85
 BINS = 20
 
 Rgba = tuple[int, int, int, int]
@@ -53,15 +45,11 @@ class Example:
 
 def page(result: Mapping[str, Any], classes: Classes, worst: Sequence[Example], best: Sequence[Example]) -> str:
     """The page as HTML. It shows `result`, which is also embedded as JSON in the element `#result`, and the examples."""
-    environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
-    )
-    environment.filters |= {"percent": percent, "css": _share}
-    colours = [_rgb(colour) for colour in classes.colours]
-    return environment.from_string(_file("page.html")).render(
-        style=Markup(_file("page.css")),
-        script=Markup(_file("page.js")),
-        json=Markup(_json(result).replace("<", "\\u003c")),  # so that nothing in it ends the script
+    colours = [css_colour(colour) for colour in classes.colours]
+    return rendered(
+        __package__,
+        "page",
+        result,
         result=result,
         heading=f"{result['weights']['network']} on {result['data']['split']}",
         weights=Path(result["weights"]["path"]).name,
@@ -71,12 +59,12 @@ def page(result: Mapping[str, Any], classes: Classes, worst: Sequence[Example], 
         rows=_rows(result, colours),
         histogram=_histogram([score for score in result["image_scores"].values() if score is not None]),
         class_key=[*zip(classes.names, colours, strict=True), ("ignored", "#000")],
-        error_key=[("wrong", _rgb(WRONG)), ("right, dimmed", "#555"), ("ignored", _hatch())],
+        error_key=[("wrong", css_colour(WRONG)), ("right, dimmed", "#555"), ("ignored", _hatch())],
         galleries={
             title: [_picture(example, classes) for example in examples] for title, examples in (("Worst", worst), ("Best", best))
         },
         provenance={
-            part: {key: value if isinstance(value, str) else _json(value) for key, value in result[part].items()}
+            part: {key: value if isinstance(value, str) else as_json(value) for key, value in result[part].items()}
             for part in ("weights", "data", "versions", "settings")
         },
     )
@@ -88,19 +76,6 @@ def error_overlay(truth: np.ndarray, prediction: np.ndarray) -> np.ndarray:
     rows, columns = np.indices(truth.shape)
     hatch = np.array(HATCH, np.uint8)[(rows + columns) // HATCH_WIDTH % 2]
     return np.where((truth == IGNORED)[..., None], hatch, picture)
-
-
-def percent(share: float | None) -> str:
-    """0..1 as a percentage with two decimals; a dash for None."""
-    return "–" if share is None else f"{100 * share:.2f}%"
-
-
-def _file(name: str) -> str:
-    return files(__package__).joinpath(name).read_text(encoding="utf-8")
-
-
-def _json(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, allow_nan=False)
 
 
 def _method(settings: Mapping[str, Any]) -> str:
@@ -156,56 +131,15 @@ def _histogram(scores: Sequence[float]) -> dict[str, Any]:
 
 
 def _picture(example: Example, classes: Classes) -> dict[str, Any]:
-    truth, prediction = (_reduced(labels, cv2.INTER_NEAREST) for labels in (example.truth, example.prediction))
-    height, width = truth.shape
+    truth, prediction = (reduced(labels, cv2.INTER_NEAREST) for labels in (example.truth, example.prediction))
     layers = {
         "prediction": colourise(prediction, classes),
         "truth": colourise(truth, classes),
         "errors": error_overlay(truth, prediction),
     }
-    return {
-        "name": example.name,
-        "score": example.score,
-        "width": width,
-        "height": height,
-        "image": _jpeg(_reduced(example.image, cv2.INTER_AREA)),
-        "layers": {kind: _png(layer) for kind, layer in layers.items()},
-    }
-
-
-def _reduced(picture: np.ndarray, interpolation: int) -> np.ndarray:
-    height, width = picture.shape[:2]
-    factor = LONG_SIDE / max(height, width)
-    if factor >= 1:
-        return picture
-    return cv2.resize(picture, (max(round(width * factor), 1), max(round(height * factor), 1)), interpolation=interpolation)
-
-
-def _jpeg(image: np.ndarray) -> str:
-    return _inline("jpeg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY)
-
-
-def _png(picture: np.ndarray) -> str:
-    order = cv2.COLOR_RGBA2BGRA if picture.shape[2] == 4 else cv2.COLOR_RGB2BGR
-    return _inline("png", cv2.cvtColor(picture, order), cv2.IMWRITE_PNG_COMPRESSION, 9)
-
-
-def _inline(kind: str, picture: np.ndarray, setting: int, value: int) -> str:
-    """(H, W, 3 or 4) uint8 BGR or BGRA -> a data URI."""
-    _, data = cv2.imencode(f".{kind}", picture, [setting, value])
-    return f"data:image/{kind};base64,{base64.b64encode(data.tobytes()).decode()}"
-
-
-def _share(value: float | None) -> str:
-    """0..1 as a CSS percentage; for None a negative one, which is out of sight."""
-    return "-1%" if value is None else f"{100 * value:.2f}%"
-
-
-def _rgb(colour: Sequence[int]) -> str:
-    red, green, blue = colour[:3]
-    return f"rgb({red} {green} {blue})"
+    return figure(example.name, f"mIoU {percent(example.score)}", example.image, layers)
 
 
 def _hatch() -> str:
-    dark, light = map(_rgb, HATCH)
+    dark, light = map(css_colour, HATCH)
     return f"repeating-linear-gradient(135deg,{dark} 0 2px,{light} 2px 4px)"

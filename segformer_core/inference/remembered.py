@@ -6,7 +6,7 @@ from typing import Any
 
 from segformer_core.config.keys import Config, flat
 from segformer_core.config.remembered import LABELLING, NORMALISATION, checked_recipe, filled
-from segformer_core.config.together import check_together
+from segformer_core.config.together import check_windows
 from segformer_core.config.values import check_value
 from segformer_core.data.cityscapes import CLASSES as CITYSCAPES
 from segformer_core.data.dataset import Classes
@@ -37,7 +37,8 @@ def settled(config: Config, stated: Stated, count: int, source: str, known: Clas
     if stated.preparation and stated.preparation.normalises_like(Preparation.of(config.data)):
         usable = {name: value for name, value in usable.items() if name not in NORMALISATION or name in stated.recipe}
     new, taken = filled(config, usable)
-    check_together(new)
+    if taken.keys() & {"eval_crop_size", "eval_stride"}:
+        check_windows(new.evaluation)
     classes = known or named_classes(stated.classes, stated.colours, count, source)
     said = [*([] if known else _names(stated, count)), *_keys(taken, flat(config))]
     things = f"{', '.join(said[:-1])} and {said[-1]}" if len(said) > 1 else "".join(said)

@@ -3,9 +3,9 @@
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
-from segformer_core.data.dataset import IGNORED
+from segformer_core.data.classes import IGNORED, INDICES
 from segformer_core.errors import DataError, brief
-from segformer_core.making.description import INDICES, Class, Description, Stated, checked_classes
+from segformer_core.making.description import Class, Description, Stated, checked_classes
 from segformer_core.making.drawing import Counts
 from segformer_core.making.example import Found
 

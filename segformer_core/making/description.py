@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from segformer_core.config.yaml_reading import parse_yaml, read_yaml
-from segformer_core.data.dataset import IGNORED
-from segformer_core.data.folder import LONGEST_CLASS
+from segformer_core.data.classes import AUTO, COLOURS, FORMS, IGNORED, LARGEST_VALUE
+from segformer_core.data.description import KEYS, LONGEST_CLASS
 from segformer_core.errors import ConfigError, DataError, brief, one_line
 
 Colour = tuple[int, int, int]
@@ -17,12 +17,6 @@ Colour = tuple[int, int, int]
 Value = int | Colour
 """What a label file stores in a pixel."""
 
-AUTO, INDICES, COLOURS = "auto", "indices", "colours"
-FORMS = (AUTO, INDICES, COLOURS)
-LARGEST_VALUE = 2**16 - 1
-KEYS = (
-    "classes", "ignore", "ignore_value", "first_label", "label_map", "label_form", "label_suffix", "image_suffix", "splits"
-)  # fmt: skip
 LEFT_OUT = ("label_suffix", "image_suffix", "splits")
 """Keys that say where files are: the new folder has its own."""
 PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9_ -]*[A-Za-z0-9]")

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from segformer_core.data.dataset import IGNORED
+from segformer_core.data.classes import IGNORED
 from segformer_core.making.example import Region
 
 LATER, SMALLER, IGNORE = "later", "smaller", "ignore"

@@ -11,8 +11,8 @@ from typing import TypeVar
 import cv2
 from tqdm import tqdm
 
-from segformer_core.data.dataset import IGNORED
-from segformer_core.data.folder import DESCRIPTION
+from segformer_core.data.classes import IGNORED
+from segformer_core.data.description import FILE_NAME
 from segformer_core.data.image_bytes import sound_png_size
 from segformer_core.data.image_file import decode, read_bytes, read_image
 from segformer_core.data.pipeline import prefetch
@@ -44,7 +44,7 @@ def make_from_masks(target: Path, found: Found, rule: SplitRule, stated: Stated,
             assert isinstance(example.image, Path) and isinstance(example.label, Path)
             place_file(example.image, folder / IMAGES / example.split / f"{example.name}{example.image.suffix}", way)
             place_file(example.label, folder / LABELS / example.split / f"{example.name}{suffix}", way)
-        (folder / DESCRIPTION).write_text(description.text(comment), encoding="utf-8")
+        (folder / FILE_NAME).write_text(description.text(comment), encoding="utf-8")
     return description
 
 
@@ -77,7 +77,7 @@ def make_from_annotations(
             (folder / LABELS / example.split / f"{example.name}{description.label_suffix}").write_bytes(png)
             total = total.plus(counts)
         ask_of_bare(the_plan, total)
-        (folder / DESCRIPTION).write_text(description.text(comment), encoding="utf-8")
+        (folder / FILE_NAME).write_text(description.text(comment), encoding="utf-8")
     log(said_of_bare(the_plan, total, choices.unlabelled))
     if total.several:
         log(
@@ -167,10 +167,10 @@ def _each(what: str, function: Callable[[Example], T], examples: Sequence[Exampl
 
 def _examined(example: Example, coloured: bool) -> Examined:
     assert isinstance(example.image, Path) and isinstance(example.label, Path)
-    stored = read_stored(example.label)
+    stored = read_stored(example.label, coloured)
     height, width = stored.pixels.shape
     check_size(example.image, height, width, example.label)
-    return examine(example.label, stored, coloured)
+    return examine(example.label, stored)
 
 
 def check_size(image: Path | Embedded, height: int, width: int, label: Path) -> None:

@@ -3,9 +3,9 @@
 from collections.abc import Iterable
 from typing import NoReturn
 
-from segformer_core.data.dataset import IGNORED
+from segformer_core.data.classes import COLOURS, IGNORED, INDICES
 from segformer_core.errors import DataError
-from segformer_core.making.description import COLOURS, INDICES, Class, Colour, Description, Stated, Value, checked_classes
+from segformer_core.making.description import Class, Colour, Description, Stated, Value, checked_classes
 from segformer_core.making.stored import Seen, colour_of, place, value_of
 
 MOST_UNNAMED = 64

@@ -5,15 +5,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-import cv2
 import numpy as np
 
-from segformer_core.data.image_bytes import JPEG, PNG, PNG_DEPTH, PNG_GRAY, PNG_KIND, palette_bits, png_chunks, without_palette
-from segformer_core.data.image_file import decode, read_bytes
+from segformer_core.data import stored_label
+from segformer_core.data.image_bytes import PNG, png_chunks
+from segformer_core.data.image_file import read_bytes, read_image
 from segformer_core.errors import DataError
 from segformer_core.making.description import Colour
 
-OPAQUE = 255
 INDEX, EQUAL, COLOUR = "index", "equal", "colour"
 """Kinds of masks: one channel; three channels that are equal everywhere; three channels."""
 
@@ -26,33 +25,25 @@ class Stored(NamedTuple):
     palette: dict[int, Colour]
 
 
-def read_stored(path: Path) -> Stored:
-    """The mask as it is stored. Raises DataError for what can hold no labels."""
-    data = read_bytes(path)
-    if data.startswith(JPEG):
-        raise DataError(f"{path} is a JPEG, whose compression changes labels; save the masks anew, as PNG")
-    bits = palette_bits(data)
-    pixels = decode(path, without_palette(data) if bits else data, cv2.IMREAD_UNCHANGED)
-    low = bits or (data[PNG_DEPTH] if data.startswith(PNG) and data[PNG_KIND] == PNG_GRAY else 8)
-    if low < 8:
-        pixels = pixels // (255 // (2**low - 1))  # cv2 scales these to 0..255
-    if pixels.dtype not in (np.uint8, np.uint16) or (pixels.ndim == 3 and pixels.dtype != np.uint8):
-        raise DataError(f"{path} holds {pixels.dtype} values; expected indices of 8 or 16 bits, or colours of 8 bits a channel")
+def read_stored(path: Path, coloured: bool = False) -> Stored:
+    """The mask as training reads it; `coloured`: of one channel, the colours of its palette, or its shades. Raises DataError."""
+    pixels = stored_label.read_stored(path)
+    if pixels.ndim == 2 and not coloured:
+        return Stored(pixels, INDEX, _palette(read_bytes(path)))
     if pixels.ndim == 2:
-        return Stored(pixels, INDEX, _palette(data) if bits else {})
-    if pixels.shape[2] == 4:
-        if (pixels[..., 3] != OPAQUE).any():
-            raise DataError(f"{path} has transparent pixels, whose colour means nothing; save the mask without transparency")
-        pixels = pixels[..., :3]
-    if pixels.shape[2] != 3:
-        raise DataError(f"{path} has {pixels.shape[2]} channels; expected one index a pixel, or three for a colour")
-    blue, green, red = (pixels[..., channel].astype(np.int32) for channel in range(3))
-    equal = np.array_equal(blue, green) and np.array_equal(green, red)
-    return Stored(red << 16 | green << 8 | blue, EQUAL if equal else COLOUR, {})
+        pixels = read_image(path, as_stored=True)
+    return Stored(_packed(pixels), EQUAL if not coloured and stored_label.gray(pixels) is not None else COLOUR, {})
+
+
+def _packed(rgb: np.ndarray) -> np.ndarray:
+    red, green, blue = (rgb[..., channel].astype(np.int32) for channel in range(3))
+    packed: np.ndarray = red << 16 | green << 8 | blue
+    return packed
 
 
 def _palette(data: bytes) -> dict[int, Colour]:
-    content = next((data[start:end] for name, start, end in png_chunks(data) if name == b"PLTE"), b"")
+    chunks = png_chunks(data) if data.startswith(PNG) else ()
+    content = next((data[start:end] for name, start, end in chunks if name == b"PLTE"), b"")
     return {index: (content[3 * index], content[3 * index + 1], content[3 * index + 2]) for index in range(len(content) // 3)}
 
 
@@ -73,21 +64,10 @@ def distinct(pixels: np.ndarray) -> np.ndarray:
 
 def place(path: Path, value: int, coloured: bool = False) -> str:
     """Where a mask first has a value, or a colour, as "row 3, column 5"."""
-    stored = read_stored(path)
-    pixels = as_colours(stored) if coloured else stored.pixels & 255 if stored.kind == EQUAL else stored.pixels
+    stored = read_stored(path, coloured)
+    pixels = stored.pixels & 255 if stored.kind == EQUAL else stored.pixels
     row, column = np.argwhere(pixels == value)[0]
     return f"row {row}, column {column}"
-
-
-def as_colours(stored: Stored) -> np.ndarray:
-    """The pixels as colours: those of the palette; without one, shades of gray."""
-    if stored.kind != INDEX:
-        return stored.pixels
-    table = np.arange(2**16) & 255
-    table = table << 16 | table << 8 | table
-    for index, colour in stored.palette.items():
-        table[index] = value_of(colour)
-    return table[stored.pixels]
 
 
 @dataclass
@@ -113,10 +93,7 @@ class Examined(NamedTuple):
     palette: dict[int, Colour]
 
 
-def examine(path: Path, stored: Stored, coloured: bool = False) -> Examined:
-    """`coloured`: the user says that the mask holds colours."""
-    if coloured:
-        return Examined(path, COLOUR, distinct(as_colours(stored)), {})
+def examine(path: Path, stored: Stored) -> Examined:
     values = distinct(stored.pixels)
     return Examined(
         path, stored.kind, values, {value: stored.palette[value] for value in values.tolist() if value in stored.palette}

@@ -4,29 +4,18 @@ A class that no label of the training set has is named, too.
 """
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
 
 import numpy as np
 from tqdm import tqdm
 
-from segformer_core.data.dataset import IGNORED, Classes, Dataset, Item, read_label, read_pair
-from segformer_core.data.image_bytes import sound_png_size
-from segformer_core.data.image_file import read_bytes
+from segformer_core.data.dataset import IGNORED, Dataset
 from segformer_core.data.pipeline import prefetch
 from segformer_core.errors import DataError
 from segformer_core.protocol.learner import Processes
+from segformer_core.survey.pair import examined
 
 SHOWN = 3
 """How many faults an error names."""
-
-Pair = tuple[Item, Classes]
-
-
-class Examined(NamedTuple):
-    """Why a pair cannot be used, empty if it can; and (256,) bool, the values that its label has, 255 where ignored."""
-
-    fault: str
-    values: np.ndarray
 
 
 def check_data(datasets: Sequence[Dataset], workers: int, processes: Processes, log: Callable[[str], None]) -> None:
@@ -39,7 +28,7 @@ def check_data(datasets: Sequence[Dataset], workers: int, processes: Processes, 
     log(f"reading {len(pairs)} images and their labels once before the first step; --check_data False leaves it out")
     share = range(processes.rank, len(pairs), processes.count)
     faults, seen = np.zeros(len(pairs), np.int64), np.zeros(IGNORED + 1, np.int64)
-    found = prefetch(lambda index: examined(pairs[index]), share, workers)
+    found = prefetch(lambda index: examined(*pairs[index]), share, workers)
     bar = tqdm(
         found, "check data", len(share), unit="image", leave=False, dynamic_ncols=True, disable=not processes.first or None
     )
@@ -50,7 +39,7 @@ def check_data(datasets: Sequence[Dataset], workers: int, processes: Processes, 
     wrong = np.flatnonzero(processes.all_reduce(faults))
     if len(wrong):
         sentences = [
-            examined(pairs[index]).fault or f"{pairs[index][0].image} was unusable to another process" for index in wrong[:SHOWN]
+            examined(*pairs[index]).fault or f"{pairs[index][0].image} was unusable to another process" for index in wrong[:SHOWN]
         ]
         rest = f"; and {len(wrong) - SHOWN} more" if len(wrong) > SHOWN else ""
         raise DataError(f"{len(wrong)} of {len(pairs)} images or labels cannot be used: {'; '.join(sentences)}{rest}")
@@ -78,20 +67,3 @@ def absent_classes(dataset: Dataset, seen: np.ndarray) -> str:
         f"{sentence}; {seen[IGNORED]} labels have ignored pixels: if they mean a class, name their value in label_map of "
         f"{classes.source or 'a dataset.yaml'}"
     )
-
-
-def examined(pair: Pair) -> Examined:
-    """What is wrong with an image and its label together, and the label's values.
-
-    Labels are decoded, and images as well, except PNGs: their check sums say whether they are sound.
-    """
-    item, classes = pair
-    assert item.label is not None
-    try:
-        size = sound_png_size(read_bytes(item.image))
-        label = None if size is None else read_label(item.label, classes)
-        if label is None or label.shape != size:
-            _, label = read_pair(item, classes)
-    except DataError as error:
-        return Examined(str(error), np.zeros(IGNORED + 1, bool))
-    return Examined("", np.bincount(label.ravel(), minlength=IGNORED + 1) > 0)

@@ -15,7 +15,7 @@ from segformer_core.data.image_bytes import sound_png_size
 from segformer_core.data.layout import open_dataset
 from segformer_core.errors import DataError
 from segformer_core.protocol.learner import ALONE, Processes
-from segformer_core.training.data_check import check_data
+from segformer_core.survey.data_check import check_data
 
 
 @pytest.fixture

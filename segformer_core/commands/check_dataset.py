@@ -1,0 +1,41 @@
+"""Read every image and label of a dataset, and say what would be trained wrongly: `segformer check_dataset data/mydata`.
+
+Counts the pixels of each class in train and val (and test, if it has labels), names every file that cannot be used, classes that
+cannot be learnt or measured, images that are in two splits, and proposes the keys of a recipe. Writes report.html to look at.
+
+--write makes a dataset.yaml, if there is none, with a class for each value in the labels, and a recipe with the proposal.
+
+Exit code 1: something would be trained wrongly. 0: nothing would; hints may be worth a look.
+"""
+
+import argparse
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from segformer_core.commands.arguments import new_parser, number, path_argument, path_text
+from segformer_core.survey.report import Wanted, check_dataset
+
+MOST_WORKERS = 1024
+
+
+def main(arguments: Sequence[str]) -> int:
+    options = _parser().parse_args(arguments)
+    wanted = Wanted(options.report, options.write, options.recipe, options.force)
+    return check_dataset(options.data_path, options.dataset_file, options.workers, wanted, print)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = new_parser("check_dataset", __doc__)
+    parser.add_argument("data_path", type=path_text, help="the dataset's folder")
+    parser.add_argument("--dataset_file", default="", type=path_text, help="its YAML, if not data_path/dataset.yaml")
+    parser.add_argument(
+        "--report", default=Path("dataset_report"), type=path_argument, help="folder for report.html (default %(default)s)"
+    )
+    parser.add_argument("--write", action="store_true", help="write a dataset.yaml, if there is none, and a recipe")
+    parser.add_argument("--recipe", type=path_argument, help="the recipe to write (default with --write: FOLDER.yaml)")
+    parser.add_argument("--force", action="store_true", help="replace a recipe, or a report.html that is none of ours")
+    parser.add_argument(
+        "--workers", type=number(1, MOST_WORKERS), default=os.cpu_count() or 1, help="threads (default: one a core, %(default)s)"
+    )
+    return parser

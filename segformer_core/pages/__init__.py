@@ -1,0 +1,1 @@
+"""Report pages that are one file each and need no network: what they share."""

@@ -1,0 +1,1 @@
+"""What a dataset holds, and what of it would be trained wrongly."""

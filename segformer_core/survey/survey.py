@@ -1,0 +1,147 @@
+"""Reads every pair of a dataset and adds up what they hold."""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
+
+import numpy as np
+from tqdm import tqdm
+
+from segformer_core.data.classes import COLOURS, IGNORED, Classes
+from segformer_core.data.dataset import Item
+from segformer_core.data.pipeline import prefetch
+from segformer_core.memory import memory_for
+from segformer_core.survey.pair import VALUES, Record, Value, Whole, examined_whole
+from segformer_core.survey.splits import Layout, Split
+
+
+@dataclass(frozen=True)
+class SplitFacts:
+    """What a split's pairs hold. channels: (3, 256) int64, the pixels of all images by channel (RGB) and value."""
+
+    split: Split
+    records: tuple[Record, ...]
+    channels: np.ndarray
+
+    @property
+    def name(self) -> str:
+        return self.split.name
+
+    @cached_property
+    def sound(self) -> tuple[Record, ...]:
+        """The records of the pairs that can be used."""
+        return tuple(record for record in self.records if not record.fault)
+
+    @cached_property
+    def pixels(self) -> np.ndarray:
+        """(256,) int64: the pixels of each class, 255 where ignored."""
+        return self._added(lambda count: count)
+
+    @cached_property
+    def images(self) -> np.ndarray:
+        """(256,) int64: the labels that have each class, 255 where ignored."""
+        return self._added(lambda _: 1)
+
+    def _added(self, worth: Callable[[int], int]) -> np.ndarray:
+        total = np.zeros(VALUES, np.int64)
+        for record in self.records:
+            for index, count in record.pixels.items():
+                total[index] += worth(count)
+        return total
+
+    @cached_property
+    def counted(self) -> int:
+        """Pixels that are not ignored."""
+        return int(self.pixels[:IGNORED].sum())
+
+
+@dataclass(frozen=True)
+class Survey:
+    layout: Layout
+    splits: dict[str, SplitFacts]
+
+    @property
+    def classes(self) -> Classes | None:
+        return self.layout.classes
+
+    @property
+    def records(self) -> list[Record]:
+        return [record for facts in self.splits.values() for record in facts.records]
+
+    @cached_property
+    def stored(self) -> Counter[Value]:
+        """Value or colour in the label files -> pixels, of all splits."""
+        total: Counter[Value] = Counter()
+        for record in self.records:
+            total.update(record.stored)
+        return total
+
+    @cached_property
+    def labels_with(self) -> Counter[Value]:
+        """Value or colour -> label files that have it."""
+        total: Counter[Value] = Counter()
+        for record in self.records:
+            total.update(record.stored.keys())
+        return total
+
+    @cached_property
+    def sizes(self) -> Counter[tuple[int, int]]:
+        """Height and width -> images that can be read."""
+        return Counter(record.size for record in self.records if record.size)
+
+    @cached_property
+    def channels(self) -> np.ndarray:
+        """(3, 256) int64: the pixels of all images by channel (RGB) and value."""
+        return sum((facts.channels for facts in self.splits.values()), np.zeros((3, VALUES), np.int64))
+
+    def mean_and_std(self) -> tuple[np.ndarray, np.ndarray]:
+        """(3,) float64 each, RGB, 0..255: over every pixel of every image, of exact sums; nan without images."""
+        values, pixels = np.arange(VALUES), int(self.channels[0].sum())
+        if not pixels:
+            return np.full(3, np.nan), np.full(3, np.nan)
+        mean = (self.channels * values).sum(1) / pixels
+        return mean, np.sqrt((self.channels * (values - mean[:, None]) ** 2).sum(1) / pixels)
+
+
+def survey(layout: Layout, workers: int) -> Survey:
+    """Reads every pair in threads, with a progress bar; of each pair only its record stays in memory. Raises OutOfMemory."""
+    total = sum(len(split.pairs) for split in layout.splits)
+    with tqdm(None, "read", total, unit="image", dynamic_ncols=True, disable=None) as bar:
+        return Survey(layout, {split.name: _facts(split, layout.classes, workers, bar) for split in layout.splits})
+
+
+def named(survey: Survey, layout: Layout) -> Survey:
+    """A survey without classes, as if it had been made with those of `layout`, which are of its own values and colours."""
+    classes = layout.classes
+    if classes is None:
+        return replace(survey, layout=layout)
+    labelling = classes.labelling
+    indices: dict[Value, int] = dict.fromkeys(labelling.ignored_values(len(classes)), IGNORED)
+    indices.update(labelling.colours if labelling.form == COLOURS else labelling.class_values(len(classes)).items())
+
+    def with_pixels(record: Record) -> Record:
+        return record if record.fault else replace(record, pixels={indices[value]: n for value, n in record.stored.items()})
+
+    splits = {name: replace(facts, records=tuple(map(with_pixels, facts.records))) for name, facts in survey.splits.items()}
+    return Survey(layout, splits)
+
+
+def _facts(split: Split, classes: Classes | None, workers: int, bar: tqdm) -> SplitFacts:
+    records: list[Record] = []
+    channels = np.zeros((3, VALUES), np.int64)
+    for record, counts in prefetch(partial(_whole, split.name, classes), split.pairs, workers):
+        records.append(record)
+        channels += counts
+        bar.update()
+    return SplitFacts(split, tuple(records), channels)
+
+
+def _whole(split: str, classes: Classes | None, item: Item) -> Whole:
+    with memory_for(f"image {item.name} and its label", "lower --workers"):
+        return examined_whole(split, item, classes)
+
+
+def listed(names: Sequence[str], shown: int) -> str:
+    """The first names, and … if there are more."""
+    return ", ".join(names[:shown]) + (", …" if len(names) > shown else "")
