@@ -65,7 +65,8 @@ def test_it_goes_through_conversion(written, tmp_path):
     assert replace(read(tmp_path / "ours.safetensors").stated, preparation=before.preparation) == before
     convert([str(tmp_path / "ours.safetensors"), str(tmp_path / "folder")])
     convert([str(tmp_path / "folder"), str(tmp_path / "back.safetensors")])
-    back = read(tmp_path / "back.safetensors").stated
+    convert([str(tmp_path / "back.safetensors"), str(tmp_path / "again.safetensors")])
+    assert read(tmp_path / "again.safetensors").stated == (back := read(tmp_path / "back.safetensors").stated)
     assert back.classes == CLASSES.names and back.keys["img_norm_mean"] == pytest.approx([10, 20, 30])
     assert (back.preparation.size, "base_size" in back.recipe) == ((64, 96), False), "transformers stretches images to its size"
 
