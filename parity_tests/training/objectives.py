@@ -5,6 +5,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -130,13 +131,15 @@ def of_backend(framework: str, config: LossConfig, weights: tuple[float, ...] | 
 
         from backend_torch.learner import Loss
 
-        loss = Loss(lambda images, paths, channels: images, whole, weights)
+        given: Any = lambda images, paths, channels: images  # noqa: E731
+        loss = Loss(given, whole, weights)
 
         def torch_gradient(logits: np.ndarray, labels: np.ndarray) -> LossAndGradient:
             scores = torch.from_numpy(logits).requires_grad_()
             total, weight = loss(scores, torch.from_numpy(labels), None, None)
             value = total / weight.clamp(min=SMALLEST_WEIGHT)
             value.backward()
+            assert scores.grad is not None
             return float(value.detach()), scores.grad.numpy()
 
         return torch_gradient
