@@ -82,7 +82,7 @@ def photos(folder: Path, pictures: list[Path]) -> None:
     for index, image in enumerate(images):
         cv2.imwrite(str(folder / "photos" / f"{index}.jpg"), image)
     for index in range(12):
-        image = images[index % len(images)]
+        image = np.roll(images[index % len(images)], 5 * index, 1)  # no two alike, which check_dataset would name
         cv2.imwrite(str(folder / "my_photos" / f"{index:02}.jpg"), image)
         cv2.imwrite(str(folder / "my_masks" / f"{index:02}.png"), (image[..., 1] > image[..., 1].mean()).astype(np.uint8))
     video = cv2.VideoWriter(str(folder / "clip.mp4"), cv2.VideoWriter.fourcc(*"mp4v"), 5, SIZE[::-1])
