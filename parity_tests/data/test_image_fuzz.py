@@ -50,7 +50,6 @@ KINDS = {
     "tiff deflate": encoded(LABELS, "TIFF", compression="tiff_adobe_deflate"),
     "tiff palette": encoded(PICTURE.convert("P"), "TIFF"),
     "tiff bits": encoded(LABELS.convert("1"), "TIFF", compression="group4"),
-    "png deep": encoded(Image.fromarray(np.array(LABELS, np.uint16)), "PNG"),
     "bmp": encoded(PICTURE, "BMP"),
     "bmp label": encoded(LABELS, "BMP"),
     "webp": encoded(PICTURE, "WEBP", exif=turned_sideways()),

@@ -8,6 +8,7 @@ import pytest
 from parity_tests.data.label_files import png
 from segformer_core.data.dataset import Dataset, NoSuchSplit
 from segformer_core.data.layout import find_layout, open_dataset
+from segformer_core.data.split_files import Files, Places
 from segformer_core.errors import DataError
 from segformer_core.inference.sources import find_sources
 
@@ -96,6 +97,14 @@ def test_an_absolute_folder_may_lie_anywhere(tmp_path: Path) -> None:
     tree(tmp_path / "disk", "", "photos/a.jpg")
     root = tree(tmp_path / "set", f"splits: {{val: {{images: {tmp_path}/disk/photos, labels: gt}}}}", "gt/a.png")
     assert open_dataset(str(root), "val").items[0].image == tmp_path / "disk/photos/a.jpg"
+
+
+def test_train_and_val_come_first_whichever_splits_there_are(tmp_path: Path) -> None:
+    """Their labels decide how all are stored."""
+    for name in ("extra", "test", "train", "val"):
+        (tmp_path / "images" / name).mkdir(parents=True)
+    assert Files().split_names(tmp_path) == ["train", "val", "extra", "test"]
+    assert Files(splits={name: Places((), ()) for name in ("a", "val", "z")}).split_names(tmp_path) == ["val", "a", "z"]
 
 
 ONE = "splits: {train: {images: photos, labels: gt}}"

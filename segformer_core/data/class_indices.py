@@ -25,9 +25,8 @@ def class_indices(stored: np.ndarray, classes: Classes, path: Path) -> np.ndarra
         return (found - 1).astype(np.uint8)
     table = value_table(classes.labelling, len(classes))
     if stored.dtype == np.uint8:
-        table, present = table[:256], cv2.calcHist([stored], [0], None, [256], [0, 256])[:, 0] > 0
-    else:
-        present = np.bincount(stored.ravel(), minlength=len(table)) > 0
+        table = table[:256]
+    present = cv2.calcHist([stored], [0], None, [len(table)], [0, len(table)])[:, 0] > 0
     if (present & (table == 0)).any():
         raise _unknown_value(stored, table, classes, path)
     indices = (table - 1).astype(np.uint8)
