@@ -131,6 +131,15 @@ WRONG: dict[str, tuple[Breaks, tuple[str, ...]]] = {
             r"^  mine/images/train/train_a\.png = mine/images/val/other\.bmp$",
         ),
     ),
+    "an image many times": (
+        lambda root: [copy(root, "train/train_a", name) for name in (*(f"train/x{place}" for place in "abcde"), "val/other")],
+        (
+            (
+                r"^  mine/images/train/train_a\.png = mine/images/val/other\.bmp = mine/images/train/xa\.bmp"
+                r" = mine/images/train/xb\.bmp = mine/images/train/xc\.bmp and 2 more$"
+            ),
+        ),
+    ),
     "0 and 255": (
         lambda root: [
             relabel(root, lambda label: np.where(label == 1, 255, 0).astype(np.uint8)),

@@ -128,6 +128,14 @@ def test_a_report_of_ours_is_replaced_and_another_is_not(root: Path, capsys: pyt
     assert report.read_text(encoding="utf-8").startswith("<!doctype html>")
 
 
+def test_a_place_that_cannot_be_written_is_told_before_anything_is_read(
+    root: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("segformer_core.survey.report.survey", None)
+    assert check("--recipe", "/proc/own.yaml") == USERS_MISTAKE
+    assert "cannot write in folder /proc" in capsys.readouterr().err
+
+
 def test_nothing_is_written_into_the_dataset_unasked(root: Path) -> None:
     before = sorted(root.rglob("*"))
     assert check() == 1

@@ -139,4 +139,5 @@ def described(survey: Survey, found: Sequence[Finding], choices: Sequence[Choice
     names = "no classes yet" if classes is None else f"{len(classes)} classes of {classes.source or 'Cityscapes'}"
     lines = [f"{survey.layout.root}: {names}"]
     lines += [f"  {word:<8}{sentence}" for word, sentence in summary(survey)]
-    return [*lines, "", *class_table(survey), "", *findings_text(found), "", *proposal_text(choices)]
+    parts = (class_table(survey), findings_text(found), proposal_text(choices))
+    return lines + [line for part in parts if part for line in ("", *part)]

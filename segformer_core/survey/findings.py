@@ -176,9 +176,18 @@ def duplicates(survey: Survey) -> Iterator[Finding]:
         yield Finding(
             wrong,
             f"{plural(len(groups_), 'image')} of equal decoded pixels {what}{labels}",
-            tuple(" = ".join(str(record.item.image) for record in group) for group in groups_),
+            tuple(map(_equal, groups_)),
             tuple(record for group in groups_ for record in group),
         )
+
+
+def _equal(group: list[Record]) -> str:
+    """The images of a group, the first of each split before the others."""
+    first = {record.split: record for record in reversed(group)}
+    order = sorted(group, key=lambda record: record is not first[record.split])
+    names = [str(record.item.image) for record in order]
+    more = f" and {len(names) - NAMES} more" if len(names) > NAMES else ""
+    return " = ".join(names[:NAMES]) + more
 
 
 def neighbours(survey: Survey) -> Iterator[Finding]:

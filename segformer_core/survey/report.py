@@ -41,6 +41,10 @@ def check_dataset(data_path: str, dataset_file: str, workers: int, wanted: Wante
     report = writable_directory(wanted.report) / REPORT
     if report.exists() and not wanted.force and MARK.encode() not in _head(report):
         raise UserError(f"{report} is there and was not made by check_dataset; name another --report, or --force replaces it")
+    if recipe_path:
+        writable_directory(recipe_path.parent)
+    if wanted.write and layout.named is None:
+        writable_directory(layout.root)
     seen = survey(layout, workers)
     said: list[str] = []
     if wanted.write and layout.named is None:
