@@ -60,7 +60,9 @@ def test_what_is_no_objective_is_one_sentence(text, words):
     assert words in str(raised.value) and "\n" not in str(raised.value)
 
 
-@pytest.mark.parametrize("text", ["5", "", "[]", "{}", "{1: 2}", "{ce: {a: 1}}", "[[ce], 3]", "true"])
+@pytest.mark.parametrize(
+    "text", ["5", "", "[]", "{}", "{1: 2}", "{ce: {a: 1}}", "[[ce], 3]", "true", "[&a [ce, ce], *a]", "{&a dice: &b [1], ce: *b}"]
+)
 def test_what_is_no_objective_in_a_file_is_one_sentence(text, tmp_path):
     (tmp_path / "recipe.yaml").write_text(f"loss: {text}\n")
     with pytest.raises(ConfigError, match="^loss in .*recipe.yaml is .*; expected "):

@@ -68,12 +68,14 @@ def written(value: Any, subject: str) -> str:
 
 def _text(value: Any) -> str | None:
     """The text that a list, or a mapping with weights, stands for; None if it stands for none."""
-    if isinstance(value, dict):
-        pairs = value.items()
-        return ", ".join(str(name) if weight is None else f"{name}: {weight}" for name, weight in pairs)
-    if isinstance(value, list):
-        parts = [_text(part) for part in value]
-        return None if None in parts else ", ".join(map(str, parts))
+    parts = [_part(part) for part in (value if isinstance(value, list) else [value])]
+    return None if None in parts else ", ".join(map(str, parts))
+
+
+def _part(value: Any) -> str | None:
+    """A name, or a mapping of names and weights, as text. It goes no deeper: aliases within each other may be endless."""
+    if isinstance(value, dict) and all(weight is None or type(weight) in (int, float, str) for weight in value.values()):
+        return ", ".join(str(name) if weight is None else f"{name}: {weight}" for name, weight in value.items())
     return value if isinstance(value, str) else None
 
 
