@@ -26,6 +26,6 @@ def as_two_classes(weights: Weights) -> Weights:
         for name, array in weights.atoms.items()
     }
     names = (BACKGROUND, *(weights.stated.classes or (OBJECT,)))
-    stated = replace(weights.stated, classes=names if len({*names}) == len(names) else ())
+    stated = replace(weights.stated, classes=names if len({*names}) == len(names) else (), colours=())
     architecture = replace(weights.architecture, class_count=2)
     return replace(weights, architecture=architecture, atoms=atoms, stated=stated, notes=(*weights.notes, SENTENCE))
