@@ -224,6 +224,15 @@ HINTS = {
     "device": "device_target",
     "amp": "precision",
     "config": "config_path",
+    "reduce_zero_label": "first_label: 1 and ignore: [0] in dataset.yaml",
+    "ignore_index": "ignore in dataset.yaml, as ignore: [255]",
+    "model_ema": "ema_decay",
+    "ema_momentum": "ema_decay, which is 1 minus it",
+    "patience": "early_stop",
+    "early_stopping": "early_stop",
+    "loss_decode": "loss",
+    "criterion": "loss",
+    "val_loss": "eval_loss",
 }
 
 
@@ -238,7 +247,7 @@ def test_every_translation_is_of_keys_that_exist():
     names = {
         word for text in ELSEWHERE for word in re.findall(r"[a-z]+(?:_[a-z]+)+|lr|seed|backbone|momentum|precision|resume", text)
     }
-    assert names - KEYS.keys() == {"ignore_value", "config_path"}
+    assert names - KEYS.keys() == {"first_label", "label_map", "label_suffix", "image_suffix", "config_path"}
     assert HERE.keys() & KEYS.keys() == set() and len(HERE) == sum(map(len, ELSEWHERE.values()))
 
 

@@ -174,7 +174,7 @@ CLASSES = {
     "a line break in a name": ('classes: [{name: "a\\nb", colour: [1, 2, 3]}]', "class 0: .*; expected {name"),
     "300 classes": (
         "classes:\n" + "".join(f"- {{name: c{index}, colour: [1, 2, 3]}}\n" for index in range(300)),
-        "lists 300 classes; expected at most 255",
+        "lists 300 classes; expected 1 to 255",
     ),
     "ignore_value of 5000 digits": ("ignore_value: 0x" + "f" * 5000 + "\nclasses: [{name: a, colour: [1, 2, 3]}]", "20000 bits"),
 }

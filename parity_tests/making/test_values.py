@@ -227,11 +227,14 @@ def test_a_dataset_file_is_taken_over(tmp_path):
     [
         ("clases: [a]", "has an unknown key 'clases'; expected classes, ignore"),
         ("classes: {}", "lists no classes"),
-        ("classes: [a, 3]", "class 1: 3; expected a name, or"),
+        ("classes: [a, 3]", "class 1: 3; expected {name: road, colour: [128, 64, 128]}, colours 0..255"),
         ("classes: [a, {name: b, colour: [1, 2]}]", "class 1: "),
-        ("classes: [a]\nignore: [0]\nignore_value: 0", "has ignore and ignore_value; keep ignore"),
-        ("classes: [a]\nfirst_label: 1\nlabel_map: {1: a}", "has first_label and label_map; keep one"),
-        ("classes: [a]\nlabel_map: {x: a}", "label_map holds 'x': 'a'; expected a stored value and a class"),
+        (
+            "classes: [a]\nignore: [0]\nignore_value: 0",
+            "has ignore and ignore_value, which say the same",
+        ),
+        ("classes: [a]\nfirst_label: 1\nlabel_map: {1: a}", "has first_label and label_map, which say the same"),
+        ("classes: [a]\nlabel_map: {x: a}", "label_map has the value 'x'; expected 0..65535"),
         ("classes: [a]\nignore: [x]", "ignore holds 'x'"),
         ("classes: [a", "line 1"),
     ],

@@ -28,7 +28,7 @@ CASES = {
     # 18 // 4 = 4 batches an epoch: 4000 / 4 = 1000 epochs
     "small": (
         [(512, 512)] * 18,
-        {"base_size": [512, 512], "crop_size": [512, 512], "batch_size": 4, "epoch_size": 1000, "warmup_steps": 400},
+        {"base_size": [512, 512], "crop_size": [512, 512], "batch_size": 4, "epoch_size": 1000},
     ),
     # 367 // 8 = 45; 4000 / 45 = 88.9; 360 = 11.25 * 32
     "camvid": (
@@ -39,7 +39,6 @@ CASES = {
             "eval_size_divisor": 32,
             "batch_size": 8,
             "epoch_size": 89,
-            "warmup_steps": 400,
             "eval_interval": 4,
             "save_checkpoint_epoch_interval": 4,
         },
@@ -47,7 +46,7 @@ CASES = {
     # 4000 * 6000 is 11.4 times 1024 * 2048: halved twice. 100 // 8 = 12; 4000 / 12 = 333.3; 334 * 12 = 4008
     "large": (
         [(4000, 6000)] * 100,
-        {"base_size": [1000, 1500], "crop_size": [512, 512], "eval_size_divisor": 32, "epoch_size": 334, "warmup_steps": 401},
+        {"base_size": [1000, 1500], "crop_size": [512, 512], "eval_size_divisor": 32, "epoch_size": 334},
     ),
     "as large as the paper's": ([(1024, 2048)] * 40, {"base_size": [1024, 2048], "crop_size": [512, 512]}),
     "portrait": ([(960, 544)] * 40, {"base_size": [960, 544], "crop_size": [512, 512]}),
@@ -55,14 +54,14 @@ CASES = {
     # 3 // 1 = 3 steps an epoch; 4000 / 3 = 1333.3
     "tiny": (
         [(20, 24)] * 3,
-        {"base_size": [32, 32], "crop_size": [32, 32], "batch_size": 1, "epoch_size": 1334, "warmup_steps": 400},
+        {"base_size": [32, 32], "crop_size": [32, 32], "batch_size": 1, "epoch_size": 1334},
     ),
     "one image": ([(33, 31)], {"base_size": [33, 32], "crop_size": [32, 32], "eval_size_divisor": 32, "batch_size": 1}),
     "several sizes": ([(100, 200)] * 3 + [(300, 400)] * 2, {"base_size": [100, 200], "crop_size": [96, 96], "batch_size": 1}),
-    # 3000 // 8 = 375; 50 epochs are 18,750 steps, a tenth is more than the paper's 1500
-    "many": ([(512, 512)] * 3000, {"batch_size": 8, "epoch_size": 50, "warmup_steps": 1500, "eval_interval": 2}),
+    # 3000 // 8 = 375; 50 epochs are 18,750 steps
+    "many": ([(512, 512)] * 3000, {"batch_size": 8, "epoch_size": 50, "eval_interval": 2}),
     # 40,000 // 8 = 5000: 50 epochs would be more than 160,000 steps
-    "very many": ([(512, 512)] * 40_000, {"epoch_size": 32, "warmup_steps": 1500, "eval_interval": 1}),
+    "very many": ([(512, 512)] * 40_000, {"epoch_size": 32, "eval_interval": 1}),
 }
 
 
@@ -121,9 +120,12 @@ def test_a_training_takes_the_recipe(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert "wrote own.yaml" in text and "run python -m backend_torch.train --config_path own.yaml (or backend_mindspore)" in text
     config = load_config(["--config_path", "own.yaml"])
     assert config.data.base_size == (64, 96) and config.data.crop_size == (64, 64) and not config.training.load_ckpt
-    assert config.model.class_num == 3 and config.training.checkpoint_path == "./runs/mine/"
+    assert config.model.class_num == 0 and config.training.checkpoint_path == "./runs/mine/"
     stream = training_stream(open_dataset(config.data.data_path, "train", config.data.dataset_file), config)
     assert (stream.batch_size, stream.steps_per_epoch, stream.steps) == (1, 6, 4002)  # 4000 / 6 = 666.7 epochs
-    assert config.optimizer.warmup_steps == 400
+    assert "class_num" not in Path("own.yaml").read_text()
+    rates = config.optimizer
+    assert (rates.lr, rates.head_lr_multiplier, rates.warmup_steps, rates.ema_decay) == (1e-3, 2, 0.1, 0.99)
+    assert (config.model.drop_path_rate, config.model.head_dropout_rate, config.evaluation.eval_loss) == (0, 0, True)
     image, labels = stream[0]
     assert image.shape == (3, 64, 64) and labels.shape == (64, 64)

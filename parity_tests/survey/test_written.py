@@ -28,23 +28,25 @@ def check(*words: str) -> int:
     return program(["check_dataset", "mine", "--workers", "1", *words])
 
 
+NAMES = {"classes": [{"name": "class_0"}, {"name": "class_1"}, {"name": "class_2"}]}
+STORED = {"label_form": "indices", "label_suffix": ".png"}
 CASES = {
-    "0..2 and 255": (lambda label: label, {"classes": ["class_0", "class_1", "class_2"], "ignore": [255]}),
+    "0..2 and 255": (lambda label: label, {"first_label": 0, "ignore": [255]}),
     "1..3, no 255": (
         lambda label: np.where(label == 255, 1, label + 1).astype(np.uint8),
-        {"classes": ["class_0", "class_1", "class_2"], "first_label": 1, "ignore": [255]},
+        {"first_label": 1, "ignore": [255]},
     ),
     "with gaps": (
         lambda label: np.where(label == 255, 0, label * 7).astype(np.uint8),
-        {"classes": ["class_0", "class_1", "class_2"], "label_map": {0: "class_0", 7: "class_1", 14: "class_2"}},
+        {"label_map": {0: "class_0", 7: "class_1", 14: "class_2"}, "ignore": [255]},
     ),
     "gray levels": (
         lambda label: np.array([0, 127, 255], np.uint8)[np.minimum(label, 2)],
-        {"classes": ["class_0", "class_1", "class_2"], "label_map": {0: "class_0", 127: "class_1", 255: "class_2"}},
+        {"label_map": {0: "class_0", 127: "class_1", 255: "class_2"}, "ignore": []},
     ),
     "16 bits": (
         lambda label: np.where(label == 255, 0, label).astype(np.uint16) * 300,
-        {"classes": ["class_0", "class_1", "class_2"], "label_map": {0: "class_0", 300: "class_1", 600: "class_2"}},
+        {"label_map": {0: "class_0", 300: "class_1", 600: "class_2"}, "ignore": [255]},
     ),
 }
 
@@ -55,7 +57,7 @@ def test_a_description_of_the_values_in_the_labels(root: Path, name: str) -> Non
     change, content = CASES[name]
     relabel(root, change)
     assert check("--write") == 0
-    assert read_yaml(root / "dataset.yaml") == content
+    assert read_yaml(root / "dataset.yaml") == NAMES | content | STORED
     assert check() == 0
     item, classes = (found := open_dataset("mine", "train")).items[0], found.classes
     assert item.label is not None
@@ -88,7 +90,7 @@ def test_0_and_255_are_asked_in_the_file(root: Path, capsys: pytest.CaptureFixtu
     assert check("--write") == 1
     assert "hold 0 and 255 alone" in capsys.readouterr().out
     text = (root / "dataset.yaml").read_text()
-    assert read_yaml(root / "dataset.yaml") == {"classes": ["class_0", "class_1"]}
+    assert read_yaml(root / "dataset.yaml") == {"classes": NAMES["classes"][:2]} | STORED
     assert "Is 255 class_1, or does it mark pixels that do not count?" in text
     (root / "dataset.yaml").write_text(text.replace("# label_map:", "label_map:"))
     assert check() == 0
@@ -101,6 +103,13 @@ def test_pictures_get_no_description(root: Path, capsys: pytest.CaptureFixture[s
     assert check("--write") == USERS_MISTAKE
     assert "no dataset.yaml can be made for mine: its labels hold 300 values and more" in capsys.readouterr().err
     assert not (root / "dataset.yaml").exists() and not Path("mine.yaml").exists()
+
+
+def test_what_to_run_again_keeps_the_dataset_file(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("my classes.yaml").write_text("classes: [ground, disc]\n")
+    assert check("--dataset_file", "my classes.yaml") == 1
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert last.endswith("then run segformer check_dataset mine --dataset_file 'my classes.yaml'")
 
 
 def test_files_that_are_there_stay(root: Path, capsys: pytest.CaptureFixture[str]) -> None:

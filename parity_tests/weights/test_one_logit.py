@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from parity_tests.export.export_files import SMALL, connected
+from parity_tests.folder_dataset import write_folder_dataset
 from parity_tests.support import LEARNERS, assert_close, check_difference, difference, hot_arrays, random_images
 from parity_tests.training_runs import flags
 from segformer_core.cli import DONE, USERS_MISTAKE, main
@@ -117,5 +118,11 @@ def test_an_exported_file_labels_the_object(path, tmp_path):
 
 
 def test_a_network_of_one_class_is_not_trained(tmp_path, capsys):
+    write_folder_dataset(tmp_path)
+    (tmp_path / "dataset.yaml").write_text("classes: [crack]")
     assert main("train", connected("torch"), flags(SMALL | {"data_path": tmp_path, "class_num": 1})) == USERS_MISTAKE
-    assert "class_num is 1, and the loss of one class is always 0; list the background as a class too" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert (
+        "dataset.yaml lists one class, crack, and the loss of one class is always 0; list the background as a class too" in said
+    )
+    assert "classes: [background, crack], and if the masks hold 0 and 255, label_map: {0: background, 255: crack}\n" in said

@@ -13,21 +13,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from segformer_core.commands.arguments import new_parser, number, path_argument, path_text
-from segformer_core.config.files import find_config
+from segformer_core.config.files import OWN_RECIPE, find_config
+from segformer_core.data.classes import FORMS, LARGEST_VALUE, Value
+from segformer_core.data.description import is_colour, is_value
+from segformer_core.data.draft import Class
 from segformer_core.errors import ConfigError, DataError, brief
-from segformer_core.making.description import (
-    FORMS,
-    Class,
-    Stated,
-    Value,
-    checked_classes,
-    checked_map,
-    is_colour,
-    is_value,
-    read_colours,
-    read_description,
-    read_lines,
-)
+from segformer_core.making.classes import Stated, checked_classes, read_colours, read_lines, read_stated_file
 from segformer_core.making.drawing import LATER, OVERLAPS, SMALLER
 from segformer_core.making.example import Found
 from segformer_core.making.make import Choices, make_from_annotations, make_from_masks
@@ -39,7 +30,6 @@ from segformer_core.making.writing import COPY, WAYS, check_new
 OFFICIAL = "voc"
 """As --classes: VOC's 21."""
 NUMBERS = re.compile(r"-?[0-9]+(,-?[0-9]+)*")
-OWN_RECIPE = "configs/segformer.b0.own.yaml"
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -109,7 +99,7 @@ def read_stated(options: Namespace, annotated: bool) -> Stated:
     """What the options say of the classes, over what --dataset_file says. Raises UserError."""
     if annotated:
         refuse_given(options, ("first_label", "label_map", "label_form", "mask_suffix", "image_suffix"), "is for masks")
-    stated = read_description(find_config(options.dataset_file)) if options.dataset_file else Stated()
+    stated = read_stated_file(find_config(options.dataset_file)) if options.dataset_file else Stated()
     classes, source = stated.classes, stated.source
     if options.colours:
         classes, source = read_colours(options.colours), str(options.colours)
@@ -193,4 +183,6 @@ def label_map(text: str) -> dict[int, str]:
     values = [int(value) for value, _, _ in pairs]
     if len(set(values)) < len(values):
         raise ArgumentTypeError(f"{brief(text)} holds a value twice; expected each once")
-    return checked_map({value: name.strip() for value, (_, _, name) in zip(values, pairs, strict=True)}, "--label_map")
+    if not all(map(is_value, values)):
+        raise ArgumentTypeError(f"{brief(text)} maps {max(values)}; expected stored values 0..{LARGEST_VALUE}")
+    return {value: name.strip() for value, (_, _, name) in zip(values, pairs, strict=True)}

@@ -11,9 +11,11 @@ import numpy as np
 from segformer_core.commands.opening import describe, network, opened_dataset
 from segformer_core.config.keys import Config, TrainingConfig
 from segformer_core.config.together import check_devices
+from segformer_core.data.classes import Classes
 from segformer_core.data.dataset import Dataset
+from segformer_core.data.draft import scalar
 from segformer_core.data.pipeline import TrainingStream
-from segformer_core.errors import ConfigError, TrainingError, UserError
+from segformer_core.errors import ConfigError, DataError, TrainingError, UserError
 from segformer_core.evaluation.evaluate import Evaluation, evaluate
 from segformer_core.inference.remembered import counted
 from segformer_core.inference.segmenter import Segmenter
@@ -44,7 +46,7 @@ def train_command(config: Config, connect: Connect) -> None:
     validation = opened_dataset(config, "val", without) if config.evaluation.run_eval else None
     config = counted(config, len(dataset.classes), dataset.classes.source)
     spec = network(config, copies=SAVED_COPIES)
-    check_several_classes(spec)
+    check_several_classes(dataset.classes)
     stream = training_stream(dataset, config)
     about = {"images in the training set": len(dataset)}
     checkpoints = Checkpoints(config.training.checkpoint_path, spec, config, about, dataset.classes)
@@ -142,12 +144,13 @@ def starting_weights(spec: SegFormer, config: Config) -> tuple[Mapping[str, np.n
     return arrays, (*stands_in, source)
 
 
-def check_several_classes(spec: SegFormer) -> None:
-    """Raises ConfigError for a network that has nothing to choose from."""
-    if spec.class_count == 1:
-        raise ConfigError(
-            "class_num is 1, and the loss of one class is always 0; list the background as a class too, with class_num 2 and two "
-            "names in dataset.yaml: classes: [background, NAME]"
+def check_several_classes(classes: Classes) -> None:
+    """Raises DataError for a dataset whose network would have nothing to choose from."""
+    if len(classes) == 1:
+        name = scalar(classes.names[0])
+        raise DataError(
+            f"{classes.source} lists one class, {name}, and the loss of one class is always 0; list the background as a class "
+            f"too: classes: [background, {name}], and if the masks hold 0 and 255, label_map: {{0: background, 255: {name}}}"
         )
 
 

@@ -15,6 +15,8 @@ PACKAGE = Path(__file__).resolve().parent.parent
 RECIPE_HOMES = (PACKAGE, PACKAGE.parent)
 """The folders that may hold RECIPES: a wheel has it in this package, a checkout beside it."""
 RECIPES = "configs"
+OWN_RECIPE = f"{RECIPES}/segformer.b0.own.yaml"
+"""The recipe for a user's own data."""
 
 Values = dict[str, tuple[Any, str]]
 """Key -> (value, source)."""

@@ -6,6 +6,9 @@ import numpy as np
 
 from segformer_core.data.colours import RGB
 
+Value = int | RGB
+"""What a label file stores in a pixel."""
+
 IGNORED = 255
 """The label, everywhere in the project, of a pixel that counts neither in the loss nor in a score."""
 

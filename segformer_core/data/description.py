@@ -6,14 +6,14 @@ classes:
 ignore: [255]                                # all other keys are optional; docs/your-data.md explains them
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from segformer_core.config.files import find_config
 from segformer_core.config.yaml_reading import read_yaml
-from segformer_core.data.classes import AUTO, COLOURS, FORMS, IGNORED, INDICES, LARGEST_VALUE, Classes, Labelling
+from segformer_core.data.classes import AUTO, COLOURS, FORMS, IGNORED, INDICES, LARGEST_VALUE, Classes, Labelling, Value
 from segformer_core.data.colours import RGB, class_colours
 from segformer_core.data.label_form import NAMED_COLOUR, missing_colour
 from segformer_core.data.split_files import Files, read_files
@@ -70,24 +70,15 @@ def _classes(path: Path, entries: Any) -> tuple[tuple[str, ...], tuple[RGB | Non
     """Names and colours, None where there is none."""
     if not isinstance(entries, list) or not entries:
         raise DataError(f"{path} lists no classes; expected classes: [{NAMED_COLOUR}, …]")
-    if len(entries) > IGNORED:
-        raise DataError(f"{path} lists {len(entries)} classes; expected at most {IGNORED}, as a label map holds 8 bits a pixel")
     names, colours = [], []
     for index, entry in enumerate(entries):
         parts = entry if isinstance(entry, dict) else {"name": entry}
         name, colour = parts.get("name"), parts.get("colour")
-        if (
-            not isinstance(name, str)
-            or not name.isprintable()
-            or not 0 < len(name) <= LONGEST_CLASS
-            or parts.keys() - {"name", "colour"}
-            or not ("colour" not in parts or is_colour(colour))
-        ):
+        if not is_name(name) or parts.keys() - {"name", "colour"} or not ("colour" not in parts or is_colour(colour)):
             raise DataError(f"{path}, class {index}: {brief(entry)}; expected {NAMED_COLOUR}, {ALSO}")
         names.append(name)
         colours.append((colour[0], colour[1], colour[2]) if colour else None)
-    if len(set(names)) < len(names):
-        raise DataError(f"{path} names class {brief(next(name for name in names if names.count(name) > 1))} twice")
+    check_names(names, str(path))
     return tuple(names), tuple(colours)
 
 
@@ -136,7 +127,7 @@ def _values(path: Path, content: Mapping[str, Any], names: tuple[str, ...]) -> t
     return tuple((first + index, index) for index in range(len(names))) if first else ()
 
 
-def _ignored(path: Path, content: Mapping[str, Any]) -> tuple[int | RGB, ...] | None:
+def _ignored(path: Path, content: Mapping[str, Any]) -> tuple[Value, ...] | None:
     """What does not count, as `ignore` or `ignore_value` says; None if neither is there."""
     if "ignore_value" in content:
         value = content["ignore_value"]
@@ -180,6 +171,22 @@ def _check_ignored(classes: Classes) -> None:
             raise DataError(
                 f"{source} ignores the colour {list(colour)}, which is class {brief(names[index])}; change one of them"
             )
+
+
+def check_names(names: Sequence[str], source: str) -> None:
+    """Raises DataError if there are no classes or too many, or if a name is wrong or given twice."""
+    if not 1 <= len(names) <= IGNORED:
+        raise DataError(f"{source} lists {len(names)} classes; expected 1 to {IGNORED}, as a label map holds 8 bits a pixel")
+    for index, name in enumerate(names):
+        if not is_name(name):
+            raise DataError(f"{source}, class {index}: {brief(name)} is no name; expected 1 to {LONGEST_CLASS} letters")
+        if name in names[:index]:
+            raise DataError(f"{source} names class {brief(name)} twice")
+
+
+def is_name(entry: object) -> TypeGuard[str]:
+    """Whether an entry can be the name of a class."""
+    return isinstance(entry, str) and entry.isprintable() and entry.strip() != "" and len(entry) <= LONGEST_CLASS
 
 
 def is_value(entry: object) -> bool:

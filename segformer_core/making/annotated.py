@@ -4,8 +4,9 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from segformer_core.data.classes import IGNORED, INDICES
+from segformer_core.data.draft import Class, Draft
 from segformer_core.errors import DataError, brief
-from segformer_core.making.description import Class, Description, Stated, checked_classes
+from segformer_core.making.classes import Stated, checked_classes
 from segformer_core.making.drawing import Counts
 from segformer_core.making.example import Found
 
@@ -28,8 +29,8 @@ class Plan:
     bare: int
     unsaid: bool = False
 
-    def description(self) -> Description:
-        return Description(self.classes, (IGNORED,), INDICES, ".png")
+    def draft(self) -> Draft:
+        return Draft(self.classes, (IGNORED,), INDICES)
 
 
 def plan(found: Found, stated: Stated, ignored: Collection[str], unlabelled: str | None) -> Plan:

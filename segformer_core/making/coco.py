@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from segformer_core.data.draft import Class
 from segformer_core.data.image_file import IMAGE_SUFFIXES, MOST_PIXELS
 from segformer_core.data.listing import entries, is_folder, passed_over
 from segformer_core.errors import DataError
+from segformer_core.making.classes import checked_classes
 from segformer_core.making.coco_masks import area, decoded, encoded, library
-from segformer_core.making.description import Class, checked_classes
 from segformer_core.making.example import Example, Found, Region
 from segformer_core.making.inside import find_image, relative, short_names
 from segformer_core.making.json_file import Place, read_object

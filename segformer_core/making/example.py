@@ -7,7 +7,7 @@ from typing import Protocol
 
 import numpy as np
 
-from segformer_core.making.description import Class
+from segformer_core.data.draft import Class
 
 TRAIN, VAL = "train", "val"
 

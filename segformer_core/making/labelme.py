@@ -7,11 +7,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from segformer_core.data.draft import Class
 from segformer_core.data.image_bytes import JPEG, PNG, is_complete
 from segformer_core.data.image_file import IMAGE_SUFFIXES
 from segformer_core.data.listing import entries, is_folder, passed_over
 from segformer_core.errors import DataError
-from segformer_core.making.description import Class, checked_classes
+from segformer_core.making.classes import checked_classes
 from segformer_core.making.example import Example, Found, Region
 from segformer_core.making.json_file import Place, read_object
 from segformer_core.making.labelme_shapes import AS_LINES, LINE_WIDTH, POINT_RADIUS, drawn

@@ -11,14 +11,15 @@ from typing import TypeVar
 import cv2
 from tqdm import tqdm
 
-from segformer_core.data.classes import IGNORED
+from segformer_core.data.classes import COLOURS, IGNORED
 from segformer_core.data.description import FILE_NAME
+from segformer_core.data.draft import Draft
 from segformer_core.data.image_bytes import sound_png_size
 from segformer_core.data.image_file import decode, read_bytes, read_image
 from segformer_core.data.pipeline import prefetch
 from segformer_core.errors import ConfigError, DataError
 from segformer_core.making.annotated import Plan, ask_of_bare, plan, said_of_bare, share
-from segformer_core.making.description import COLOURS, Description, Stated
+from segformer_core.making.classes import Stated
 from segformer_core.making.drawing import OVERLAPS, Counts, paint
 from segformer_core.making.example import TRAIN, VAL, Embedded, Example, Found
 from segformer_core.making.naming import describe
@@ -31,21 +32,21 @@ Log = Callable[[str], None]
 T = TypeVar("T")
 
 
-def make_from_masks(target: Path, found: Found, rule: SplitRule, stated: Stated, way: str, comment: str, log: Log) -> Description:
+def make_from_masks(target: Path, found: Found, rule: SplitRule, stated: Stated, way: str, comment: str, log: Log) -> Draft:
     """Write `target` from images whose masks are files; these stay as they are. Raises UserError, and then nothing is left."""
     examples = divided(found.examples, rule)
     suffix = _one_suffix(examples)
     log(f"{len(examples)} images, {found.what}")
     seen = together(_each("read", partial(_examined, coloured=stated.label_form == COLOURS), examples))
-    description = describe(seen, stated, suffix)
-    say(found, description, examples, rule, log)
+    draft = describe(seen, stated, suffix)
+    say(found, draft, examples, rule, log)
     with new_folder(target) as folder:
         for example in tqdm(examples, COPY, unit="image", leave=False, dynamic_ncols=True, disable=None):
             assert isinstance(example.image, Path) and isinstance(example.label, Path)
             place_file(example.image, folder / IMAGES / example.split / f"{example.name}{example.image.suffix}", way)
             place_file(example.label, folder / LABELS / example.split / f"{example.name}{suffix}", way)
-        (folder / FILE_NAME).write_text(description.text(comment), encoding="utf-8")
-    return description
+        (folder / FILE_NAME).write_text(draft.text(comment), encoding="utf-8")
+    return draft
 
 
 def make_from_annotations(
@@ -57,15 +58,15 @@ def make_from_annotations(
     way: str,
     comment: str,
     log: Log,
-) -> Description:
+) -> Draft:
     """Write `target` from images whose labels are drawn from annotations, as 8-bit indices. Raises UserError, and then nothing is
     left."""
     the_plan = plan(found, stated, choices.ignored, choices.unlabelled)
     found, empty = _without_empty(found, the_plan)
     examples = divided(found.examples, rule)
     log(f"{len(examples)} images, {found.what}")
-    description = the_plan.description()
-    say(found, description, examples, rule, log)
+    draft = the_plan.draft()
+    say(found, draft, examples, rule, log)
     if empty:
         log(empty)
     total = Counts()
@@ -74,16 +75,16 @@ def make_from_annotations(
         for example, (png, counts) in zip(examples, _each("draw", draw, examples), strict=True):
             suffix = example.image.suffix
             place_file(example.image, folder / IMAGES / example.split / f"{example.name}{suffix}", way)
-            (folder / LABELS / example.split / f"{example.name}{description.label_suffix}").write_bytes(png)
+            (folder / LABELS / example.split / f"{example.name}{draft.label_suffix}").write_bytes(png)
             total = total.plus(counts)
         ask_of_bare(the_plan, total)
-        (folder / FILE_NAME).write_text(description.text(comment), encoding="utf-8")
+        (folder / FILE_NAME).write_text(draft.text(comment), encoding="utf-8")
     log(said_of_bare(the_plan, total, choices.unlabelled))
     if total.several:
         log(
             f"{share(total.several, total.pixels)} of the pixels have annotations of several classes: {OVERLAPS[choices.overlap]}"
         )
-    return description
+    return draft
 
 
 @dataclass(frozen=True)
@@ -136,11 +137,11 @@ def divided(examples: Sequence[Example], rule: SplitRule) -> list[Example]:
     return sorted(divided, key=lambda example: (example.split, example.name))
 
 
-def say(found: Found, description: Description, examples: Sequence[Example], rule: SplitRule, log: Log) -> None:
+def say(found: Found, draft: Draft, examples: Sequence[Example], rule: SplitRule, log: Log) -> None:
     """Log what was decided."""
-    shown = ", ".join(f"{index} {one.name}" for index, one in enumerate(description.classes))
-    ignored = ", ".join(str(value).replace(" ", "") for value in description.ignore) or "nothing"
-    log(f"{len(description.classes)} classes: {shown}; ignored: {ignored}; labels store {description.label_form}")
+    shown = ", ".join(f"{index} {one.name}" for index, one in enumerate(draft.classes))
+    ignored = ", ".join(str(value).replace(" ", "") for value in draft.ignore or ()) or "nothing"
+    log(f"{len(draft.classes)} classes: {shown}; ignored: {ignored}; labels store {draft.label_form}")
     counts = Counter(example.split for example in examples)
     how = "" if all(example.split for example in found.examples) else f" ({rule.words()})"
     log(f"{counts[TRAIN]} {TRAIN}, {counts[VAL]} {VAL}{how}")

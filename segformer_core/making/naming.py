@@ -3,9 +3,11 @@
 from collections.abc import Iterable
 from typing import NoReturn
 
-from segformer_core.data.classes import COLOURS, IGNORED, INDICES
+from segformer_core.data.classes import COLOURS, IGNORED, INDICES, Value
+from segformer_core.data.colours import RGB
+from segformer_core.data.draft import Class, Draft
 from segformer_core.errors import DataError
-from segformer_core.making.description import Class, Colour, Description, Stated, Value, checked_classes
+from segformer_core.making.classes import Stated, checked_classes
 from segformer_core.making.stored import Seen, colour_of, place, value_of
 
 MOST_UNNAMED = 64
@@ -13,7 +15,7 @@ MOST_UNNAMED = 64
 SHOWN = 6
 
 
-def describe(seen: Seen, stated: Stated, suffix: str) -> Description:
+def describe(seen: Seen, stated: Stated, suffix: str) -> Draft:
     """dataset.yaml for masks that stay as they are. Raises DataError, also where the user has to say what is meant."""
     if stated.label_form == COLOURS or (seen.coloured and stated.label_form != INDICES):
         return _colours(seen, stated, suffix)
@@ -28,7 +30,7 @@ def describe(seen: Seen, stated: Stated, suffix: str) -> Description:
     return _mapped(seen, stated, suffix) if stated.label_map is not None else _counted(seen, stated, suffix)
 
 
-def _mapped(seen: Seen, stated: Stated, suffix: str) -> Description:
+def _mapped(seen: Seen, stated: Stated, suffix: str) -> Draft:
     label_map = dict(stated.label_map or {})
     classes = stated.classes or checked_classes([Class(name) for name in dict.fromkeys(label_map.values())], "--label_map")
     names = {one.name for one in classes}
@@ -44,10 +46,10 @@ def _mapped(seen: Seen, stated: Stated, suffix: str) -> Description:
     if both:
         raise DataError(f"value {both[0]} is ignored and is {label_map[both[0]]!r} in the label map; keep one of them")
     _refuse_others(seen, {*label_map, *ignore}, "in neither the label map nor ignored; add it to --label_map or to --ignore")
-    return Description(_coloured(classes, seen, label_map), ignore, INDICES, suffix, label_map=label_map)
+    return Draft(_coloured(classes, seen, label_map), ignore, INDICES, suffix, label_map=label_map)
 
 
-def _counted(seen: Seen, stated: Stated, suffix: str) -> Description:
+def _counted(seen: Seen, stated: Stated, suffix: str) -> Draft:
     ignore = _ignored_indices(stated)
     values = set(seen.first)
     first = stated.first_label or 0
@@ -76,7 +78,7 @@ def _counted(seen: Seen, stated: Stated, suffix: str) -> Description:
         classes = tuple(Class(f"class_{value}") for value in sorted(rest))
         if sorted(rest) != list(range(len(rest))):
             label_map = {value: f"class_{value}" for value in sorted(rest)}
-            return Description(_coloured(classes, seen, label_map), ignore, INDICES, suffix, label_map=label_map)
+            return Draft(_coloured(classes, seen, label_map), ignore, INDICES, suffix, label_map=label_map)
     range_of = range(first, first + len(classes))
     both = [value for value in ignore if value in range_of]
     if both:
@@ -90,7 +92,7 @@ def _counted(seen: Seen, stated: Stated, suffix: str) -> Description:
         hint = "name all classes, or say what the values mean with --label_map or --ignore"
     _refuse_others(seen, {*range_of, *ignore}, f"{over}; {hint}")
     names = {value: classes[value - first].name for value in range_of}
-    return Description(_coloured(classes, seen, names), ignore, INDICES, suffix, first_label=first)
+    return Draft(_coloured(classes, seen, names), ignore, INDICES, suffix, first_label=first)
 
 
 def _ignored_indices(stated: Stated) -> tuple[int, ...] | None:
@@ -126,7 +128,7 @@ def _refuse_others(seen: Seen, known: Iterable[Value], why: str) -> None:
 def _coloured(classes: tuple[Class, ...], seen: Seen, names: dict[int, str]) -> tuple[Class, ...]:
     """The classes with the palette's colours where they have none. Raises DataError if the palette has another order."""
     of_colour = {one.colour: one.name for one in classes if one.colour}
-    palette: dict[str, Colour] = {}
+    palette: dict[str, RGB] = {}
     for value, (colour, path) in seen.palette.items():
         name = names.get(value)
         other = of_colour.get(colour, name)
@@ -137,7 +139,7 @@ def _coloured(classes: tuple[Class, ...], seen: Seen, names: dict[int, str]) -> 
             )
         if name:
             palette.setdefault(name, colour)
-    used: set[Colour | None] = {*of_colour}
+    used: set[RGB | None] = {*of_colour}
     filled = []
     for one in classes:
         colour_found = one.colour or palette.get(one.name)
@@ -148,7 +150,7 @@ def _coloured(classes: tuple[Class, ...], seen: Seen, names: dict[int, str]) -> 
     return tuple(filled)
 
 
-def _colours(seen: Seen, stated: Stated, suffix: str) -> Description:
+def _colours(seen: Seen, stated: Stated, suffix: str) -> Draft:
     values = seen.first
     ignore = tuple(value for value in stated.ignore or () if not isinstance(value, int))
     rest = {value for value in values if colour_of(value) not in ignore}
@@ -182,7 +184,7 @@ def _colours(seen: Seen, stated: Stated, suffix: str) -> Description:
             f"{path} has the colour {red},{green},{blue} at {where}, which is no class of {stated.source} and "
             f"not ignored{more}; add it there, or say --ignore {red},{green},{blue}"
         )
-    return Description(classes, ignore, COLOURS, suffix)
+    return Draft(classes, ignore, COLOURS, suffix)
 
 
 def _names(classes: tuple[Class, ...]) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from segformer_core.errors import ConfigError, DataError, brief
-from segformer_core.making.description import read_lines
+from segformer_core.making.classes import read_lines
 from segformer_core.making.example import TRAIN, VAL
 
 SHARE = 0.2

@@ -8,10 +8,10 @@ from typing import NamedTuple
 import numpy as np
 
 from segformer_core.data import stored_label
+from segformer_core.data.colours import RGB
 from segformer_core.data.image_bytes import PNG, png_chunks
 from segformer_core.data.image_file import read_bytes, read_image
 from segformer_core.errors import DataError
-from segformer_core.making.description import Colour
 
 INDEX, EQUAL, COLOUR = "index", "equal", "colour"
 """Kinds of masks: one channel; three channels that are equal everywhere; three channels."""
@@ -22,7 +22,7 @@ class Stored(NamedTuple):
 
     pixels: np.ndarray
     kind: str
-    palette: dict[int, Colour]
+    palette: dict[int, RGB]
 
 
 def read_stored(path: Path, coloured: bool = False) -> Stored:
@@ -41,17 +41,17 @@ def _packed(rgb: np.ndarray) -> np.ndarray:
     return packed
 
 
-def _palette(data: bytes) -> dict[int, Colour]:
+def _palette(data: bytes) -> dict[int, RGB]:
     chunks = png_chunks(data) if data.startswith(PNG) else ()
     content = next((data[start:end] for name, start, end in chunks if name == b"PLTE"), b"")
     return {index: (content[3 * index], content[3 * index + 1], content[3 * index + 2]) for index in range(len(content) // 3)}
 
 
-def colour_of(value: int) -> Colour:
+def colour_of(value: int) -> RGB:
     return value >> 16, value >> 8 & 255, value & 255
 
 
-def value_of(colour: Colour) -> int:
+def value_of(colour: RGB) -> int:
     return colour[0] << 16 | colour[1] << 8 | colour[2]
 
 
@@ -76,7 +76,7 @@ class Seen:
 
     kind: str = INDEX
     first: dict[int, Path] = field(default_factory=dict)
-    palette: dict[int, tuple[Colour, Path]] = field(default_factory=dict)
+    palette: dict[int, tuple[RGB, Path]] = field(default_factory=dict)
     clash: str = ""
 
     @property
@@ -90,7 +90,7 @@ class Examined(NamedTuple):
     path: Path
     kind: str
     values: np.ndarray
-    palette: dict[int, Colour]
+    palette: dict[int, RGB]
 
 
 def examine(path: Path, stored: Stored) -> Examined:

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from segformer_core.data.class_indices import class_indices, value_table
-from segformer_core.data.classes import COLOURS, IGNORED, RGB, Classes
+from segformer_core.data.classes import COLOURS, IGNORED, Classes, Value
 from segformer_core.data.dataset import Item, fitting_image, read_label
 from segformer_core.data.image_bytes import sound_png_size
 from segformer_core.data.image_file import read_bytes, read_image
@@ -27,9 +27,6 @@ STRIP_PIXELS = 2**23
 
 MOST_VALUES = 300
 """A label that stores more different values or colours is a picture; of the rest of them only the number is kept."""
-
-Value = int | RGB
-"""What a label file stores in a pixel."""
 
 
 class Examined(NamedTuple):

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from segformer_core.config.keys import OptimizerConfig
 from segformer_core.data.classes import IGNORED
 from segformer_core.survey.pair import Record, Value
 from segformer_core.survey.survey import SplitFacts, Survey
@@ -32,7 +31,6 @@ LEAST_STEPS, LEAST_EPOCHS, MOST_STEPS = 4000, 50, 160_000
 """A run is as long as the longer of the first two, and not longer than the paper's."""
 
 EVALUATIONS = 20
-LONGEST_WARMUP = OptimizerConfig().warmup_steps
 RARE = 0.01
 """Share of the counted pixels below which a class is rare."""
 
@@ -58,8 +56,7 @@ def proposal(survey: Survey) -> list[Choice]:
     crop = crop_size(base.value)
     batch = batch_size(len(train.sound))
     epochs = epoch_size(len(train.sound) // batch.value)
-    steps = epochs.value * (len(train.sound) // batch.value)
-    choices = [base, crop, *divisor(base.value), batch, epochs, warmup_steps(steps), *intervals(survey, epochs.value)]
+    choices = [base, crop, *divisor(base.value), batch, epochs, *intervals(survey, epochs.value)]
     return choices + class_balance(survey)
 
 
@@ -119,13 +116,6 @@ def epoch_size(steps_per_epoch: int) -> Choice:
         f"{epochs * steps_per_epoch:,} steps, {steps_per_epoch:,} in an epoch: with less than some thousands a network from "
         "random weights is rarely done",
     )
-
-
-def warmup_steps(steps: int) -> Choice:
-    warmup = min(max(round(steps / 10), 1), LONGEST_WARMUP)
-    tenth = f"a tenth of the steps; the default, {LONGEST_WARMUP:,}, is for the paper's run"
-    why = "the paper's" if warmup == LONGEST_WARMUP else tenth
-    return Choice("warmup_steps", warmup, why)
 
 
 def intervals(survey: Survey, epochs: int) -> list[Choice]:

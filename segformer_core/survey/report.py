@@ -1,5 +1,6 @@
 """The whole check of a dataset: reads, tells, writes."""
 
+import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,7 +62,8 @@ def check_dataset(data_path: str, dataset_file: str, workers: int, wanted: Wante
         kept_line = f"{recipe_path} is there and stays as it is; --force replaces it"
         said.append(kept_line if kept else f"wrote {recipe_path}, a recipe with this proposal")
     write_text(report, page(seen, found, choices))
-    for line in (*described(seen, found, choices), "", *said, *last_lines(seen, found, report, recipe_path or usual)):
+    said += last_lines(seen, found, report, recipe_path or usual, dataset_file)
+    for line in (*described(seen, found, choices), "", *said):
         tell(line)
     return WRONG if any(finding.wrong for finding in found) else SOUND
 
@@ -74,13 +76,14 @@ def _head(path: Path) -> bytes:
         return b""
 
 
-def last_lines(seen: Survey, found: Sequence[Finding], report: Path, recipe_path: Path) -> list[str]:
+def last_lines(seen: Survey, found: Sequence[Finding], report: Path, recipe_path: Path, dataset_file: str) -> list[str]:
     """The verdict, and what to do next."""
     wrong = sum(finding.wrong for finding in found)
     hints = plural(len(found) - wrong, "hint")
     look = f"next: look at {report}"
     if wrong:
-        again = f"segformer check_dataset {seen.layout.root}{' --write' if seen.layout.named is None else ''}"
+        words = ["--dataset_file", dataset_file] if dataset_file else ["--write"] if seen.layout.named is None else []
+        again = shlex.join(["segformer", "check_dataset", str(seen.layout.root), *words])
         return [f"WRONG: {plural(wrong, 'thing')}; {hints}", f"{look}, repair what is WRONG above, then run {again}"]
     if recipe_path.exists():
         train = f"python -m backend_torch.train --config_path {recipe_path}"

@@ -5,19 +5,21 @@ import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
-from segformer_core.data.classes import IGNORED
+from segformer_core.config.files import OWN_RECIPE
+from segformer_core.config.keys import flat
+from segformer_core.config.load import load_config
+from segformer_core.data.classes import COLOURS, IGNORED, INDICES, Value
 from segformer_core.data.description import FILE_NAME
+from segformer_core.data.draft import Class, Draft, scalar
 from segformer_core.errors import UserError
-from segformer_core.survey.pair import MOST_VALUES, Value
+from segformer_core.survey.pair import MOST_VALUES
 from segformer_core.survey.proposal import Choice, recipe_folder
 from segformer_core.survey.survey import Survey
-
-WIDTH = 34
-"""Columns before a remark."""
 
 COMMENT = 120
 """Columns of a comment in the recipe."""
 
+MADE = "Made by segformer check_dataset from the values in the labels: give the classes their names."
 QUESTION = """\
 # The labels hold 0 and 255 alone. Is 255 {name}, or does it mark pixels that do not count? Training asks until one of these two
 # lines is there without its #:
@@ -26,18 +28,21 @@ QUESTION = """\
 """
 
 ALSO_255 = """\
-# If 255 marks pixels that do not count, take its class and its line in label_map out and write:
-# ignore: [255]"""
+# If 255 marks pixels that do not count, take its class and its line in label_map out, and write ignore: [255] above.
+"""
 
-FROM_RANDOM_WEIGHTS = """\
-# From random weights. To start from pretrained ones put these three lines in place of the three below them:
+PRETRAINED = """\
+# From random weights, as {recipe}. To start from pretrained ones put these lines in place of those of these keys below:
+# load_ckpt: True
 # pretrained_ckpt_path: hf:nvidia/mit-b0
 # lr: 6e-5
-# head_lr_multiplier: 10.0
-load_ckpt: False
-lr: 1e-3
-head_lr_multiplier: 1.0
-"""
+# head_lr_multiplier: 10.0"""
+
+FIXED = (
+    *("backbone", "load_ckpt", "lr", "head_lr_multiplier", "warmup_steps", "ema_decay", "drop_path_rate", "head_dropout_rate"),
+    *("eval_loss", "train_log_interval", "keep_checkpoints"),
+)
+"""Keys whose values are those of the recipe for own data, whatever the dataset is."""
 
 
 def dataset_yaml(survey: Survey) -> str:
@@ -58,45 +63,41 @@ def dataset_yaml(survey: Survey) -> str:
     stored: Sequence[Value] = colours or (indices if in_a_row and not asks else values)
     total, files = sum(pixels[value] for value in stored), sum(len(facts.records) for facts in survey.splits.values())
 
-    def remark(value: Value) -> str:
-        return f"{pixels[value] / max(total, 1):.2%} of the pixels, in {labels[value]} of {files} labels"
+    def listed(index: int, value: Value) -> Class:
+        which = f"value {value}, " if asks else ""
+        remark = f"{which}{pixels[value] / max(total, 1):.2%} of the pixels, in {labels[value]} of {files} labels"
+        return Class(f"class_{index}", None if isinstance(value, int) else value, remark)
 
-    lines = ["# Made by segformer check_dataset from the values in the labels: give the classes their names.", "classes:"]
-    for index, value in enumerate(stored):
-        entry = f"class_{index}" if isinstance(value, int) else f"{{name: class_{index}, colour: {list(value)}}}"
-        what = f"label {value}: " if isinstance(value, int) else ""
-        lines.append(f"  - {entry}".ljust(WIDTH) + f"# {what}{remark(value)}")
+    classes = tuple(listed(index, value) for index, value in enumerate(stored))
     if asks:
-        return "\n".join([*lines, QUESTION.format(first="class_0", name="class_1")])
+        question = QUESTION.format(first=classes[0].name, name=classes[1].name)
+        return Draft(classes, None, INDICES, first_label=None, question=question).text(MADE)
     if colours:
-        return "\n".join([*lines, ""])
+        return Draft(classes, (), COLOURS).text(MADE)
     if in_a_row:
-        lines += [f"first_label: {indices[0]}"] if indices[0] else []
-        lines.append(f"ignore: [{IGNORED}]".ljust(WIDTH) + f"# {labels[IGNORED]} labels have it")
-    else:
-        lines += ["label_map:", *(f"  {value}: class_{index}" for index, value in enumerate(stored))]
-        lines += [ALSO_255] if IGNORED in values else []
-    return "\n".join([*lines, ""])
+        return Draft(classes, (IGNORED,), INDICES, first_label=indices[0]).text(MADE)
+    label_map = {value: one.name for value, one in zip(values, classes, strict=True)}
+    has_255 = IGNORED in label_map
+    return Draft(classes, () if has_255 else (IGNORED,), INDICES, label_map=label_map, question=ALSO_255 if has_255 else "").text(
+        MADE
+    )
 
 
 def recipe(survey: Survey, choices: Sequence[Choice], path: Path, description: Path | None) -> str:
     """The recipe, a comment with the reason beside each key, for training from random weights."""
     root = survey.layout.root
     runs = f"./runs/{recipe_folder(root)}"
-    named = survey.layout.named
-    count = len(named) if named else sum(value != IGNORED for value in survey.stored)
+    own = flat(load_config(["--config_path", OWN_RECIPE]))
+    without = {"eval_loss"} if any(choice.key == "run_eval" for choice in choices) else set()
     lines = [
         f"# Proposed by segformer check_dataset for {root}: a start, not measured on these data.",
         f"# python -m backend_torch.train --config_path {path}      (or backend_mindspore)",
         f"data_path: {text(root)}",
         *([f"dataset_file: {text(description)}"] if description else []),
-        f"class_num: {count}",
-        "backbone: mit_b0",
         *(line for choice in choices for line in explained(choice)),
         "",
-        FROM_RANDOM_WEIGHTS,
-        "train_log_interval: 10",
-        "keep_checkpoints: 1",
+        PRETRAINED.format(recipe=OWN_RECIPE),
+        *(f"{key}: {text(own[key])}" for key in FIXED if key not in without),
         f"checkpoint_path: {text(runs + '/')}",
         f"eval_output_path: {text(runs + '/eval/')}",
         f"infer_output_path: {text(runs + '/masks/')}",
@@ -112,9 +113,7 @@ def explained(choice: Choice) -> list[str]:
 
 
 def text(value: object) -> str:
-    """A value as YAML; a path in quotes if it has anything but letters, digits and . _ / -."""
+    """A value as YAML."""
     if isinstance(value, str | Path):
-        plain = str(value)
-        safe = plain and all(letter.isascii() and (letter.isalnum() or letter in "._/-") for letter in plain)
-        return plain if safe and not plain.startswith("-") else json.dumps(plain, ensure_ascii=False)
+        return scalar(str(value))
     return str(value) if isinstance(value, bool) else json.dumps(value)
