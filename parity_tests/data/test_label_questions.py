@@ -79,6 +79,16 @@ def test_what_255_means_is_asked(tmp_path: Path, split: str) -> None:
     assert len(open_dataset(str(root), split, with_labels=False)) > 0
 
 
+def test_what_255_means_is_asked_of_any_number_of_classes(tmp_path: Path) -> None:
+    root = masks_of_0_and_255(tmp_path / "set", classes=3)
+    with pytest.raises(
+        DataError,
+        match=r"hold 0 and 255 alone, and .*dataset\.yaml lists 3 classes: write in it label_map: \{0: ground, 255: disc\} if "
+        r"255 is 'disc' \(or name another class\), or ignore: \[255\] if those pixels do not count$",
+    ):
+        open_dataset(str(root), "train")
+
+
 def test_names_may_need_quotes_in_the_answer(tmp_path: Path) -> None:
     root = masks_of_0_and_255(tmp_path / "set")
     (root / "dataset.yaml").write_text('classes: ["no", "a: b"]')
@@ -116,11 +126,10 @@ def test_a_palette_of_the_same_or_of_other_colours_is_no_question(tmp_path: Path
 
 
 @pytest.mark.parametrize(
-    ("says", "classes"), [("ignore: [255]", 2), ("ignore_value: 255", 2), ("label_map: {0: ground, 255: disc}", 2), ("", 3)]
+    "says", ["ignore: [255]", "ignore_value: 255", "label_map: {0: ground, 255: disc}", "ignore: [255, [0, 0, 0]]"]
 )
-def test_an_answer_is_not_asked_for_again(tmp_path: Path, says: str, classes: int) -> None:
-    """Of three classes two would be missing, which the check before training says."""
-    root = masks_of_0_and_255(tmp_path / "set", says, classes)
+def test_an_answer_is_not_asked_for_again(tmp_path: Path, says: str) -> None:
+    root = masks_of_0_and_255(tmp_path / "set", says)
     train = open_dataset(str(root), "train")
     labels = np.stack([read_label(item.label, train.classes) for item in train.items])
     assert set(np.unique(labels).tolist()) == ({0, 1} if says.startswith("label_map") else {0, 255})
