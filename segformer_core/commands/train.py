@@ -11,7 +11,7 @@ import numpy as np
 from segformer_core.commands.opening import describe, network, opened_dataset
 from segformer_core.config.keys import Config, TrainingConfig
 from segformer_core.config.together import check_devices
-from segformer_core.data.dataset import Dataset
+from segformer_core.data.dataset import Dataset, digest_of
 from segformer_core.data.pipeline import TrainingStream
 from segformer_core.errors import ConfigError, TrainingError, UserError
 from segformer_core.evaluation.evaluate import Evaluation, evaluate
@@ -36,6 +36,8 @@ from segformer_core.weights.usual_names import usual_file
 SAVED_COPIES = 3
 """A checkpoint holds every number with AdamW's two moments, on any device in this machine's memory."""
 
+TRAINING_SET = "training set (digest of the names of classes and images and of what label values mean)"
+
 
 def train_command(config: Config, connect: Connect) -> None:
     """Train as the configuration says: from a checkpoint, from pretrained weights or from the seed. Raises UserError."""
@@ -46,8 +48,7 @@ def train_command(config: Config, connect: Connect) -> None:
     spec = network(config, copies=SAVED_COPIES)
     check_several_classes(spec)
     stream = training_stream(dataset, config)
-    about = {"images in the training set": len(dataset)}
-    checkpoints = Checkpoints(config.training.checkpoint_path, spec, config, about, dataset.classes)
+    checkpoints = Checkpoints(config.training.checkpoint_path, spec, config, about_data(dataset), dataset.classes)
     start = find_start(spec, config, stream, checkpoints)
     if not start.step:  # one that was begun goes on as it was begun
         check_warmup(stream.steps, config.optimizer)
@@ -83,6 +84,11 @@ def train_command(config: Config, connect: Connect) -> None:
     finally:
         log.close()
         checkpoints.release()
+
+
+def about_data(dataset: Dataset) -> dict[str, int | str]:
+    """What a resumed run must agree with besides the configuration, in words."""
+    return {"images in the training set": len(dataset), TRAINING_SET: digest_of(dataset)}
 
 
 def training_stream(dataset: Dataset, config: Config) -> TrainingStream:
