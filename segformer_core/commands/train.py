@@ -29,7 +29,7 @@ from segformer_core.training.log import Log
 from segformer_core.training.loop import Evaluate, Run, train
 from segformer_core.training.metrics import IOU, VALIDATION_LOSS
 from segformer_core.training.new_run import new_run_command
-from segformer_core.training.schedule import check_warmup
+from segformer_core.training.schedule import check_warmup, warmup_warning
 from segformer_core.weights.loading import load_pretrained
 from segformer_core.weights.usual_names import usual_file
 
@@ -52,6 +52,8 @@ def train_command(config: Config, connect: Connect) -> None:
     start = find_start(spec, config, stream, checkpoints)
     if not start.step:  # one that was begun goes on as it was begun
         check_warmup(stream.steps, config.optimizer)
+        if warning := warmup_warning(stream.steps, config.optimizer):
+            start = replace(start, sentences=(*start.sentences, f"WARNING: {warning}"))
     weights = class_weights(config.loss.class_weights, dataset, config.data.dataset_num_parallel_workers)
     training = Training(parameter_groups(spec, config.optimizer), weights)
 
