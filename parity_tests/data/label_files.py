@@ -60,11 +60,22 @@ def few_bits_png(values: np.ndarray, bits: int, colour_type: int = GRAY) -> byte
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + palette + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
 
 
-def few_bits_tiff(values: np.ndarray, bits: int, photometric: int = BLACK_IS_ZERO, order: str = "<") -> bytes:
-    """1, 2, 4 or 8 bits a pixel, uncompressed."""
+def few_bits_tiff(
+    values: np.ndarray, bits: int, photometric: int = BLACK_IS_ZERO, order: str = "<", compression: int = 1
+) -> bytes:
+    """1, 2, 4 or 8 bits a pixel, uncompressed, whatever `compression` says."""
     rows = b"".join(packed_rows(values, bits))
     height, width = values.shape
-    entries = [(256, width), (257, height), (258, bits), (259, 1), (262, photometric), (277, 1), (278, height), (279, len(rows))]
+    entries = [
+        (256, width),
+        (257, height),
+        (258, bits),
+        (259, compression),
+        (262, photometric),
+        (277, 1),
+        (278, height),
+        (279, len(rows)),
+    ]
     count = len(entries) + 1 + (photometric == TIFF_PALETTE)
     after = 8 + 2 + 12 * count + 4
     colours = [value << 8 for channel in range(3) for value in MADE_PALETTE[channel : 3 * 2**bits : 3]]

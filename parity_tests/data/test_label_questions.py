@@ -79,6 +79,16 @@ def test_what_255_means_is_asked(tmp_path: Path, split: str) -> None:
     assert len(open_dataset(str(root), split, with_labels=False)) > 0
 
 
+def test_what_255_means_is_asked_of_any_number_of_classes(tmp_path: Path) -> None:
+    root = masks_of_0_and_255(tmp_path / "set", classes=3)
+    with pytest.raises(
+        DataError,
+        match=r"hold 0 and 255 alone, and .*dataset\.yaml lists 3 classes: write in it label_map: \{0: ground, 255: disc\} if "
+        r"255 is 'disc' \(or name another class\), or ignore: \[255\] if those pixels do not count$",
+    ):
+        open_dataset(str(root), "train")
+
+
 def test_names_may_need_quotes_in_the_answer(tmp_path: Path) -> None:
     root = masks_of_0_and_255(tmp_path / "set")
     (root / "dataset.yaml").write_text('classes: ["no", "a: b"]')
@@ -116,11 +126,10 @@ def test_a_palette_of_the_same_or_of_other_colours_is_no_question(tmp_path: Path
 
 
 @pytest.mark.parametrize(
-    ("says", "classes"), [("ignore: [255]", 2), ("ignore_value: 255", 2), ("label_map: {0: ground, 255: disc}", 2), ("", 3)]
+    "says", ["ignore: [255]", "ignore_value: 255", "label_map: {0: ground, 255: disc}", "ignore: [255, [0, 0, 0]]"]
 )
-def test_an_answer_is_not_asked_for_again(tmp_path: Path, says: str, classes: int) -> None:
-    """Of three classes two would be missing, which the check before training says."""
-    root = masks_of_0_and_255(tmp_path / "set", says, classes)
+def test_an_answer_is_not_asked_for_again(tmp_path: Path, says: str) -> None:
+    root = masks_of_0_and_255(tmp_path / "set", says)
     train = open_dataset(str(root), "train")
     labels = np.stack([read_label(item.label, train.classes) for item in train.items])
     assert set(np.unique(labels).tolist()) == ({0, 1} if says.startswith("label_map") else {0, 255})
@@ -132,9 +141,21 @@ def test_one_label_of_val_that_holds_the_class_is_an_answer(tmp_path: Path) -> N
     assert len(open_dataset(str(root), "train")) == 4
 
 
+BLACK = Image.fromarray(np.zeros((4, 6), np.uint8))
+LOSSY_WEBP = "is a lossy WebP, whose compression changes labels; save the labels anew, as PNG"
+LOSSY_TIFF = "is a JPEG-compressed TIFF, whose compression changes labels; save the labels anew, as PNG"
+
 REFUSED = {
     "JPEG": (cv2.imencode(".jpg", np.zeros((4, 6), np.uint8))[1].tobytes(), "is a JPEG, whose compression changes labels"),
-    "lossy WebP": (pillow(Image.fromarray(np.zeros((4, 6), np.uint8)), "WEBP"), "is a lossy WebP, whose compression changes"),
+    "lossy WebP": (pillow(BLACK, "WEBP"), LOSSY_WEBP),
+    "lossy WebP with a profile": (pillow(BLACK, "WEBP", icc_profile=b"profile"), LOSSY_WEBP),
+    "lossy WebP with EXIF": (pillow(BLACK, "WEBP", exif=b"Exif\0\0II*\0"), LOSSY_WEBP),
+    "lossy WebP of two pictures": (
+        pillow(BLACK, "WEBP", save_all=True, append_images=[Image.fromarray(np.full((4, 6), 255, np.uint8))]),
+        LOSSY_WEBP,
+    ),
+    "TIFF with JPEG compression": (pillow(BLACK, "TIFF", compression="jpeg"), LOSSY_TIFF),
+    "TIFF of JPEG's old kind": (few_bits_tiff(np.eye(4, 6), 8, compression=6), LOSSY_TIFF),
     "see-through": (
         png(np.dstack([np.zeros((4, 6, 3), np.uint8), np.where(np.eye(4, 6), 0, 255).astype(np.uint8)])),
         "is transparent at row 0, column 0; expected a value or colour in every pixel: save it without transparency",
@@ -168,6 +189,13 @@ def test_what_cannot_be_a_label_is_named(tmp_path: Path, name: str) -> None:
     (tmp_path / "label.png").write_bytes(data)
     with pytest.raises(DataError, match=rf"label\.png {message}"):
         read_label(tmp_path / "label.png", CITYSCAPES)
+
+
+@pytest.mark.parametrize("profile", [b"", b"VP8 profile"])
+def test_a_lossless_webp_is_a_label(tmp_path: Path, profile: bytes) -> None:
+    labels = np.arange(24, dtype=np.uint8).reshape(4, 6) % 19
+    (tmp_path / "label.webp").write_bytes(pillow(Image.fromarray(labels), "WEBP", lossless=True, icc_profile=profile))
+    assert np.array_equal(read_label(tmp_path / "label.webp", CITYSCAPES), labels)
 
 
 MISTAKES = {

@@ -108,6 +108,17 @@ def test_train_and_val_come_first_whichever_splits_there_are(tmp_path: Path) -> 
 
 
 ONE = "splits: {train: {images: photos, labels: gt}}"
+
+
+@pytest.mark.parametrize("endings", ["label_suffix: _mask.png", "image_suffix: .jpg"])
+def test_labels_among_the_images_are_not_passed_over(tmp_path: Path, endings: str) -> None:
+    label = "_mask.png" if "mask" in endings else ".png"
+    root = tree(tmp_path, f"{endings}\nsplits: {{train: {{images: all, labels: all}}}}", "all/a.jpg", f"all/a{label}")
+    assert (len(open_dataset(str(root), "train")), open_dataset(str(root), "train").note) == (1, "")
+    (root / "all/b.heic").touch()
+    assert open_dataset(str(root), "train").note.endswith(": 1 .heic")
+
+
 MISTAKES = {
     "no such split": (ONE, ["photos/a.jpg", "gt/a.png"], r"the description of .* has no split val; it has train$"),
     "no labels": ("splits: {val: {images: photos}}", ["photos/a.jpg"], "names no labels of split val; add labels: FOLDER to it"),

@@ -91,6 +91,13 @@ def test_mistakes_are_user_errors(weights, tmp_path, need_torch):
         backend_torch.load(weights, device_target=DEVICE).segment("nowhere.png")
 
 
+def test_a_description_of_other_classes_is_refused(weights, tmp_path):
+    """As `infer` refuses it. That of a recipe, which may be for other data, is passed over (the camvid recipe, above)."""
+    (tmp_path / "two.yaml").write_text("classes: [a, b]")
+    with pytest.raises(WeightsError, match=r"weights\.safetensors has class_num 5; the configuration has class_num 2; "):
+        backend_torch.load(weights, dataset_file=str(tmp_path / "two.yaml"), device_target=DEVICE)
+
+
 def test_the_constants_are_the_files_unless_named(weights, tmp_path, need_torch):
     """transformers' files do not say with whose constants they were trained; ours do, and are not contradicted."""
     from backend_torch import load

@@ -82,14 +82,56 @@ def masks_of_0_and_255(root: Path) -> None:
         cv2.imwrite(str(path), np.where(label == 1, 255, 0).astype(np.uint8))
 
 
-def test_a_class_that_no_label_has_is_named(root: Path) -> None:
-    """Of two classes, masks of 0 and 255 are a question already when the data set is opened."""
+NOTHING_TO_LEARN = "so there is nothing to learn: write in {source} what the values mean, label_map: {{{map}}}, "
+REST = "and in ignore only what does not count; --check_data False leaves this check out"
+
+
+@pytest.mark.parametrize(
+    ("says", "mapped"),
+    [
+        ("classes: [ground, disc]\nignore_value: 255", "0: ground, 255: disc"),
+        ("classes: [ground, disc, bar]\nignore: [255]", "0: ground, 255: disc"),
+        ("classes: ['a: b', 'no']\nignore: [7, 255]", "0: 'a: b', 7: 'no'"),
+    ],
+)
+def test_one_class_alone_is_refused(root: Path, says: str, mapped: str) -> None:
+    """As our camvid.yaml is copied, over masks of 0 and 255: it trained to the end, with an IoU of 0 for the object."""
     masks_of_0_and_255(root)
+    (root / "dataset.yaml").write_text(says)
+    name = mapped.removeprefix("0: ").partition(", ")[0].strip("'")
+    sentence = NOTHING_TO_LEARN.format(source=root / "dataset.yaml", map=mapped)
+    with pytest.raises(DataError) as raised:
+        check(root)
+    assert str(raised.value) == (
+        f"the 6 labels of train hold class '{name}' (0) alone, and 6 of them have ignored pixels, {sentence}{REST}"
+    )
+
+
+def test_one_class_of_colours_is_refused(root: Path) -> None:
+    says = "classes: [{name: ground, colour: [9, 9, 9]}, {name: disc, colour: [200, 40, 40]}]\nlabel_form: colours"
+    (root / "dataset.yaml").write_text(says)
+    for path in root.glob("labels/*/*.png"):
+        cv2.imwrite(str(path), np.full((64, 96, 3), 9, np.uint8))
+    with pytest.raises(DataError, match=r"'ground' \(0\) alone, so .* each class with the colour that it has in the labels, and"):
+        check(root)
+
+
+def test_no_class_at_all_is_refused(root: Path) -> None:
+    for path in root.glob("labels/train/*.png"):
+        repaint(path, 255)
+    with pytest.raises(DataError, match=r"^the 6 labels of train hold no class at all, and 6 of them .* \{255: ground\}, and in"):
+        check(root)
+
+
+def test_a_class_that_no_label_has_is_named(root: Path) -> None:
+    for path in root.glob("labels/train/*.png"):
+        label = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+        cv2.imwrite(str(path), np.where(label == 2, 255, label))
     lines: list[str] = []
     check(root, lines=lines)
     (warning,) = lines[1:]
     assert warning == (
-        "WARNING: 2 of 3 classes are in none of the 6 labels of train and cannot be learnt: disc (1), bar (2); 6 labels have "
+        "WARNING: 1 of 3 classes are in none of the 6 labels of train and cannot be learnt: bar (2); 6 labels have "
         f"ignored pixels: if they mean a class, name their value in label_map of {root / 'dataset.yaml'}"
     )
 

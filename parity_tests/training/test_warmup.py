@@ -11,7 +11,7 @@ from segformer_core.config.load import load_config
 from segformer_core.errors import ConfigError
 from segformer_core.spec.model import segformer
 from segformer_core.training.checkpoint import Checkpoints
-from segformer_core.training.schedule import check_warmup, learning_rate, warmup
+from segformer_core.training.schedule import check_warmup, learning_rate, warmup, warmup_warning
 
 
 @pytest.mark.parametrize(
@@ -88,6 +88,16 @@ def test_the_command_refuses_before_the_first_step_and_only_then(tmp_path, monke
     Checkpoints("run", segformer("b0", 3), load_config(flags(keys)), {"images in the training set": 4}).save(Weights(), 1, 2)
     with pytest.raises(Reached):
         main("train", reached, flags(keys))
+
+
+@pytest.mark.parametrize(("given", "steps", "rising"), [(31, 60, 31), (0.6, 50, 30)])
+def test_a_warmup_of_more_than_half_of_the_run_is_warned_of(given, steps, rising):
+    sentence = (
+        f"the warm-up takes {rising} of the run's {steps} steps, and the learning rate stays far below lr, since it falls "
+        "towards 0 over the whole run; set --warmup_steps 0.1, a tenth of the run"
+    )
+    assert warmup_warning(steps, OptimizerConfig(warmup_steps=given)) == sentence
+    assert warmup_warning(60, OptimizerConfig(warmup_steps=30)) == "" == warmup_warning(10, OptimizerConfig(warmup_steps=0.5))
 
 
 def test_a_resumed_run_has_the_warmup_as_it_was_given(tmp_path, capsys):

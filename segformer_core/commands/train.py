@@ -12,7 +12,7 @@ from segformer_core.commands.opening import describe, network, opened_dataset
 from segformer_core.config.keys import Config, TrainingConfig
 from segformer_core.config.together import check_devices
 from segformer_core.data.classes import Classes
-from segformer_core.data.dataset import Dataset
+from segformer_core.data.dataset import Dataset, digest_of
 from segformer_core.data.draft import scalar
 from segformer_core.data.pipeline import TrainingStream
 from segformer_core.errors import ConfigError, DataError, TrainingError, UserError
@@ -31,12 +31,14 @@ from segformer_core.training.log import Log
 from segformer_core.training.loop import Evaluate, Run, train
 from segformer_core.training.metrics import IOU, VALIDATION_LOSS
 from segformer_core.training.new_run import new_run_command
-from segformer_core.training.schedule import check_warmup
+from segformer_core.training.schedule import check_warmup, warmup_warning
 from segformer_core.weights.loading import load_pretrained
 from segformer_core.weights.usual_names import usual_file
 
 SAVED_COPIES = 3
 """A checkpoint holds every number with AdamW's two moments, on any device in this machine's memory."""
+
+TRAINING_SET = "training set (digest of the names of classes and images and of what label values mean)"
 
 
 def train_command(config: Config, connect: Connect) -> None:
@@ -48,11 +50,12 @@ def train_command(config: Config, connect: Connect) -> None:
     spec = network(config, copies=SAVED_COPIES)
     check_several_classes(dataset.classes)
     stream = training_stream(dataset, config)
-    about = {"images in the training set": len(dataset)}
-    checkpoints = Checkpoints(config.training.checkpoint_path, spec, config, about, dataset.classes)
+    checkpoints = Checkpoints(config.training.checkpoint_path, spec, config, about_data(dataset), dataset.classes)
     start = find_start(spec, config, stream, checkpoints)
     if not start.step:  # one that was begun goes on as it was begun
         check_warmup(stream.steps, config.optimizer)
+        if warning := warmup_warning(stream.steps, config.optimizer):
+            start = replace(start, sentences=(*start.sentences, f"WARNING: {warning}"))
     weights = class_weights(config.loss.class_weights, dataset, config.data.dataset_num_parallel_workers)
     training = Training(parameter_groups(spec, config.optimizer), weights)
 
@@ -85,6 +88,11 @@ def train_command(config: Config, connect: Connect) -> None:
     finally:
         log.close()
         checkpoints.release()
+
+
+def about_data(dataset: Dataset) -> dict[str, int | str]:
+    """What a resumed run must agree with besides the configuration, in words."""
+    return {"images in the training set": len(dataset), TRAINING_SET: digest_of(dataset)}
 
 
 def training_stream(dataset: Dataset, config: Config) -> TrainingStream:

@@ -1,5 +1,7 @@
 """A labelled set of images, and reading its files. Images are RGB; labels are class indices, 255 where ignored."""
 
+import hashlib
+import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -7,8 +9,8 @@ from typing import NamedTuple
 import numpy as np
 
 from segformer_core.data.class_indices import class_indices
+from segformer_core.data.classes import COLOURS, Classes
 from segformer_core.data.classes import IGNORED as IGNORED
-from segformer_core.data.classes import Classes
 from segformer_core.data.image_file import read_image
 from segformer_core.data.label_form import in_form
 from segformer_core.errors import DataError
@@ -57,6 +59,21 @@ class Dataset:
 
     def __len__(self) -> int:
         return len(self.items)
+
+
+def digest_of(dataset: Dataset) -> str:
+    """16 hexadecimal digits of the SHA-256 of what a run's labels mean: names of classes and images, values and colours.
+
+    It does not depend on where the data are, nor on their pixels.
+    """
+    classes, labelling = dataset.classes, dataset.classes.labelling
+    stored: tuple[object, object]
+    if labelling.form == COLOURS:
+        stored = labelling.colours, sorted(labelling.ignored_colours)
+    else:
+        stored = sorted(labelling.class_values(len(classes)).items()), sorted(labelling.ignored_values(len(classes)))
+    told = [classes.names, labelling.form, *stored, [item.name for item in dataset.items]]
+    return hashlib.sha256(json.dumps(told).encode()).hexdigest()[:16]
 
 
 def read_label(path: Path, classes: Classes) -> np.ndarray:

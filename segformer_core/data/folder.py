@@ -56,7 +56,8 @@ def _images(places: Places, layout: Files) -> tuple[list[tuple[Path, str]], str]
     ]
     where = ", ".join(map(str, places.images))
     kinds = f"without the ending {layout.image_suffix}" if layout.image_suffix else UNREADABLE_KINDS
-    note = passed_over(set(found).difference(images), f"in {where} {kinds}")
+    others = (path for path in set(found).difference(images) if not _is_label(path, places, layout))
+    note = passed_over(others, f"in {where} {kinds}")
     if not images:
         raise no_images(places.images[0], f"files ending in {', '.join(suffixes)}", note)
     named = [(path, _name(path, layout.image_suffix)) for path in images]
@@ -65,8 +66,12 @@ def _images(places: Places, layout: Files) -> tuple[list[tuple[Path, str]], str]
 
 def _beside(path: Path, places: Places, layout: Files) -> bool:
     """Whether a file in a folder of images is the label of one of them, such as x_mask.png beside x.png."""
-    suffix = layout.label_suffix.lower()
-    return suffix not in IMAGE_SUFFIXES and path.parent in places.labels and path.name.lower().endswith(suffix)
+    return layout.label_suffix.lower() not in IMAGE_SUFFIXES and _is_label(path, places, layout)
+
+
+def _is_label(path: Path, places: Places, layout: Files) -> bool:
+    """Whether a file has the place and the ending of a label."""
+    return path.parent in places.labels and path.name.lower().endswith(layout.label_suffix.lower())
 
 
 def _name(path: Path, suffix: str) -> str:

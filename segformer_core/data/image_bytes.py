@@ -16,11 +16,14 @@ JPEG, JPEG_SCAN, JPEG_END = b"\xff\xd8\xff", 0xDA, b"\xff\xd9"
 JPEG_MARKER = re.compile(rb"\xff+([\x01-\xfe])", re.DOTALL)
 JPEG_WITHOUT_LENGTH = frozenset([0x01, *range(0xD0, 0xD9)])
 RIFF, WEBP = b"RIFF", b"WEBP"
+WEBP_FRAME, WEBP_FRAME_HEAD = b"ANMF", 16
+"""The chunk of a WebP that holds other chunks, those of one picture of a film, after so many bytes."""
+
 WEBP_EXIF = re.compile(rb"EXIF.{4}(?:Exif\0\0)?(?=II\*\0|MM\0\*)", re.DOTALL)
 """The head of a WebP's EXIF chunk: its name, its size and, in some files, JPEG's prefix. A TIFF header follows."""
 
 TIFF, BIG_TIFF = (b"II*\0", b"MM\0*"), (b"II+\0", b"MM\0+")
-ORIENTATION, BITS, COLOURS, CHANNELS, PLANES, FORMAT = 0x112, 0x102, 0x106, 0x115, 0x11C, 0x153
+ORIENTATION, BITS, COMPRESSION, COLOURS, CHANNELS, PLANES, FORMAT = 0x112, 0x102, 0x103, 0x106, 0x115, 0x11C, 0x153
 """Tags of a TIFF header."""
 
 TIFF_WHITE_IS_ZERO, TIFF_GRAY, TIFF_PALETTE = 0, 1, 3
@@ -72,6 +75,16 @@ def is_webp(data: bytes) -> bool:
     return data.startswith(RIFF) and data[8:12] == WEBP
 
 
+def webp_chunks(data: bytes) -> Iterator[bytes]:
+    """The names of a WebP's chunks, and of those in its films; none of another file."""
+    at = 12 if is_webp(data) else len(data)
+    while at + 8 <= len(data):
+        name = data[at : at + 4]
+        yield name
+        size = int.from_bytes(data[at + 4 : at + 8], "little")
+        at += 8 + (WEBP_FRAME_HEAD if name == WEBP_FRAME else size + size % 2)
+
+
 def png_chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
     """Name, start and end of each whole chunk of a PNG, up to its end; start and end are those of the content."""
     start = len(PNG) + 8
@@ -114,23 +127,28 @@ def without_palette(data: bytes) -> bytes:
 
 @dataclass(frozen=True)
 class TiffForm:
-    """How a TIFF stores its first picture: `kind` is a word such as uint or float, `colours` what its values mean."""
+    """How a TIFF stores its first picture.
+
+    `kind` is a word such as uint or float, `colours` what its values mean, `compression` the number of the method.
+    """
 
     channels: int
     kind: str
     bits: int
     separate: bool
     colours: int
+    compression: int
 
 
 def tiff_form(data: bytes) -> TiffForm | None:
     """None if the data are no TIFF, or a damaged one."""
     if not data.startswith(TIFF + BIG_TIFF):
         return None
-    values = tiff_values(data, {BITS, CHANNELS, COLOURS, PLANES, FORMAT})
+    values = tiff_values(data, {BITS, COMPRESSION, CHANNELS, COLOURS, PLANES, FORMAT})
     kind = TIFF_KINDS.get(values.get(FORMAT, 1), "uint")
     separate = values.get(PLANES, 1) == 2
-    return TiffForm(values.get(CHANNELS, 1), kind, values.get(BITS, 1), separate, values.get(COLOURS, TIFF_GRAY))
+    colours, compression = values.get(COLOURS, TIFF_GRAY), values.get(COMPRESSION, 1)
+    return TiffForm(values.get(CHANNELS, 1), kind, values.get(BITS, 1), separate, colours, compression)
 
 
 def tiff_without_palette(data: bytes) -> bytes:

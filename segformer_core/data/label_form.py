@@ -1,6 +1,7 @@
 """Whether the label files of a data set store class indices or colours: decided once, by the description or by the files."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
@@ -80,7 +81,13 @@ def settled(classes: Classes, labels: Sequence[Path]) -> Classes:
         classes = replace(classes, labelling=replace(labelling, form=form))
         if form == INDICES and PALETTE in _kind(path) and not missing_colour(classes):
             _ask_whether_colours_count(classes, path)
-    if len(classes) == 2 and classes.labelling.form == INDICES and labelling.ignore is None and not labelling.values:
+    if (
+        len(classes) > 1
+        and classes.source
+        and classes.labelling.form == INDICES
+        and labelling.ignore is None
+        and not labelling.values
+    ):
         _ask_what_255_is(classes, labels)
     return classes
 
@@ -118,7 +125,7 @@ def _meaning(label: int, classes: Classes) -> str:
 
 
 def _ask_what_255_is(classes: Classes, labels: Sequence[Path]) -> None:
-    """Raises DataError if no label of two classes holds anything but 0 and 255, and some hold 255; reads until one does."""
+    """Raises DataError if no label holds anything but 0 and 255, and some hold 255; reads until one does."""
     seen: set[int] = set()
     for path in labels:
         try:
@@ -128,11 +135,18 @@ def _ask_what_255_is(classes: Classes, labels: Sequence[Path]) -> None:
         if seen - {0, IGNORED}:
             return
     if IGNORED in seen:
-        answer = yaml.safe_dump(dict(zip((0, IGNORED), classes.names, strict=True)), default_flow_style=True, allow_unicode=True)
+        answer = as_label_map(dict(zip((0, IGNORED), classes.names, strict=False)))
+        count, another = ("two", "") if len(classes) == 2 else (str(len(classes)), " (or name another class)")
         raise DataError(
-            f"the labels, such as {labels[0]}, hold 0 and 255 alone, and {classes.source} lists two classes: write in it "
-            f"label_map: {answer.strip()} if 255 is {brief(classes.names[1])}, or ignore: [255] if those pixels do not count"
+            f"the labels, such as {labels[0]}, hold 0 and 255 alone, and {classes.source} lists {count} classes: write in it "
+            f"{answer} if 255 is {brief(classes.names[1])}{another}, or ignore: [255] if those pixels do not count"
         )
+
+
+def as_label_map(names: Mapping[int, str]) -> str:
+    """The line of dataset.yaml that gives stored values these names of classes."""
+    flow = yaml.safe_dump(dict(names), default_flow_style=True, allow_unicode=True, width=math.inf)
+    return f"label_map: {flow.strip()}"
 
 
 def described(classes: Classes, labels: Sequence[Path]) -> str:

@@ -19,6 +19,7 @@ from segformer_core.data.image_bytes import (
     is_webp,
     tiff_form,
     tiff_without_palette,
+    webp_chunks,
     without_palette,
 )
 from segformer_core.data.image_file import decode, read_bytes
@@ -27,17 +28,18 @@ from segformer_core.errors import DataError
 PALETTE = "palette"
 PNG_KINDS = {PNG_GRAY: "gray PNG", 2: "RGB PNG", PNG_PALETTE: f"{PALETTE} PNG", 4: "gray PNG with alpha", 6: "RGBA PNG"}
 LOSSY_WEBP = b"VP8 "
+TIFF_JPEG = (6, 7)
+"""JPEG's old and new kind, of a TIFF's tag COMPRESSION."""
 
 
 def read_stored(path: Path) -> np.ndarray:
     """(H, W) uint8 or uint16: the values that a label file of one channel stores; else (H, W, 3) uint8 RGB.
 
     Of a palette the indices count, and values of 1, 2 or 4 bits stay 0..2^bits-1. Three equal channels of 16 bits are values,
-    since a colour has 8. Raises DataError: a JPEG, a pixel that is not opaque, or a file that cannot be read.
+    since a colour has 8. Raises DataError: lossy compression, a pixel that is not opaque, or a file that cannot be read.
     """
     data = read_bytes(path)
-    if data.startswith(JPEG) or (is_webp(data) and data[12:16] == LOSSY_WEBP):
-        kind = "JPEG" if data.startswith(JPEG) else "lossy WebP"
+    if kind := _lossy_kind(data):
         raise DataError(f"{path} is a {kind}, whose compression changes labels; save the labels anew, as PNG")
     bits = 8
     if data.startswith(PNG) and len(data) > PNG_KIND:
@@ -58,6 +60,16 @@ def read_stored(path: Path) -> np.ndarray:
     if label.dtype not in (np.uint8, np.uint16):
         raise DataError(f"{path} holds {label.dtype} values; expected 8 or 16 bits a pixel: save it as an 8-bit gray PNG")
     return label if label.ndim == 2 else _rgb(label, path)
+
+
+def _lossy_kind(data: bytes) -> str:
+    """What an image file is, in words, if its compression changes values; else empty."""
+    if data.startswith(JPEG):
+        return "JPEG"
+    if LOSSY_WEBP in webp_chunks(data):
+        return "lossy WebP"
+    form = tiff_form(data)
+    return "JPEG-compressed TIFF" if form and form.compression in TIFF_JPEG else ""
 
 
 def _rgb(label: np.ndarray, path: Path) -> np.ndarray:

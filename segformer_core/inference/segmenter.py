@@ -15,9 +15,9 @@ from typing import TypeVar
 
 import numpy as np
 
-from segformer_core.config.agreement import CHANNELS, check_channels
+from segformer_core.config.agreement import CHANNELS, check_agreement, check_channels
 from segformer_core.config.files import find_config
-from segformer_core.config.keys import DataConfig, EvaluationConfig
+from segformer_core.config.keys import Config, DataConfig, EvaluationConfig
 from segformer_core.config.load import load_config
 from segformer_core.data.dataset import Classes
 from segformer_core.data.description import read_classes
@@ -191,7 +191,7 @@ def load(connect: Connect, weights: str | Path, config_path: str | Path, keys: M
     path = usable(weights, WeightsError)
     content = read_network(path, config.model.ckpt_part)
     count = content.architecture.class_count or 0
-    about = settled(config, content.stated, count, path, _classes_of(config.data.dataset_file, count))
+    about = settled(config, content.stated, count, path, _classes_of(config, count, path))
     numerics = config.model.numerics if "numerics" in config.given else ""
     spec, arrays, faults = network_in(content, path, about.config.data, numerics)
     check_channels(spec.in_channels, path)
@@ -202,7 +202,16 @@ def load(connect: Connect, weights: str | Path, config_path: str | Path, keys: M
     return Segmenter(learner, spec, about.config.data, about.config.evaluation, about.classes)
 
 
-def _classes_of(dataset_file: str, count: int) -> Classes | None:
-    """The classes that the file lists, if it is named and they are `count`. Raises UserError."""
-    classes = read_classes(find_config(dataset_file)) if dataset_file else None
-    return classes if classes and len(classes) == count else None
+def _classes_of(config: Config, count: int, path: str) -> Classes | None:
+    """The classes that dataset_file lists, if it is named. Raises UserError if they are not the `count` of the weights in `path`.
+
+    A recipe may be that of other data: of its dataset_file other classes are passed over.
+    """
+    if not config.data.dataset_file:
+        return None
+    classes = read_classes(find_config(config.data.dataset_file))
+    if len(classes) == count:
+        return classes
+    if "dataset_file" not in config.from_files:
+        check_agreement(f"{path} has", {"class_num": (count, len(classes))}, data_classes=True)
+    return None

@@ -8,9 +8,11 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from tqdm import tqdm
 
+from segformer_core.data.classes import COLOURS
 from segformer_core.data.dataset import IGNORED, Dataset
+from segformer_core.data.label_form import as_label_map
 from segformer_core.data.pipeline import prefetch
-from segformer_core.errors import DataError
+from segformer_core.errors import DataError, brief
 from segformer_core.protocol.learner import Processes
 from segformer_core.survey.pair import examined
 
@@ -19,7 +21,7 @@ SHOWN = 3
 
 
 def check_data(datasets: Sequence[Dataset], workers: int, processes: Processes, log: Callable[[str], None]) -> None:
-    """Raises DataError that names the first pairs that cannot be read, and says how many there are.
+    """Raises DataError that names the first pairs that cannot be read, and says how many there are; or on one class alone.
 
     The first dataset is the one to train on: `log` gets a warning of its classes that no label has. The processes share the
     pairs and agree on the faults, so that all of them stop, or none.
@@ -43,8 +45,39 @@ def check_data(datasets: Sequence[Dataset], workers: int, processes: Processes, 
         ]
         rest = f"; and {len(wrong) - SHOWN} more" if len(wrong) > SHOWN else ""
         raise DataError(f"{len(wrong)} of {len(pairs)} images or labels cannot be used: {'; '.join(sentences)}{rest}")
-    if warning := absent_classes(datasets[0], processes.all_reduce(seen)):
+    seen = processes.all_reduce(seen)
+    if refusal := one_class(datasets[0], seen):
+        raise DataError(f"{refusal}; --check_data False leaves this check out")
+    if warning := absent_classes(datasets[0], seen):
         log(f"WARNING: {warning}")
+
+
+def one_class(dataset: Dataset, seen: np.ndarray) -> str:
+    """A sentence on a dataset with fewer than two classes in its labels, and what to write; empty if there are two.
+
+    `seen`: as in `absent_classes`.
+    """
+    classes, labelling = dataset.classes, dataset.classes.labelling
+    present = [index for index in range(len(classes)) if seen[index]]
+    if len(present) > 1:
+        return ""
+    held = f"class {brief(classes.names[present[0]])} ({present[0]}) alone" if present else "no class at all"
+    void = f", and {seen[IGNORED]} of them have ignored pixels" if seen[IGNORED] else ""
+    source = classes.source or "a dataset.yaml"
+    if labelling.form == COLOURS:
+        answer = f"write in {source} each class with the colour that it has in the labels, and in ignore what does not count"
+    else:
+        answer = f"write in {source} what the values mean, {_answer(dataset, present)}, and in ignore only what does not count"
+    return f"the {len(dataset)} labels of {dataset.split} hold {held}{void}, so there is nothing to learn: {answer}"
+
+
+def _answer(dataset: Dataset, present: Sequence[int]) -> str:
+    """A label_map for the class that is there and for the ignored value, which may be the next one."""
+    classes, labelling = dataset.classes, dataset.classes.labelling
+    values = {value: index for value, index in labelling.class_values(len(classes)).items() if index in present}
+    absent = (index for index in range(len(classes)) if index not in present)
+    meant = values | dict(zip(labelling.ignored_values(len(classes)), absent, strict=False))
+    return as_label_map({value: classes.names[index] for value, index in sorted(meant.items())})
 
 
 def absent_classes(dataset: Dataset, seen: np.ndarray) -> str:

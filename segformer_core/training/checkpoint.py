@@ -44,11 +44,14 @@ WRITTEN = (f"segformer_mit_*{SUFFIX}", METRICS, CURVES)
 class Checkpoints:
     """A folder of checkpoints with the original repository's names: segformer_mit_b0_12.safetensors, …_best.safetensors.
 
-    `about` holds what a resumed run must agree with besides the configuration, such as the dataset's size. The files keep
+    `about` holds what a resumed run must agree with besides the configuration, such as the dataset's size;
+    what a checkpoint does not know of it is not compared. The files keep
     `classes`, the dataset's, and the recipe, so that whoever labels with them needs neither.
     """
 
-    def __init__(self, folder: str, spec: SegFormer, config: Config, about: Mapping[str, int], classes: Classes | None = None):
+    def __init__(
+        self, folder: str, spec: SegFormer, config: Config, about: Mapping[str, int | str], classes: Classes | None = None
+    ):
         """Make the folder. Raises UserError if it cannot be written, TrainingError if another run holds it."""
         self.folder = writable_directory(Path(folder))
         self._hold = Hold(self.folder)
@@ -193,10 +196,11 @@ class Checkpoints:
         """Raise a TrainingError that lists every decisive value that differs from the saved one."""
         there = {**decisive_values(Config()), **header.decisive}  # the default of a newer key is how things were before it
         idle = {"epoch_size"} if self.decisive["max_steps"] and there["max_steps"] else set()
-        different = [name for name, value in self.decisive.items() if name not in idle and there.get(name) != value]
+        known = {name: value for name, value in self.decisive.items() if name in there and name not in idle}
+        different = [name for name, value in known.items() if there[name] != value]
         if not different:
             return
-        listed = [f"{name} is {brief(there.get(name))} there and {brief(self.decisive[name])} here" for name in different]
+        listed = [f"{name} is {brief(there[name])} there and {brief(self.decisive[name])} here" for name in different]
         new_run = "choose another checkpoint_path for a new run"
         if not OF_THE_WEIGHTS & set(different):
             new_run = f"start a new run from its weights with: {new_run_command(path, self.folder, self.part)}"

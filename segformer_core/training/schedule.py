@@ -27,6 +27,17 @@ def check_warmup(steps: int, optimizer: OptimizerConfig) -> None:
         )
 
 
+def warmup_warning(steps: int, optimizer: OptimizerConfig) -> str:
+    """A sentence on a warm-up that takes more than half of a run of `steps`; empty if it does not."""
+    rising = warmup(steps, optimizer)
+    if rising <= steps / 2:
+        return ""
+    return (
+        f"the warm-up takes {rising} of the run's {steps} steps, and the learning rate stays far below lr, since it falls "
+        "towards 0 over the whole run; set --warmup_steps 0.1, a tenth of the run"
+    )
+
+
 def learning_rate(step: int, steps: int, optimizer: OptimizerConfig) -> float:
     """The encoder's learning rate at step 0 <= `step` < `steps`.
 
