@@ -3,7 +3,7 @@
 import pytest
 
 from parity_tests.making.samples import colour_mask, made, mask, photo, placed, refused
-from segformer_core.making.voc import NAMES, voc_colour
+from segformer_core.making.voc import NAMES
 
 
 def voc(root, names=("a", "b", "c", "d"), values=(0, 15, 255), **lists: str):
@@ -14,22 +14,6 @@ def voc(root, names=("a", "b", "c", "d"), values=(0, 15, 255), **lists: str):
     for name, text in lists.items():
         (root / f"ImageSets/Segmentation/{name}.txt").write_text(text)
     return root
-
-
-@pytest.mark.parametrize(
-    ("index", "colour"),
-    [
-        (0, (0, 0, 0)),
-        (1, (128, 0, 0)),
-        (2, (0, 128, 0)),
-        (3, (128, 128, 0)),
-        (8, (64, 0, 0)),
-        (15, (192, 128, 128)),
-        (20, (0, 64, 128)),
-    ],
-)
-def test_the_colours_are_those_of_the_development_kit(index, colour):
-    assert voc_colour(index) == colour
 
 
 def test_vocs_own_folder(tmp_path, capsys):

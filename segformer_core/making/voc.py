@@ -3,10 +3,11 @@
 from collections.abc import Iterable
 from pathlib import Path
 
+from segformer_core.data.colours import voc_colour
 from segformer_core.data.image_file import IMAGE_SUFFIXES
 from segformer_core.data.listing import entries, is_folder, passed_over
 from segformer_core.errors import DataError, brief
-from segformer_core.making.description import Class, Colour, checked_classes, read_colours, read_lines
+from segformer_core.making.description import Class, checked_classes, read_colours, read_lines
 from segformer_core.making.example import TRAIN, VAL, Example, Found
 from segformer_core.making.splitting import listed
 
@@ -20,12 +21,6 @@ NAMES = (
     "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor",
 )  # fmt: skip
 """Of the development kit of VOC2012, in the order of the indices; 255 is the border of the objects."""
-
-
-def voc_colour(index: int) -> Colour:
-    """The colour of a label in VOC's palette: bit 3i of the index is bit 7 - i of red, and the next ones of green and blue."""
-    red, green, blue = (sum((index >> 3 * bit + channel & 1) << 7 - bit for bit in range(8)) for channel in range(3))
-    return red, green, blue
 
 
 def official_classes() -> tuple[Class, ...]:
