@@ -113,6 +113,11 @@ def test_each_mistake_is_one_sentence(values, words, sentence, tmp_path, capsys)
     assert sentence in refused(tmp_path, capsys, *source, *words)
 
 
+def test_the_first_label_is_any_stored_value(tmp_path):
+    content = made(tmp_path, *flat(tmp_path, (1000, 1001)), "--classes", "a,b", "--first_label", "1000")
+    assert content["first_label"] == 1000
+
+
 def test_colours_with_a_file_of_names(tmp_path):
     words = flat(tmp_path)
     for path in (tmp_path / "masks").iterdir():

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from segformer_core.commands.arguments import new_parser, number, path_argument, path_text
 from segformer_core.config.files import find_config
+from segformer_core.data.classes import LARGEST_VALUE
 from segformer_core.errors import ConfigError, DataError, brief
 from segformer_core.making.description import (
     FORMS,
@@ -93,7 +94,7 @@ def read_arguments(arguments: Sequence[str]) -> Namespace:
     classes.add_argument("--classes", help="names in the order of their indices: a,b,c or a text file of a name a line")
     classes.add_argument("--colours", type=path_argument, help="text file of lines `name r g b`, or CVAT's labelmap.txt")
     classes.add_argument("--label_map", type=label_map, help="stored values and classes, such as 0:background,255:object")
-    classes.add_argument("--first_label", type=number(0, 255), help="stored value of the first class, if it is not 0")
+    classes.add_argument("--first_label", type=number(0, LARGEST_VALUE), help="stored value of the first class, if it is not 0")
     classes.add_argument(
         "--ignore", type=ignored, nargs="+", help="stored values, colours as r,g,b, or names of annotations, that do not count"
     )
