@@ -106,6 +106,23 @@ def test_pixels_without_an_annotation_and_classes(words, names, a, tmp_path):
     assert np.array_equal(label(tmp_path, "a"), drawing(*a))
 
 
+@pytest.mark.parametrize(
+    ("categories", "words", "names", "bare"),
+    [
+        (("Background", "car"), [], ["Background", "car"], 0),
+        (("car", "BACKGROUND"), [], ["car", "BACKGROUND"], 1),
+        (("Background", "car"), ["--unlabelled", "background"], ["Background", "car"], 0),
+        (("Ignore", "car"), ["--unlabelled", "ignore"], ["Ignore", "car"], 255),
+    ],
+)
+def test_a_background_is_one_whatever_its_capital_letters(categories, words, names, bare, tmp_path):
+    entries = [{"id": number, "name": name} for number, name in enumerate(categories, 1)]
+    source = coco(tmp_path, [annotation(1, 0, 1, [BOX]), annotation(2, 1, 2, [BOX])], categories=entries)
+    content = made(tmp_path, *source, *words)
+    assert [entry["name"] for entry in content["classes"]] == names
+    assert label(tmp_path, "a")[0, 0] == bare
+
+
 def test_images_without_an_annotation(tmp_path, capsys):
     source = coco(tmp_path, [annotation(1, 0, 7, [BOX]), annotation(2, 1, 3, [OVER])], ("a.jpg", "b.jpg", "c.jpg"))
     made(tmp_path, *source)

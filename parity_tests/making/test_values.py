@@ -93,6 +93,7 @@ def test_what_the_values_become(values, words, expected, tmp_path):
         ((0, 1), ["--classes", "a,,b"], "--classes, class 1: '' is no name"),
         ((0, 1), ["--label_map", "0-a"], "'0-a' is no label map; expected stored values and classes"),
         ((0, 1), ["--label_map", "0:a,0:b"], "holds a value twice"),
+        ((0, 1), ["--first_label", "1", "--label_map", "0:a,1:b"], "--first_label and --label_map both say which value is"),
         ((0, 1), ["--ignore", "1,2"], "'1,2' is no stored value; expected an index such as 255, or a colour"),
         (
             (0, 255),
@@ -110,6 +111,11 @@ def test_each_mistake_is_one_sentence(values, words, sentence, tmp_path, capsys)
         photo(tmp_path / "photos/p0.jpg", size)
         mask(tmp_path / "masks/p0.png", values, size)
     assert sentence in refused(tmp_path, capsys, *source, *words)
+
+
+def test_the_first_label_is_any_stored_value(tmp_path):
+    content = made(tmp_path, *flat(tmp_path, (1000, 1001)), "--classes", "a,b", "--first_label", "1000")
+    assert content["first_label"] == 1000
 
 
 def test_colours_with_a_file_of_names(tmp_path):
@@ -153,6 +159,14 @@ def test_colours_without_names(tmp_path):
         ("road 200 0 0\n\nx 0 300 0\n", [], "colours.txt, line 3: "),
         ("road 200 0 0\ntree 0 200 0\n", ["--classes", "road,bush"], "names none for 'bush'; give a file of lines"),
         ("road 200 0 0\ntree 0 200 0\n", ["--label_form", "indices"], "label_form is indices and"),
+        (
+            "road 200 0 0\ntree 0 200 0\n",
+            ["--ignore", "0"],
+            "an index is ignored and the masks store colours; give the colour in its place, as --ignore 0,0,0",
+        ),
+        ("road 200 0 0\n", ["--ignore", "0,200,0", "0"], "an index is ignored and the masks store colours"),
+        ("road 200 0 0\ntree 0 200 0\n", ["--label_map", "0:road,1:tree"], "a label map is given, which is for indices, and"),
+        ("road 200 0 0\ntree 0 200 0\n", ["--first_label", "1"], "first_label is given, which is for indices, and the masks"),
     ],
 )
 def test_each_mistake_with_colours_is_one_sentence(lines, words, sentence, tmp_path, capsys):
@@ -220,6 +234,22 @@ def test_a_dataset_file_is_taken_over(tmp_path):
         "label_form": "indices",
         "label_suffix": ".png",
     }
+
+
+@pytest.mark.parametrize(
+    ("text", "words", "expected"),
+    [
+        ("label_map: {7: a, 8: b}", ["--first_label", "1"], (1, None)),
+        ("first_label: 5", ["--label_map", "1:a,2:b"], (None, {1: "a", 2: "b"})),
+        ("first_label: 5", ["--first_label", "1"], (1, None)),
+        ("first_label: 5", ["--first_label", "0", "--ignore", "2"], (0, None)),
+    ],
+)
+def test_the_command_line_wins_over_a_dataset_file(text, words, expected, tmp_path):
+    (tmp_path / "mine.yaml").write_text(f"classes: [a, b]\n{text}\n")
+    values = (0, 1, 2) if "--ignore" in words else (1, 2)
+    content = made(tmp_path, *flat(tmp_path, values), "--dataset_file", tmp_path / "mine.yaml", *words)
+    assert (content.get("first_label"), content.get("label_map")) == expected
 
 
 @pytest.mark.parametrize(

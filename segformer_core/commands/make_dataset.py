@@ -83,7 +83,7 @@ def read_arguments(arguments: Sequence[str]) -> Namespace:
     classes.add_argument("--classes", help="names in the order of their indices: a,b,c or a text file of a name a line")
     classes.add_argument("--colours", type=path_argument, help="text file of lines `name r g b`, or CVAT's labelmap.txt")
     classes.add_argument("--label_map", type=label_map, help="stored values and classes, such as 0:background,255:object")
-    classes.add_argument("--first_label", type=number(0, 255), help="stored value of the first class, if it is not 0")
+    classes.add_argument("--first_label", type=number(0, LARGEST_VALUE), help="stored value of the first class, if it is not 0")
     classes.add_argument(
         "--ignore", type=ignored, nargs="+", help="stored values, colours as r,g,b, or names of annotations, that do not count"
     )
@@ -99,6 +99,8 @@ def read_stated(options: Namespace, annotated: bool) -> Stated:
     """What the options say of the classes, over what --dataset_file says. Raises UserError."""
     if annotated:
         refuse_given(options, ("first_label", "label_map", "label_form", "mask_suffix", "image_suffix"), "is for masks")
+    if options.first_label is not None and options.label_map is not None:
+        raise ConfigError("--first_label and --label_map both say which value is which class; keep one of them")
     stated = read_stated_file(find_config(options.dataset_file)) if options.dataset_file else Stated()
     classes, source = stated.classes, stated.source
     if options.colours:
@@ -110,6 +112,9 @@ def read_stated(options: Namespace, annotated: bool) -> Stated:
         colours = {one.name: one.colour for one in classes or ()}
         classes, source = tuple(Class(one.name, colours.get(one.name)) for one in names), "--classes"
     values = None if options.ignore is None else tuple(entry for entry in options.ignore if not isinstance(entry, str))
+    first, mapping = options.first_label, options.label_map
+    if first is None and mapping is None:
+        first, mapping = stated.first_label, stated.label_map
     names_given = [entry for entry in options.ignore or () if isinstance(entry, str)]
     if bool(names_given if not annotated else values):
         wrong = names_given[0] if names_given and not annotated else values
@@ -119,8 +124,8 @@ def read_stated(options: Namespace, annotated: bool) -> Stated:
     return Stated(
         classes,
         stated.ignore if values is None else values,
-        stated.first_label if options.first_label is None else options.first_label,
-        stated.label_map if options.label_map is None else options.label_map,
+        first,
+        mapping,
         options.label_form or stated.label_form,
         source,
     )

@@ -48,7 +48,10 @@ def plan(found: Found, stated: Stated, ignored: Collection[str], unlabelled: str
             f"({_list(one.name for one in classes)}); add it, or say --ignore {unknown[0]}"
         )
     known = [one.name for one in classes]
-    bare = unlabelled or next((name for name in NAMES_OF_BACKGROUND if name in known), None)
+    if unlabelled is None:
+        bare = next((name for each in NAMES_OF_BACKGROUND if (name := _spelt(each, known)) in known), None)
+    else:
+        bare = unlabelled if unlabelled == IGNORE else _spelt(unlabelled, known)
     unsaid = bare is None and stated.classes is not None
     if bare is None and not unsaid:
         bare = BACKGROUND
@@ -60,6 +63,11 @@ def plan(found: Found, stated: Stated, ignored: Collection[str], unlabelled: str
     index = {one.name: label for label, one in enumerate(classes)}
     label = IGNORED if bare in (None, IGNORE) else index[str(bare)]
     return Plan(classes, index | dict.fromkeys(left_out, IGNORED), label, unsaid)
+
+
+def _spelt(name: str, known: Collection[str]) -> str:
+    """The name as one of the known is spelt, whatever its capital letters; itself if none is so."""
+    return name if name in known else next((one for one in known if one.casefold() == name.casefold()), name)
 
 
 def ask_of_bare(the_plan: Plan, counts: Counts) -> None:

@@ -151,8 +151,16 @@ def _coloured(classes: tuple[Class, ...], seen: Seen, names: dict[int, str]) -> 
 
 
 def _colours(seen: Seen, stated: Stated, suffix: str) -> Draft:
-    values = seen.first
+    if stated.label_map is not None or stated.first_label:
+        what = "a label map" if stated.label_map is not None else "first_label"
+        raise DataError(
+            f"{what} is given, which is for indices, and the masks store colours; leave it out, and name the colours' classes "
+            "with --colours FILE"
+        )
     ignore = tuple(value for value in stated.ignore or () if not isinstance(value, int))
+    if len(ignore) < len(stated.ignore or ()):
+        raise DataError("an index is ignored and the masks store colours; give the colour in its place, as --ignore 0,0,0")
+    values = seen.first
     rest = {value for value in values if colour_of(value) not in ignore}
     classes = stated.classes
     if classes is None:
