@@ -40,10 +40,6 @@ CASES = {
         lambda label: np.where(label == 255, 0, label * 7).astype(np.uint8),
         {"label_map": {0: "class_0", 7: "class_1", 14: "class_2"}, "ignore": [255]},
     ),
-    "gray levels": (
-        lambda label: np.array([0, 127, 255], np.uint8)[np.minimum(label, 2)],
-        {"label_map": {0: "class_0", 127: "class_1", 255: "class_2"}, "ignore": []},
-    ),
     "16 bits": (
         lambda label: np.where(label == 255, 0, label).astype(np.uint16) * 300,
         {"label_map": {0: "class_0", 300: "class_1", 600: "class_2"}, "ignore": [255]},
@@ -98,11 +94,41 @@ def test_0_and_255_are_asked_in_the_file(root: Path, capsys: pytest.CaptureFixtu
     assert check() == 1 and "class_1 (1)" in capsys.readouterr().out  # then nothing is left of the second class
 
 
+@pytest.mark.parametrize("middle", [7, 127])
+def test_255_among_other_values_is_asked_in_the_file(root: Path, middle: int, capsys: pytest.CaptureFixture[str]) -> None:
+    """As in labels of VOC that lack a class, or in gray levels. Nothing is trained before an answer is there; either is read."""
+    relabel(root, lambda label: np.array([0, middle, 255], np.uint8)[np.minimum(label, 2)])
+    assert check("--write") == 1
+    assert f"leaves open what the values {middle}" in capsys.readouterr().out
+    assert check() == 1 and f"label {middle}" in capsys.readouterr().out
+    assert read_yaml(root / "dataset.yaml") == {"classes": NAMES["classes"][:2]} | STORED
+    text = (root / "dataset.yaml").read_text()
+    others = f"0: class_0, {middle}: class_1"
+    ignored = text.replace(f"# label_map: {{{others}}}", f"label_map: {{{others}}}").replace("# ignore:", "ignore:")
+    (root / "dataset.yaml").write_text(ignored)
+    assert check() == 0 and open_dataset("mine", "train").classes.labelling.ignore == (255,)
+    one_more = text.replace("# label_map: {" + others + ", 255", "label_map: {" + others + ", 255")
+    (root / "dataset.yaml").write_text(one_more.replace("class_1}", "class_1}\n  - class_2", 1))
+    assert check() == 0 and len(open_dataset("mine", "train").classes) == 3
+
+
+def test_the_recipe_is_never_the_description(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    """A folder that is called dataset, checked from inside."""
+    root = dataset(tmp_path / "dataset")
+    (root / "dataset.yaml").unlink()
+    monkeypatch.chdir(root)
+    assert program(["check_dataset", ".", "--write", "--force", "--workers", "1"]) == 0
+    assert "classes" in read_yaml(root / "dataset.yaml") and (root / "dataset_recipe.yaml").is_file()
+    assert program(["check_dataset", ".", "--recipe", "dataset.yaml", "--force"]) == USERS_MISTAKE
+    assert "dataset.yaml is the dataset's description; give the recipe another name" in capsys.readouterr().err
+
+
 def test_pictures_get_no_description(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     relabel(root, lambda label: np.random.default_rng(0).integers(0, 256, (*label.shape, 3), np.uint8))
     assert check("--write") == USERS_MISTAKE
     assert "no dataset.yaml can be made for mine: its labels hold 300 values and more" in capsys.readouterr().err
-    assert not (root / "dataset.yaml").exists() and not Path("mine.yaml").exists()
+    assert not (root / "dataset.yaml").exists() and not Path("mine_recipe.yaml").exists()
+    assert Path("dataset_report/report.html").is_file(), "it shows the labels"
 
 
 def test_what_to_run_again_keeps_the_dataset_file(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -114,15 +140,15 @@ def test_what_to_run_again_keeps_the_dataset_file(root: Path, capsys: pytest.Cap
 
 def test_files_that_are_there_stay(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (root / "dataset.yaml").write_text("classes: [ground, disc, bar]\n")
-    Path("mine.yaml").write_text("lr: 1.0\n")
+    Path("mine_recipe.yaml").write_text("lr: 1.0\n")
     assert check("--write") == 0
     said = capsys.readouterr().out
     assert "mine/dataset.yaml is there and stays as it is" in said
-    assert "mine.yaml is there and stays as it is; --force replaces it" in said
-    assert Path("mine.yaml").read_text() == "lr: 1.0\n"
+    assert "mine_recipe.yaml is there and stays as it is; --force replaces it" in said
+    assert Path("mine_recipe.yaml").read_text() == "lr: 1.0\n"
     assert check("--write", "--force") == 0
     assert (root / "dataset.yaml").read_text() == "classes: [ground, disc, bar]\n"  # never replaced
-    assert "# python -m backend_torch.train --config_path mine.yaml" in Path("mine.yaml").read_text()
+    assert "# python -m backend_torch.train --config_path mine_recipe.yaml" in Path("mine_recipe.yaml").read_text()
 
 
 def test_a_report_of_ours_is_replaced_and_another_is_not(root: Path, capsys: pytest.CaptureFixture[str]) -> None:

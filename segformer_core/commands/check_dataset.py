@@ -33,7 +33,7 @@ def _parser() -> argparse.ArgumentParser:
         "--report", default=Path("dataset_report"), type=path_argument, help="folder for report.html (default %(default)s)"
     )
     parser.add_argument("--write", action="store_true", help="write a dataset.yaml, if there is none, and a recipe")
-    parser.add_argument("--recipe", type=path_argument, help="the recipe to write (default with --write: FOLDER.yaml)")
+    parser.add_argument("--recipe", type=path_argument, help="the recipe to write (default with --write: FOLDER_recipe.yaml)")
     parser.add_argument("--force", action="store_true", help="replace a recipe, or a report.html that is none of ours")
     parser.add_argument(
         "--workers", type=number(1, MOST_WORKERS), default=os.cpu_count() or 1, help="threads (default: one a core, %(default)s)"

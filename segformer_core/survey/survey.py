@@ -15,6 +15,9 @@ from segformer_core.memory import memory_for
 from segformer_core.survey.pair import VALUES, Record, Value, Whole, examined_whole
 from segformer_core.survey.splits import Layout, Split
 
+SHOWN = 5
+"""How many values a sentence names."""
+
 
 @dataclass(frozen=True)
 class SplitFacts:
@@ -112,13 +115,22 @@ def survey(layout: Layout, workers: int) -> Survey:
 
 
 def named(survey: Survey, layout: Layout) -> Survey:
-    """A survey without classes, as if it had been made with those of `layout`, which are of its own values and colours."""
+    """A survey without classes, as if it had been made with those of `layout`, which are of its own values and colours.
+
+    Where the description of `layout` leaves open what a value means, that is the layout's question.
+    """
     classes = layout.classes
     if classes is None:
         return replace(survey, layout=layout)
     labelling = classes.labelling
     indices: dict[Value, int] = dict.fromkeys(labelling.ignored_values(len(classes)), IGNORED)
     indices.update(labelling.colours if labelling.form == COLOURS else labelling.class_values(len(classes)).items())
+
+    open_values = sorted((value for value in survey.stored if value not in indices), key=str)
+    if open_values:
+        what = ", ".join(map(str, open_values[:SHOWN]))
+        question = f"{layout.description} leaves open what the values {what} mean: choose one of the answers in its comments"
+        return replace(survey, layout=replace(layout, question=question))
 
     def with_pixels(record: Record) -> Record:
         return record if record.fault else replace(record, pixels={indices[value]: n for value, n in record.stored.items()})

@@ -19,6 +19,8 @@ from segformer_core.survey.survey import Survey
 COMMENT = 120
 """Columns of a comment in the recipe."""
 
+PROPOSED = "# Proposed by segformer check_dataset"
+"""How a recipe of ours begins."""
 MADE = "Made by segformer check_dataset from the values in the labels: give the classes their names."
 QUESTION = """\
 # The labels hold 0 and 255 alone. Is 255 {name}, or does it mark pixels that do not count? Training asks until one of these two
@@ -27,8 +29,13 @@ QUESTION = """\
 # ignore: [255]
 """
 
-ALSO_255 = """\
-# If 255 marks pixels that do not count, take its class and its line in label_map out, and write ignore: [255] above.
+QUESTION_AMONG_OTHERS = """\
+# The labels hold 255 and values that are no row 0, 1, 2, … Does 255 mark pixels that do not count, or is it one more class?
+# Training refuses the values until one of these answers is there without its #. Pixels that do not count:
+# label_map: {{{others}}}
+# ignore: [255]
+# One more class, here {name}, which then stands among the classes above, too:
+# label_map: {{{others}, 255: {name}}}
 """
 
 PRETRAINED = """\
@@ -48,7 +55,8 @@ FIXED = (
 def dataset_yaml(survey: Survey) -> str:
     """A description with a class for each value or colour in the labels: class_0, class_1, …
 
-    255 is ignored, unless 0 and 255 are all that there is: then the file asks. Raises UserError if the labels are no labels.
+    255 is ignored beside a row of values. Where it is not plain what it means the file asks, and the values are refused until it
+    is answered. Raises UserError if the labels are no labels.
     """
     pixels, labels = survey.stored, survey.labels_with
     values = sorted(value for value in pixels if isinstance(value, int))
@@ -60,7 +68,7 @@ def dataset_yaml(survey: Survey) -> str:
     asks = set(values) == {0, IGNORED}
     indices = [value for value in values if value != IGNORED]
     in_a_row = indices == list(range(indices[0], indices[0] + len(indices))) if indices else False
-    stored: Sequence[Value] = colours or (indices if in_a_row and not asks else values)
+    stored: Sequence[Value] = colours or (values if asks else indices)
     total, files = sum(pixels[value] for value in stored), sum(len(facts.records) for facts in survey.splits.values())
 
     def listed(index: int, value: Value) -> Class:
@@ -76,11 +84,12 @@ def dataset_yaml(survey: Survey) -> str:
         return Draft(classes, (), COLOURS).text(MADE)
     if in_a_row:
         return Draft(classes, (IGNORED,), INDICES, first_label=indices[0]).text(MADE)
-    label_map = {value: one.name for value, one in zip(values, classes, strict=True)}
-    has_255 = IGNORED in label_map
-    return Draft(classes, () if has_255 else (IGNORED,), INDICES, label_map=label_map, question=ALSO_255 if has_255 else "").text(
-        MADE
-    )
+    label_map = {value: one.name for value, one in zip(indices, classes, strict=True)}
+    if IGNORED in values:
+        others = ", ".join(f"{value}: {name}" for value, name in label_map.items())
+        question = QUESTION_AMONG_OTHERS.format(others=others, name=f"class_{len(classes)}")
+        return Draft(classes, None, INDICES, first_label=None, question=question).text(MADE)
+    return Draft(classes, (IGNORED,), INDICES, label_map=label_map).text(MADE)
 
 
 def recipe(survey: Survey, choices: Sequence[Choice], path: Path, description: Path | None) -> str:
@@ -90,7 +99,7 @@ def recipe(survey: Survey, choices: Sequence[Choice], path: Path, description: P
     own = flat(load_config(["--config_path", OWN_RECIPE]))
     without = {"eval_loss"} if any(choice.key == "run_eval" for choice in choices) else set()
     lines = [
-        f"# Proposed by segformer check_dataset for {root}: a start, not measured on these data.",
+        f"{PROPOSED} for {root}: a start, not measured on these data.",
         f"# python -m backend_torch.train --config_path {path}      (or backend_mindspore)",
         f"data_path: {text(root)}",
         *([f"dataset_file: {text(description)}"] if description else []),
