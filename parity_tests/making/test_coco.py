@@ -97,7 +97,7 @@ def test_a_crowd_is_below_all_others(tmp_path):
             ["car", "road", "background"],
             ("22222222", "20000222", "20000222", *["22222222"] * 3),
         ),
-        (["--ignore", "car", "--unlabelled", "road"], ["road"], ("00000000", "0....000", "0....000", *["00000000"] * 3)),
+        (["--ignore", "car"], ["background", "road"], ("00000000", "0....000", "0....000", *["00000000"] * 3)),
     ],
 )
 def test_pixels_without_an_annotation_and_classes(words, names, a, tmp_path):
@@ -157,6 +157,14 @@ def test_files_of_one_name_in_several_folders(tmp_path):
     source = coco(tmp_path, [annotation(1, 0, 7, [BOX]), annotation(2, 1, 3, [OVER])], ("left/1.jpg", "right/1.jpg"))
     made(tmp_path, *source)
     assert set(placed(tmp_path / "new")) == {"left_1", "right_1"}
+
+
+@pytest.mark.parametrize("files", [("a/b_c.jpg", "a_b/c.jpg", "x/c.jpg"), ("a/1.jpg", "a/1.png")])
+def test_files_that_would_get_one_name_are_refused(files, tmp_path, capsys):
+    source = coco(tmp_path, [annotation(1, 0, 7, [BOX])], files)
+    name = {3: "a_b_c", 2: "a_1"}[len(files)]
+    sentence = f"names {files[0]} and {files[1]}, which would both be called {name}; rename one of them"
+    assert sentence in refused(tmp_path, capsys, *source)
 
 
 def test_images_are_beside_the_file_if_nothing_is_said(tmp_path, capsys):
@@ -260,6 +268,13 @@ def test_what_is_no_coco_file(text, sentence, tmp_path, capsys):
             "of the pixels have no annotation, and none of the classes (car, road) is background: if they do not",
         ),
         (["--classes", "road,car", "--unlabelled", "x"], "--unlabelled x is no class of --classes (car, road); add it there"),
+        (
+            ["--ignore", "car", "--unlabelled", "ignore"],
+            "the annotations have one class, 'road'; expected at least two, to tell apart: say --unlabelled background if the",
+        ),
+        (["--classes", "road", "--ignore", "car"], "background if the pixels without an annotation are one, and add"),
+        (["--ignore", "car", "--unlabelled", "road"], "to tell apart: annotate another one, or take one out of --ignore"),
+        (["--ignore", "car", "road", "--unlabelled", "ignore"], "the annotations have no class; expected at least two"),
         (["--ignore", "bus"], "--ignore bus names no class of the annotations; they have car, road"),
         (["--ignore", "255"], "expected names of annotations"),
         (["--label_map", "0:a"], "--label_map is for masks; leave it out"),

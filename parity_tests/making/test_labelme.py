@@ -36,9 +36,9 @@ def png(pixels: np.ndarray) -> str:
 def test_every_kind_of_shape(points, kind, more, rows, tmp_path):
     """A disc has the pixels whose middle is at most half a pixel beyond its radius, a line ten rows: y - 4 to y + 5."""
     more = {"mask": png(more["mask"] * 255)} if more else {}
-    words = labelme(tmp_path, {"a": [shape("car", points, kind, **more)], "b": [shape("car", BOX)]})
+    words = labelme(tmp_path, {"a": [shape("car", points, kind, **more)], "b": [shape("tree", BOX)]})
     content = made(tmp_path, *words, "--unlabelled", "ignore")
-    assert content["classes"] == [{"name": "car"}]
+    assert content["classes"] == [{"name": "car"}, {"name": "tree"}]
     assert np.array_equal(label(tmp_path, "a"), drawing(*rows)), label(tmp_path, "a")
 
 
@@ -99,7 +99,8 @@ def test_an_image_inside_the_file_is_used_if_there_is_no_other(tmp_path):
 def test_files_of_older_versions(tmp_path):
     """Without shape_type and without the image's size."""
     old = {"label": "car", "points": BOX, "line_color": None, "fill_color": None}
-    words = labelme(tmp_path, {"a": [old], "b": [old]}, imageHeight="LEFT OUT", imageWidth="LEFT OUT", version="2.9.0")
+    files = {"a": [old], "b": [old | {"label": "tree"}]}
+    words = labelme(tmp_path, files, imageHeight="LEFT OUT", imageWidth="LEFT OUT", version="2.9.0")
     made(tmp_path, *words, "--unlabelled", "ignore")
     assert np.array_equal(label(tmp_path, "a"), drawing("........", ".0000...", ".0000...", *["........"] * 3))
 

@@ -63,7 +63,7 @@ def test_other_values_with_255_that_are_not_plain(values, tmp_path, capsys):
         ((0, 1, 2), ["--ignore", "0"], (["class_1", "class_2"], {1: "class_1", 2: "class_2"}, [0])),
         ((0, 1, 2), ["--classes", "a,b", "--first_label", "1", "--ignore", "0"], (["a", "b"], None, [0])),
         ((0, 7, 8), ["--label_map", "0:road,7:road,8:car"], (["road", "car"], {0: "road", 7: "road", 8: "car"}, [255])),
-        ((0, 7, 8), ["--label_map", "8:car", "--ignore", "0", "7"], (["car"], {8: "car"}, [0, 7])),
+        ((0, 6, 7, 8), ["--label_map", "7:road,8:car", "--ignore", "0", "6"], (["road", "car"], {7: "road", 8: "car"}, [0, 6])),
     ],
 )
 def test_what_the_values_become(values, words, expected, tmp_path):
@@ -87,6 +87,12 @@ def test_what_the_values_become(values, words, expected, tmp_path):
         ((0, 1), ["--label_map", "0:a"], "value 1 at row 0, column 1, which is in neither the label map nor ignored"),
         ((0, 1), ["--label_map", "0:a,1:b", "--ignore", "1"], "value 1 is ignored and is 'b' in the label map"),
         ((0,), [], "all masks hold the value 0 alone; there is nothing to tell apart"),
+        (
+            (0, 7),
+            ["--label_map", "7:car", "--ignore", "0"],
+            "the masks have one class, 'car'; expected at least two, to tell apart: name the others with --classes",
+        ),
+        ((0, 255), ["--classes", "a", "--ignore", "255"], "the masks have one class, 'a'; expected at least two"),
         ((0, 1), ["--ignore", "0", "1"], "all masks hold ignored values alone (0, 1)"),
         (tuple(range(100)), ["--ignore", "255"], "the masks hold 100 different values"),
         ((0, 1), ["--classes", "a,a"], "--classes names class 'a' twice"),
@@ -149,6 +155,13 @@ def test_colours_without_names(tmp_path):
     ]
 
 
+def test_one_colour_and_what_is_ignored_are_no_data_set(tmp_path, capsys):
+    words = flat(tmp_path)
+    for path in (tmp_path / "masks").iterdir():
+        colour_mask(path, [RED, [0, 0, 0]])
+    assert "the masks have one class, 'class_0'; expected at least two" in refused(tmp_path, capsys, *words, "--ignore", "0,0,0")
+
+
 @pytest.mark.parametrize(
     ("lines", "words", "sentence"),
     [
@@ -163,6 +176,11 @@ def test_colours_without_names(tmp_path):
             "road 200 0 0\ntree 0 200 0\n",
             ["--ignore", "0"],
             "an index is ignored and the masks store colours; give the colour in its place, as --ignore 0,0,0",
+        ),
+        (
+            "road 200 0 0\n",
+            ["--ignore", "0,200,0"],
+            "the masks have one class, 'road'; expected at least two, to tell apart: name the others with --colours FILE",
         ),
         ("road 200 0 0\n", ["--ignore", "0,200,0", "0"], "an index is ignored and the masks store colours"),
         ("road 200 0 0\ntree 0 200 0\n", ["--label_map", "0:road,1:tree"], "a label map is given, which is for indices, and"),

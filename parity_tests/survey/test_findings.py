@@ -292,6 +292,15 @@ def test_a_split_by_ranges_of_one_film_gives_no_hint(
     assert code == 0 and "neighbour" not in text
 
 
+def test_splits_that_are_numbered_each_anew_give_no_hint(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """train/film_0 … film_5 and val/film_0 … film_2 are not frames of one film."""
+    for folder in root.glob("*/*/"):
+        for place, path in enumerate(sorted(folder.glob("*.png"))):
+            path.rename(folder / f"film_{place}.png")
+    code, text = check(capsys)
+    assert code == 0 and "neighbour" not in text
+
+
 def test_long_lists_are_cut_on_the_screen_and_whole_on_the_page(
     root: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

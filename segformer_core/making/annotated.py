@@ -9,6 +9,7 @@ from segformer_core.errors import DataError, brief
 from segformer_core.making.classes import Stated, checked_classes
 from segformer_core.making.drawing import Counts
 from segformer_core.making.example import Found
+from segformer_core.making.naming import FEWEST
 
 BACKGROUND, NAMES_OF_BACKGROUND = "background", ("background", "_background_")
 ALWAYS_IGNORED = frozenset(["__ignore__"])
@@ -59,6 +60,14 @@ def plan(found: Found, stated: Stated, ignored: Collection[str], unlabelled: str
         if stated.classes is not None:
             raise DataError(f"--unlabelled {bare} is no class of {stated.source} ({_list(known)}); add it there, or say {IGNORE}")
         classes = (Class(str(bare)), *classes)
+    if len(classes) < FEWEST:
+        kept = f"one class, {brief(classes[0].name)}" if classes else "no class"
+        if bare in (None, IGNORE):
+            hint = f"say --unlabelled {BACKGROUND} if the pixels without an annotation are one"
+            hint += f", and add it to {stated.source}" if stated.classes is not None else ""
+        else:
+            hint = "annotate another one, or take one out of --ignore"
+        raise DataError(f"the annotations have {kept}; expected at least two, to tell apart: {hint}")
     classes = checked_classes(classes, stated.source or "the annotations")
     index = {one.name: label for label, one in enumerate(classes)}
     label = IGNORED if bare in (None, IGNORE) else index[str(bare)]

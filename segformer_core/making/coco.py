@@ -72,7 +72,7 @@ def find_coco(path: Path, images: Path, split: str = "") -> Found:
     }
     examples = [
         Example(name, file, labels[number], split)
-        for name, (number, file) in zip(short_names(list(files.values())), found.items(), strict=True)
+        for name, (number, file) in zip(short_names(list(files.values()), path), found.items(), strict=True)
         if file
     ]
     used = {names[annotation["category_id"]] for each in of_image.values() for _, annotation in each}

@@ -4,6 +4,7 @@ import re
 from collections import Counter
 from pathlib import Path, PurePosixPath
 
+from segformer_core.errors import DataError
 from segformer_core.making.json_file import Place
 
 DRIVE = re.compile("[A-Za-z]:")
@@ -22,8 +23,17 @@ def find_image(folder: Path, path: PurePosixPath) -> Path | None:
     return next((each for each in (folder / path, folder / path.name) if each.is_file()), None)
 
 
-def short_names(paths: list[PurePosixPath]) -> list[str]:
-    """Names without ending, each once: the last part, or where files of several folders share one, all parts joined by _."""
+def short_names(paths: list[PurePosixPath], source: Path) -> list[str]:
+    """Names without ending, each once: the last part, or where files of several folders share one, all parts joined by _.
+
+    Raises DataError, in which `source` names the files, if two are still of one name.
+    """
     if max(Counter(path.stem for path in paths).values(), default=0) < 2:
         return [path.stem for path in paths]
-    return ["_".join((*path.parts[:-1], path.stem)) for path in paths]
+    joined: dict[str, PurePosixPath] = {}
+    for path in paths:
+        name = "_".join((*path.parts[:-1], path.stem))
+        if name in joined:
+            raise DataError(f"{source} names {joined[name]} and {path}, which would both be called {name}; rename one of them")
+        joined[name] = path
+    return [*joined]

@@ -6,17 +6,30 @@ from typing import NoReturn
 from segformer_core.data.classes import COLOURS, IGNORED, INDICES, Value
 from segformer_core.data.colours import RGB
 from segformer_core.data.draft import Class, Draft
-from segformer_core.errors import DataError
+from segformer_core.errors import DataError, brief
 from segformer_core.making.classes import Stated, checked_classes
 from segformer_core.making.stored import Seen, colour_of, place, value_of
 
 MOST_UNNAMED = 64
 """Classes that are named by their numbers; more are more likely a photo, or masks with soft edges."""
+FEWEST = 2
+"""Classes of a data set: the loss of one is always 0."""
 SHOWN = 6
 
 
 def describe(seen: Seen, stated: Stated, suffix: str) -> Draft:
     """dataset.yaml for masks that stay as they are. Raises DataError, also where the user has to say what is meant."""
+    description = _described(seen, stated, suffix)
+    if len(description.classes) < FEWEST:
+        by = "--colours FILE" if description.label_form == COLOURS else "--classes or --label_map"
+        raise DataError(
+            f"the masks have one class, {brief(description.classes[0].name)}; expected at least two, to tell apart: name the "
+            f"others with {by}, and leave the background out of --ignore"
+        )
+    return description
+
+
+def _described(seen: Seen, stated: Stated, suffix: str) -> Draft:
     if stated.label_form == COLOURS or (seen.coloured and stated.label_form != INDICES):
         return _colours(seen, stated, suffix)
     if seen.coloured:

@@ -191,7 +191,10 @@ def _equal(group: list[Record]) -> str:
 
 
 def neighbours(survey: Survey) -> Iterator[Finding]:
-    """Names with consecutive numbers that are spread over train and val, as frames of one film are by a random split."""
+    """Names with consecutive numbers that are spread over train and val, as frames of one film are by a random split.
+
+    A series in which train and val share a number was numbered in each split anew.
+    """
     train, val = survey.splits.get("train"), survey.splits.get("val")
     if train is None or val is None or not val.records:
         return
@@ -201,6 +204,9 @@ def neighbours(survey: Survey) -> Iterator[Finding]:
             series[match[1], match[3]].append((int(match[2]), record.split, record.item))
     beside, example = 0, ""
     for numbered in series.values():
+        numbers = {name: {number for number, split, _ in numbered if split == name} for name in ("train", "val")}
+        if numbers["train"] & numbers["val"]:
+            continue
         numbered.sort(key=lambda entry: entry[:2])
         step = float(np.median([after[0] - before[0] for before, after in zip(numbered, numbered[1:], strict=False)] or [0]))
         for place, (number, split, item) in enumerate(numbered):
