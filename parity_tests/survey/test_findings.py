@@ -292,6 +292,11 @@ def test_a_split_by_ranges_of_one_film_gives_no_hint(
     assert code == 0 and "neighbour" not in text
 
 
+def test_one_class_is_not_1_classes(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    describe(root, "classes: [ground]\n")
+    expect(check(capsys)[1], (r"^mine: 1 class of mine/dataset\.yaml$",))
+
+
 def test_splits_that_are_numbered_each_anew_give_no_hint(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """train/film_0 … film_5 and val/film_0 … film_2 are not frames of one film."""
     for folder in root.glob("*/*/"):

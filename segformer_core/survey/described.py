@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from segformer_core.data.classes import IGNORED
-from segformer_core.survey.findings import Finding
+from segformer_core.survey.findings import Finding, plural
 from segformer_core.survey.pair import Value
 from segformer_core.survey.proposal import Choice, words
 from segformer_core.survey.survey import Survey
@@ -136,7 +136,7 @@ def proposal_text(choices: Sequence[Choice]) -> list[str]:
 def described(survey: Survey, found: Sequence[Finding], choices: Sequence[Choice]) -> list[str]:
     """All of it, but the last lines."""
     classes = survey.classes
-    names = "no classes yet" if classes is None else f"{len(classes)} classes of {classes.source or 'Cityscapes'}"
+    names = "no classes yet" if classes is None else f"{plural(len(classes), 'class')} of {classes.source or 'Cityscapes'}"
     lines = [f"{survey.layout.root}: {names}"]
     lines += [f"  {word:<8}{sentence}" for word, sentence in summary(survey)]
     parts = (class_table(survey), findings_text(found), proposal_text(choices))

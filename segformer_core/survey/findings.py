@@ -264,5 +264,5 @@ CHECKS = (
 
 
 def plural(count: int, noun: str) -> str:
-    """ "1 image", "3 images"."""
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+    """ "1 image", "3 images", "2 classes"."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}{'es' if noun.endswith('s') else 's'}"
