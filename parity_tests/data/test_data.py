@@ -13,12 +13,13 @@ import pytest
 from parity_tests.folder_dataset import CLASSES, write_folder_dataset
 from segformer_core.config.keys import DataConfig
 from segformer_core.data import cityscapes
+from segformer_core.data.ahead import prefetch
 from segformer_core.data.conversion import convert, convert_all, find_annotations
 from segformer_core.data.dataset import read_label, read_pair
 from segformer_core.data.description import read_classes
 from segformer_core.data.image_file import read_image
 from segformer_core.data.layout import open_dataset
-from segformer_core.data.pipeline import GuardedStream, TrainingStream, prefetch, raise_message
+from segformer_core.data.pipeline import GuardedStream, TrainingStream, raise_message
 from segformer_core.errors import ConfigError, DataError
 
 DATA = DataConfig(base_size=(64, 96), crop_size=(48, 64))

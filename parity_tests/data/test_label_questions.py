@@ -1,6 +1,7 @@
 """How a data set's labels are stored is decided once; what could mean two things is a question; what cannot be read is named."""
 
 import shutil
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from parity_tests.data.label_sets import COLOURS, FORMS, Form, dataset, describe
 from segformer_core.data.cityscapes import CLASSES as CITYSCAPES
 from segformer_core.data.dataset import read_label
 from segformer_core.data.layout import open_dataset
+from segformer_core.data.stored_label import read_stored
 from segformer_core.errors import DataError
 
 
@@ -59,6 +61,25 @@ def test_a_label_that_contradicts_the_first_is_named(tmp_path: Path) -> None:
         DataError, match=r"val0\.png has one channel, and the first labels of its data set hold colours; save all in"
     ):
         read_label(val.items[0].label, val.classes)
+
+
+def test_labels_that_show_nothing_are_decoded_in_threads_and_once_for_two_splits(tmp_path: Path, monkeypatch) -> None:
+    root = dataset(tmp_path / "set", Form(lambda a: png(np.dstack([a] * 3))))
+    read: list[tuple[str, int]] = []
+
+    def counted(path: Path) -> np.ndarray:
+        read.append((path.name, threading.get_ident()))
+        return read_stored(path)
+
+    monkeypatch.setattr("segformer_core.data.label_form.read_stored", counted)
+    train = open_dataset(str(root), "train")
+    shown = read[:6]
+    assert sorted(name for name, _ in shown) == [*(f"train{index}.png" for index in range(4)), "val0.png", "val1.png"]
+    assert shown[0] == ("train0.png", threading.get_ident()) and threading.get_ident() not in {thread for _, thread in shown[1:]}
+    del read[:]
+    val = open_dataset(str(root), "val", sibling=train)
+    assert read == [] and len(val) == 2 and (val.classes.labelling, val.labels) == (train.classes.labelling, train.labels)
+    assert val.classes.labelling.form == "indices" and open_dataset(str(root), "val") == val
 
 
 QUESTION = (

@@ -67,13 +67,13 @@ def network(config: Config, copies: int = 1) -> SegFormer:
     return spec
 
 
-def opened_dataset(config: Config, split: str, way_on: str, with_labels: bool = True) -> Dataset:
+def opened_dataset(config: Config, split: str, way_on: str, with_labels: bool = True, sibling: Dataset | None = None) -> Dataset:
     """The images of one split. Raises DataError, also if their classes are not as many as class_num says.
 
-    `way_on` tells the user what to do if the dataset has no such split.
+    `way_on` tells the user what to do if the dataset has no such split; `sibling` is another one that is open, with labels.
     """
     try:
-        dataset = open_dataset(config.data.data_path, split, config.data.dataset_file, with_labels)
+        dataset = open_dataset(config.data.data_path, split, config.data.dataset_file, with_labels, sibling)
     except NoSuchSplit as error:
         raise DataError(f"{error}; {way_on}") from error
     check_classes(dataset.classes, config)

@@ -45,7 +45,7 @@ def train_command(config: Config, connect: Connect) -> None:
     """Train as the configuration says: from a checkpoint, from pretrained weights or from the seed. Raises UserError."""
     dataset = opened_dataset(config, "train", "put the images to train on there")
     without = "put images to evaluate on there, or train without evaluating: --run_eval False"
-    validation = opened_dataset(config, "val", without) if config.evaluation.run_eval else None
+    validation = opened_dataset(config, "val", without, sibling=dataset) if config.evaluation.run_eval else None
     config = counted(config, len(dataset.classes), dataset.classes.source)
     spec = network(config, copies=SAVED_COPIES)
     check_several_classes(dataset.classes)

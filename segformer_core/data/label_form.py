@@ -1,19 +1,26 @@
 """Whether the label files of a data set store class indices or colours: decided once, by the description or by the files."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import yaml
 
+from segformer_core.data.ahead import prefetch
 from segformer_core.data.class_indices import class_indices
 from segformer_core.data.classes import AUTO, COLOURS, IGNORED, INDICES, Classes
 from segformer_core.data.image_file import read_bytes, read_image
 from segformer_core.data.stored_label import PALETTE, gray, read_stored, stored_kind, unequal_pixel
 from segformer_core.errors import DataError, brief
+
+T = TypeVar("T")
+
+READERS = 8
+"""Threads that decode labels while the form of a data set is looked for."""
 
 NAMED_COLOUR = "{name: road, colour: [128, 64, 128]}"
 
@@ -75,7 +82,8 @@ def settled(classes: Classes, labels: Sequence[Path]) -> Classes:
     """
     labelling = classes.labelling
     if labelling.form == AUTO and labels:
-        form, path = next(((form, path) for path in labels if (form := _shown_form(path))), (INDICES, labels[0]))
+        shown = zip(_each(_shown_form, labels), labels, strict=True)
+        form, path = next((pair for pair in shown if pair[0]), (INDICES, labels[0]))
         if form == COLOURS and (fault := missing_colour(classes)):
             raise DataError(f"{path} and the other labels hold colours, and {fault}")
         classes = replace(classes, labelling=replace(labelling, form=form))
@@ -90,6 +98,12 @@ def settled(classes: Classes, labels: Sequence[Path]) -> Classes:
     ):
         _ask_what_255_is(classes, labels)
     return classes
+
+
+def _each(function: Callable[[Path], T], labels: Sequence[Path]) -> Iterator[T]:
+    """What the function makes of each label; in threads beyond the first, which mostly decides alone."""
+    yield from map(function, labels[:1])
+    yield from prefetch(function, labels[1:], READERS)
 
 
 def _shown_form(path: Path) -> str:
@@ -126,12 +140,16 @@ def _meaning(label: int, classes: Classes) -> str:
 
 def _ask_what_255_is(classes: Classes, labels: Sequence[Path]) -> None:
     """Raises DataError if no label holds anything but 0 and 255, and some hold 255; reads until one does."""
-    seen: set[int] = set()
-    for path in labels:
+
+    def values(path: Path) -> set[int]:
         try:
-            seen.update(np.flatnonzero(np.bincount(in_form(path, classes).ravel())).tolist())
+            return set(np.flatnonzero(np.bincount(in_form(path, classes).ravel())).tolist())
         except DataError:
-            continue
+            return set()
+
+    seen: set[int] = set()
+    for found in _each(values, labels):
+        seen |= found
         if seen - {0, IGNORED}:
             return
     if IGNORED in seen:

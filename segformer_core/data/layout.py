@@ -16,10 +16,13 @@ ItemFinder = Callable[[Path, str, bool], Found]
 """(root, split, with labels) -> the items of one split. Raises DataError."""
 
 
-def open_dataset(data_path: str, split: str, dataset_file: str = "", with_labels: bool = True) -> Dataset:
+def open_dataset(
+    data_path: str, split: str, dataset_file: str = "", with_labels: bool = True, sibling: Dataset | None = None
+) -> Dataset:
     """The images of one split below `data_path`, in the Cityscapes or the folder layout.
 
-    With labels, how they are stored is settled for all splits together. Raises DataError.
+    With labels, how they are stored is settled for all splits together; a `sibling`, another split of the same data that was
+    opened with labels, knows it already. Raises DataError.
     """
     root = Path(data_path)
     if not is_folder(root):
@@ -45,6 +48,8 @@ def open_dataset(data_path: str, split: str, dataset_file: str = "", with_labels
         return Dataset(root, split, classes, *found)
     if description is None:
         return Dataset(root, split, classes, *found, described(classes, [item.label for item in found.items if item.label]))
+    if sibling:
+        return Dataset(root, split, sibling.classes, *found, sibling.labels)
     labels = list(folder.label_files(root, description.files))
     classes = settled(classes, labels)
     return Dataset(root, split, classes, *found, described(classes, labels))

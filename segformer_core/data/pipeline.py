@@ -1,11 +1,7 @@
-"""The samples of a whole training run as one flat sequence; and `prefetch`, which reads ahead for evaluation and inference."""
+"""The samples of a whole training run as one flat sequence."""
 
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TypeVar
 
 import numpy as np
 
@@ -15,9 +11,6 @@ from segformer_core.data.transforms import augment
 from segformer_core.errors import DataError, UserError
 from segformer_core.memory import memory_for
 from segformer_core.seeds import generator
-
-T = TypeVar("T")
-R = TypeVar("R")
 
 MESSAGE_BYTES = 1024
 
@@ -131,22 +124,3 @@ def raise_message(messages: np.ndarray) -> None:
     for message in messages:
         if message.any():
             raise DataError(message.tobytes().rstrip(b"\0").decode(errors="ignore"))
-
-
-def prefetch(function: Callable[[T], R], items: Iterable[T], workers: int) -> Iterator[R]:
-    """`map(function, items)` in order, computed a few items ahead in threads; an exception is raised at its item."""
-    if workers < 1:
-        yield from map(function, items)
-        return
-    with ThreadPoolExecutor(workers) as pool:
-        pending: deque[Future[R]] = deque()
-        try:
-            for item in items:
-                pending.append(pool.submit(function, item))
-                if len(pending) > 2 * workers:
-                    yield pending.popleft().result()
-            while pending:
-                yield pending.popleft().result()
-        finally:
-            for future in pending:
-                future.cancel()

@@ -9,9 +9,9 @@ from typing import TypeVar
 
 import numpy as np
 
+from segformer_core.data.ahead import prefetch
 from segformer_core.data.dataset import Dataset, Item, read_pair
 from segformer_core.data.image_file import read_image
-from segformer_core.data.pipeline import prefetch
 from segformer_core.evaluation.metrics import Scores, confusion_matrix, scores
 from segformer_core.evaluation.report import evaluation_table
 from segformer_core.inference.segmenter import Prepared, Segmenter

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
+from segformer_core.data.ahead import prefetch
 from segformer_core.data.image_file import read_image
-from segformer_core.data.pipeline import prefetch
 from segformer_core.errors import DataError, UserError, one_line
 from segformer_core.inference.results import Results
 from segformer_core.inference.segmenter import Segmenter

@@ -19,10 +19,10 @@ from segformer_core.config.agreement import CHANNELS, check_agreement, check_cha
 from segformer_core.config.files import find_config
 from segformer_core.config.keys import Config, DataConfig, EvaluationConfig
 from segformer_core.config.load import load_config
+from segformer_core.data.ahead import prefetch
 from segformer_core.data.dataset import Classes
 from segformer_core.data.description import read_classes
 from segformer_core.data.image_file import read_image
-from segformer_core.data.pipeline import prefetch
 from segformer_core.data.transforms import normalise, resize_image
 from segformer_core.errors import DataError, UserError, WeightsError, brief
 from segformer_core.inference.remembered import settled

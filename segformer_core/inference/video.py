@@ -12,8 +12,8 @@ from threading import Lock
 import cv2
 import numpy as np
 
+from segformer_core.data.ahead import prefetch
 from segformer_core.data.image_bytes import other_kind
-from segformer_core.data.pipeline import prefetch
 from segformer_core.data.quiet import quiet_decoders
 from segformer_core.errors import DataError, UserError
 from segformer_core.files import atomic_write, special_file, temporary_name

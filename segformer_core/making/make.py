@@ -11,12 +11,12 @@ from typing import TypeVar
 import cv2
 from tqdm import tqdm
 
+from segformer_core.data.ahead import prefetch
 from segformer_core.data.classes import COLOURS, IGNORED
 from segformer_core.data.description import FILE_NAME
 from segformer_core.data.draft import Draft
 from segformer_core.data.image_bytes import sound_png_size
 from segformer_core.data.image_file import decode, read_bytes, read_image
-from segformer_core.data.pipeline import prefetch
 from segformer_core.errors import ConfigError, DataError
 from segformer_core.making.annotated import Plan, ask_of_bare, plan, said_of_bare, share
 from segformer_core.making.classes import Stated

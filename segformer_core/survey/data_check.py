@@ -8,10 +8,10 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from tqdm import tqdm
 
+from segformer_core.data.ahead import prefetch
 from segformer_core.data.classes import COLOURS
 from segformer_core.data.dataset import IGNORED, Dataset
 from segformer_core.data.label_form import as_label_map
-from segformer_core.data.pipeline import prefetch
 from segformer_core.errors import DataError, brief
 from segformer_core.protocol.learner import Processes
 from segformer_core.survey.pair import examined

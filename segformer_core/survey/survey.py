@@ -8,9 +8,9 @@ from functools import cached_property, partial
 import numpy as np
 from tqdm import tqdm
 
+from segformer_core.data.ahead import prefetch
 from segformer_core.data.classes import COLOURS, IGNORED, Classes
 from segformer_core.data.dataset import Item
-from segformer_core.data.pipeline import prefetch
 from segformer_core.memory import memory_for
 from segformer_core.survey.pair import VALUES, Record, Value, Whole, examined_whole
 from segformer_core.survey.splits import Layout, Split

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from segformer_core.data.ahead import prefetch
 from segformer_core.data.dataset import IGNORED, Dataset, Item, read_label
-from segformer_core.data.pipeline import prefetch
 from segformer_core.errors import ConfigError, brief
 
 CITYSCAPES = (
