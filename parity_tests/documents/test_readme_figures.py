@@ -44,8 +44,9 @@ def test_labels():
 
 
 def test_camvid():
-    miou = row("mIoU of B0 on CamVid")[1].partition(" ")[0]
+    torch, mindspore = re.findall(r"0\.\d+", row("mIoU of B0 on CamVid")[1])
     results = page_text("docs/results.md")
-    assert re.search(rf"\| CamVid \| .* 100 epochs from scratch \| {miou} with torch \|", results)
-    [measured] = re.findall(r"\| 384×480 \| .*as in the recipe \| (\S+) \|", results)
-    assert f"{float(measured):.3f}" == miou
+    assert re.search(rf"\| CamVid \| .* 100 epochs from scratch \| {torch} with torch, {mindspore} with MindSpore \|", results)
+    for backend, shown in (("torch", torch), ("mindspore", mindspore)):
+        [measured] = re.findall(rf"\| `backend_{backend}` \| (\S+) \| .* h \|", results)
+        assert f"{float(measured):.3f}" == shown
