@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 import cv2
@@ -268,6 +269,9 @@ class FakeLearner:
     def optimizer_arrays(self):
         return {}
 
+    def averaged(self):
+        return nullcontext()
+
 
 def test_what_the_loop_saves_and_evaluates_and_when(folder, tmp_path):
     config = load_config(
@@ -277,9 +281,9 @@ def test_what_the_loop_saves_and_evaluates_and_when(folder, tmp_path):
     learner, evaluated, mious = FakeLearner(), [], iter([0.2, float("nan"), 0.1])
     log = Log()
 
-    def evaluate(name: str) -> float:
+    def evaluate(name: str) -> dict[str, float]:
         evaluated.append(name)
-        return next(mious)
+        return {"miou": next(mious)}
 
     checkpoints = Checkpoints(str(tmp_path / "run"), SPEC, config, {})
     log.record(checkpoints.folder, 0, tensorboard=False)
