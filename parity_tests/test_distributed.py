@@ -129,7 +129,7 @@ def test_two_processes_take_the_steps_of_one(backend, run_keys, tmp_path):
     run(f"backend_{backend}", keys, launcher=launcher(backend, tmp_path))
     config = replace(load_config(flags(keys)), runtime=CONFIG.runtime)
     spec, groups = network(config), parameter_groups(network(config), config.optimizer)
-    stream = training_stream(opened_dataset(config, "train", spec, ""), config)
+    stream = training_stream(opened_dataset(config, "train", ""), config)
     learner, want = LEARNERS[backend](spec, init_arrays(spec, config.training.seed), config), []
     for step in range(2):
         batch = tuple(np.stack(arrays) for arrays in zip(*(stream[4 * step + place] for place in range(4)), strict=True))
