@@ -62,3 +62,16 @@ def made_survey(records: Sequence[Record], names: Sequence[str] = ("one", "two")
             splits[name] = SplitFacts(split, chosen, np.ones((3, 256), np.int64))
     layout = Layout(Path("data/mine"), tuple(facts.split for facts in splits.values()), classes, Path("data/mine/dataset.yaml"))
     return Survey(layout, splits)
+
+
+def numbered(root: Path) -> None:
+    """Frames 0 to 8 of one film, every third in val."""
+    for place, path in enumerate(sorted((root / "images").glob("*/*.png"))):
+        split = "val" if place % 3 == 2 else "train"
+        label = root / "labels" / path.relative_to(root / "images")
+        path.rename(root / "images" / f"{split}x_film_{place:04d}.png")
+        label.rename(root / "labels" / f"{split}x_film_{place:04d}.png")
+    for kind in ("images", "labels"):
+        for path in sorted((root / kind).glob("*.png")):
+            split, name = path.name.split("x_")
+            path.rename(root / kind / split / name)

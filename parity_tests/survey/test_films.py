@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from parity_tests.survey.test_findings import check, numbered, root
+from parity_tests.survey.made import numbered
+from parity_tests.survey.test_findings import check, root
 
 __all__ = ["root"]
 

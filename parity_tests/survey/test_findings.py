@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from parity_tests.survey.made import dataset, describe, relabel, write
+from parity_tests.survey.made import dataset, describe, numbered, relabel, write
 from segformer_core.cli import USERS_MISTAKE, program
 
 Breaks = Callable[[Path], object]
@@ -38,19 +38,6 @@ def copy(root: Path, source: str, target: str, same_label: bool = True) -> None:
     write(root / f"images/{target}.bmp", cv2.imread(str(root / f"images/{source}.png"))[..., ::-1])
     label = cv2.imread(str(root / f"labels/{source}.png"), cv2.IMREAD_UNCHANGED)
     write(root / f"labels/{target}.png", label if same_label else np.where(label == 2, 0, label).astype(np.uint8))
-
-
-def numbered(root: Path) -> None:
-    """Frames 0 to 8 of one film, every third in val."""
-    for place, path in enumerate(sorted((root / "images").glob("*/*.png"))):
-        split = "val" if place % 3 == 2 else "train"
-        label = root / "labels" / path.relative_to(root / "images")
-        path.rename(root / "images" / f"{split}x_film_{place:04d}.png")
-        label.rename(root / "labels" / f"{split}x_film_{place:04d}.png")
-    for kind in ("images", "labels"):
-        for path in sorted((root / kind).glob("*.png")):
-            split, name = path.name.split("x_")
-            path.rename(root / kind / split / name)
 
 
 def lighten(root: Path) -> None:
@@ -258,12 +245,18 @@ def expect(text: str, patterns: tuple[str, ...]) -> None:
         assert re.search(pattern, text, re.MULTILINE), (pattern, text)
 
 
-@pytest.mark.parametrize("name", WRONG)
-def test_what_would_be_trained_wrongly_is_said(root: Path, name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    breaks, patterns = WRONG[name]
+def said_of(root: Path, case: tuple[Breaks, tuple[str, ...]], capsys: pytest.CaptureFixture[str]) -> tuple[int, str]:
+    """The exit code and what is printed of a broken dataset; its sentences are there."""
+    breaks, patterns = case
     breaks(root)
     code, text = check(capsys)
     expect(text, patterns)
+    return code, text
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_what_would_be_trained_wrongly_is_said(root: Path, name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    code, text = said_of(root, WRONG[name], capsys)
     assert code == 1
     verdict, after = text.rstrip().splitlines()[-2:]
     assert verdict.startswith(f"WRONG: {text.count(chr(10) + 'WRONG: ') - 1} thing") and after.startswith("next: look at ")
@@ -271,16 +264,12 @@ def test_what_would_be_trained_wrongly_is_said(root: Path, name: str, capsys: py
 
 @pytest.mark.parametrize("name", HINTS)
 def test_what_is_worth_a_look_is_a_hint(root: Path, name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    breaks, patterns = HINTS[name]
-    breaks(root)
-    code, text = check(capsys)
-    expect(text, patterns)
+    code, text = said_of(root, HINTS[name], capsys)
     assert code == 0 and "WRONG" not in text
 
 
 def test_one_class_is_not_1_classes(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    describe(root, "classes: [ground]\n")
-    expect(check(capsys)[1], (r"^mine: 1 class of mine/dataset\.yaml$",))
+    said_of(root, (lambda folder: describe(folder, "classes: [ground]\n"), (r"^mine: 1 class of mine/dataset\.yaml$",)), capsys)
 
 
 def test_long_lists_are_cut_on_the_screen_and_whole_on_the_page(
