@@ -1,6 +1,6 @@
 """index.html: the report as one page that needs no network and no other file.
 
-The Jinja template page.html shows the JSON; the style is that of an evaluation's page with page.css after it.
+The Jinja template page.html shows the JSON; the style is that of every page of ours with page.css after it.
 """
 
 import json
@@ -19,7 +19,7 @@ HEADINGS = {
     FAILED: "Not everything passed",
     INCOMPLETE: "What was run passed, and not everything was run",
 }
-STYLES = (("segformer_core.evaluation", "page.css"), ("parity_tests.report", "page.css"))
+STYLES = (("segformer_core.pages", "common.css"), ("parity_tests.report", "page.css"))
 
 
 def page(report: Mapping[str, Any]) -> str:

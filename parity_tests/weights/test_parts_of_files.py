@@ -10,6 +10,7 @@ from segformer_core.commands import compare_backends
 from segformer_core.commands.evaluate import evaluate_command
 from segformer_core.commands.export import export_command
 from segformer_core.commands.infer import infer_command
+from segformer_core.commands.opening import read_subject
 from segformer_core.commands.train import train_command
 from segformer_core.config.load import load_config
 from segformer_core.data.dataset import Classes
@@ -33,7 +34,8 @@ def connect(runtime):
 
 
 def compare(config, connect):
-    compare_backends.opened_learners(config, SPEC, CLASSES)
+    subject = read_subject(config.evaluation.eval_ckpt_path, config, CLASSES, exported_too=False)
+    compare_backends.opened_learners(subject)
 
 
 def segment(config, connect):
