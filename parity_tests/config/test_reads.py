@@ -33,7 +33,7 @@ DESCRIBED = {"drop_path_rate", "head_dropout_rate"}
 """Read to describe the network; only training depends on them."""
 UNREAD = {
     **dict.fromkeys(("execution_mode", "compile_cache"), "MindSpore's"),
-    **dict.fromkeys(("pretrained_ckpt_path", "ckpt_part"), "the run starts from the seed"),
+    **dict.fromkeys(("pretrained_ckpt_path", "ckpt_part", "stem_init"), "the run starts from the seed"),
     "device_id": "a CPU has no number",
 }
 """Keys that these runs leave alone, and why."""

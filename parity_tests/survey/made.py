@@ -9,6 +9,7 @@ import numpy as np
 from parity_tests import folder_dataset
 from segformer_core.data.classes import Classes
 from segformer_core.data.dataset import Item
+from segformer_core.survey.moments import Moments
 from segformer_core.survey.pair import Record
 from segformer_core.survey.splits import Layout, Split
 from segformer_core.survey.survey import SplitFacts, Survey
@@ -59,7 +60,7 @@ def made_survey(records: Sequence[Record], names: Sequence[str] = ("one", "two")
         chosen = tuple(entry for entry in records if entry.split == name)
         if chosen:
             split = Split(name, tuple(entry.item for entry in chosen))
-            splits[name] = SplitFacts(split, chosen, np.ones((3, 256), np.int64))
+            splits[name] = SplitFacts(split, chosen, Moments.of(np.arange(256 * 3, dtype=np.uint8).reshape(16, 16, 3)))
     layout = Layout(Path("data/mine"), tuple(facts.split for facts in splits.values()), classes, Path("data/mine/dataset.yaml"))
     return Survey(layout, splits)
 

@@ -87,8 +87,8 @@ def test_both_faults_of_a_pair_are_told(root: Path) -> None:
     assert item.label is not None
     for path in (item.image, item.label):
         path.write_bytes(path.read_bytes()[:-20])
-    record, channels = examined_whole("train", item, find_layout(str(root)).classes)
-    assert record.fault.count("is empty or truncated") == 2 and not channels.any()
+    record, moments = examined_whole("train", item, find_layout(str(root)).classes)
+    assert record.fault.count("is empty or truncated") == 2 and not moments.pixels.any()
     assert record.size is None and record.hashes == (b"", b"") and record.kinds == ("unreadable", "unreadable")
 
 

@@ -68,7 +68,7 @@ def pipeline_tasks(learner: Learner, segmenter: Segmenter, dataset: Dataset, out
     """Name -> what labels all images of `dataset`, with more and more around the network."""
     sources = named((item.image, Path(item.image.name)) for item in dataset.items)
     results = Results(sources, CLASSES, InferenceConfig(infer_output_path=str(output), infer_copy_original_img=False))
-    prepared = segmenter.prepare(read_image(dataset.items[0].image))
+    prepared = segmenter.prepare(read_image(dataset.items[0].image, segmenter.form))
     quarter = replace(prepared.plan, size=(prepared.plan.size[0] // 4, prepared.plan.size[1] // 4))
     images = [view[None] for view in prepared.images]
     return {

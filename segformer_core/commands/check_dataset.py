@@ -14,6 +14,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from segformer_core.commands.arguments import new_parser, number, path_argument, path_text
+from segformer_core.config.keys import MOST_CHANNELS
+from segformer_core.config.together import check_range
+from segformer_core.config.values import COMMAND_LINE, check_value, parse_flag
 from segformer_core.survey.report import Wanted, check_dataset
 
 MOST_WORKERS = 1024
@@ -21,7 +24,10 @@ MOST_WORKERS = 1024
 
 def main(arguments: Sequence[str]) -> int:
     options = _parser().parse_args(arguments)
-    wanted = Wanted(options.report, options.write, options.recipe, options.force)
+    text = options.image_range.strip("[] ")
+    image_range = check_value("image_range", parse_flag("image_range", f"[{text}]"), COMMAND_LINE)
+    check_range(image_range)
+    wanted = Wanted(options.report, options.write, options.recipe, options.force, options.in_channels, image_range)
     return check_dataset(options.data_path, options.dataset_file, options.workers, wanted, print)
 
 
@@ -35,6 +41,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--write", action="store_true", help="write a dataset.yaml, if there is none, and a recipe")
     parser.add_argument("--recipe", type=path_argument, help="the recipe to write (default with --write: FOLDER_recipe.yaml)")
     parser.add_argument("--force", action="store_true", help="replace a recipe, or a report.html that is none of ours")
+    parser.add_argument(
+        "--in_channels", type=number(0, MOST_CHANNELS), default=0, help="channels of an image (default: as the files say)"
+    )
+    parser.add_argument(
+        "--image_range", default="", help="LOW,HIGH: the values of files with more than 8 bits that become 0 and 255"
+    )
     parser.add_argument(
         "--workers", type=number(1, MOST_WORKERS), default=os.cpu_count() or 1, help="threads (default: one a core, %(default)s)"
     )

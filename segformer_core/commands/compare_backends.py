@@ -78,7 +78,7 @@ def compare(learners: dict[str, Learner], segmenter: Segmenter, dataset: Dataset
     class_count = len(dataset.classes)
     tally = Tally({name: np.zeros((class_count, class_count), np.int64) for name in learners})
     for item in dataset.items:
-        image, truth = read_pair(item, dataset.classes)
+        image, truth = read_pair(item, dataset.classes, segmenter.form)
         prepared = segmenter.prepare(image)
         views = [view[None] for view in prepared.images]
         torch_scores = learners["torch"].scores(views, prepared.plan)

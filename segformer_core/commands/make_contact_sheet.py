@@ -8,6 +8,8 @@ from pathlib import Path
 
 from segformer_core.commands.arguments import new_parser, number, path_argument, path_text
 from segformer_core.data.dataset import Classes, Item, read_label, read_pair
+from segformer_core.data.display import shown
+from segformer_core.data.image_file import own_form
 from segformer_core.data.layout import open_dataset
 from segformer_core.errors import DataError
 from segformer_core.evaluation.metrics import confusion_matrix, scores
@@ -39,10 +41,10 @@ def sheet_row(item: Item, classes: Classes, infer_output_path: Path) -> SheetRow
     predicted = infer_output_path / f"{item.name}{GRAY}"
     if not predicted.is_file():
         raise DataError(f"no prediction {predicted}; run infer with that infer_output_path first")
-    image, truth = read_pair(item, classes)
+    image, truth = read_pair(item, classes, own_form(item.image))
     prediction = read_label(predicted, classes.stored_as_indices())
     if prediction.shape != truth.shape:
         (height, width), (wanted_height, wanted_width) = prediction.shape, truth.shape
         raise DataError(f"{predicted} is {height}×{width} pixels; expected {wanted_height}×{wanted_width}, as {item.label}")
     right = scores(confusion_matrix(truth, prediction, len(classes))).aacc
-    return SheetRow(f"{item.name}   pixel accuracy {right:.1%}", image, truth, prediction)
+    return SheetRow(f"{item.name}   pixel accuracy {right:.1%}", shown(image), truth, prediction)

@@ -1,6 +1,6 @@
 """Steps that commands share: opening a backend, the network that the configuration describes, its weights and its data."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
 
@@ -8,6 +8,7 @@ from segformer_core.config.keys import Config
 from segformer_core.config.remembered import filled
 from segformer_core.config.together import check_channels
 from segformer_core.data.dataset import Classes, Dataset, NoSuchSplit
+from segformer_core.data.image_form import ImageForm
 from segformer_core.data.layout import open_dataset
 from segformer_core.errors import ConfigError, DataError, brief
 from segformer_core.export.exported import Exported, open_exported, read_exported
@@ -74,7 +75,7 @@ def opened_dataset(config: Config, split: str, way_on: str, with_labels: bool = 
     except NoSuchSplit as error:
         raise DataError(f"{error}; {way_on}") from error
     check_classes(dataset.classes, config)
-    return dataset
+    return replace(dataset, form=ImageForm.of(config))
 
 
 @dataclass

@@ -148,7 +148,7 @@ def starting_weights(spec: SegFormer, config: Config) -> tuple[Mapping[str, np.n
         raise ConfigError("load_ckpt is True but pretrained_ckpt_path is empty; name a weight file or set load_ckpt False")
     path = usual_file(named) if "pretrained_ckpt_path" in config.from_files else named
     stands_in = () if path == named else (f"{path} is taken in place of {named}, which the configuration names and is not there",)
-    arrays, source = load_pretrained(path, spec, arrays, config.data, config.model.ckpt_part)
+    arrays, source = load_pretrained(path, spec, arrays, config.data, config.model.ckpt_part, training.stem_init)
     return arrays, (*stands_in, source)
 
 

@@ -16,6 +16,8 @@ LARGEST_NUMBER = 10**9
 """The largest whole number of a key that has no `high` of its own: what is counted with it then fits 64 bits."""
 LONGEST_SIDE = 65536
 """Pixels; a longer side is a slip of the pen, which no machine's memory holds."""
+RGB_CHANNELS = 3
+"""Of an image of red, green and blue, as pretrained weights take it."""
 MOST_CHANNELS = 512
 """OpenCV resizes no image of more."""
 
@@ -80,7 +82,7 @@ class ModelConfig:
         0, "classes; 0: as many as the dataset names (train, evaluate), or as the weights have (infer, export)", low=0, high=255
     )
     ckpt_part: str = key("", "of several networks in the weight file, the one below this key or prefix; empty: the usual one")
-    in_channels: int = decisive(3, "channels of an image: 3 RGB, 1 gray, 4 with alpha or four bands", low=1, high=MOST_CHANNELS)
+    in_channels: int = decisive(RGB_CHANNELS, "channels of an image; 3: RGB", low=1, high=MOST_CHANNELS)
     decoder_width: int = decisive(0, "channels of the decode head; 0: the variant's default", low=0, high=65536)
     numerics: str = decisive("nvlabs", "whose constants (LayerNorm eps, GELU) are used: nvlabs, hf, mmseg, zoo or keras")
     drop_path_rate: float = decisive(0.1, "stochastic depth rate of the last block; rates rise linearly from 0", low=0, high=0.99)

@@ -15,7 +15,7 @@ def check_together(config: Config) -> None:
     if low > high:
         raise ConfigError(f"scale_range is [{low}, {high}]; expected the smaller scale first")
     check_windows(config.evaluation)
-    _check_range(config.data.image_range)
+    check_range(config.data.image_range)
     _check_scale("img_norm_mean", config.data.img_norm_mean)
     _check_scale("img_norm_std", config.data.img_norm_std)
     _check_objective(config.loss, config.training.accumulation_steps)
@@ -29,6 +29,12 @@ def check_windows(evaluation: EvaluationConfig) -> None:
             f"eval_stride is {list(stride)} and eval_crop_size {list(crop)}: pixels between the windows would have no label; "
             "expected a stride no larger than the crop"
         )
+
+
+def check_range(values: tuple[float, ...]) -> None:
+    """Raises ConfigError."""
+    if values and (len(values) != 2 or not values[0] < values[1]):
+        raise ConfigError(f"image_range is {list(values)}; expected two numbers, the lower one first, such as [0, 4095]")
 
 
 def check_devices(loss: LossConfig, devices: int) -> None:
@@ -53,12 +59,6 @@ def check_channels(config: Config) -> None:
                 f"{name} has {len(values)} numbers and in_channels is {count}; expected a number for each channel: "
                 f"segformer check_dataset {config.data.data_path} --in_channels {count} measures them on your images"
             )
-
-
-def _check_range(values: tuple[float, ...]) -> None:
-    """Raises ConfigError."""
-    if values and (len(values) != 2 or not values[0] < values[1]):
-        raise ConfigError(f"image_range is {list(values)}; expected two numbers, the lower one first, such as [0, 4095]")
 
 
 def _check_objective(loss: LossConfig, accumulation_steps: int) -> None:

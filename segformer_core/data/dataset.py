@@ -1,4 +1,4 @@
-"""A labelled set of images, and reading its files. Images are RGB; labels are class indices, 255 where ignored."""
+"""A labelled set of images, and reading its files. Labels are class indices, 255 where ignored."""
 
 import hashlib
 import json
@@ -12,6 +12,7 @@ from segformer_core.data.class_indices import class_indices
 from segformer_core.data.classes import COLOURS, Classes
 from segformer_core.data.classes import IGNORED as IGNORED
 from segformer_core.data.image_file import read_image
+from segformer_core.data.image_form import RGB, ImageForm
 from segformer_core.data.label_form import in_form
 from segformer_core.errors import DataError
 
@@ -48,7 +49,10 @@ def no_images(folder: Path, expected: str, note: str = "") -> NoSuchSplit:
 
 @dataclass(frozen=True)
 class Dataset:
-    """`note` is a sentence on the files that were passed over, empty if there were none; `labels` says how labels are read."""
+    """`note` is a sentence on the files that were passed over, empty if there were none; `labels` says how labels are read.
+
+    `form` is how images are read for training.
+    """
 
     root: Path
     split: str
@@ -56,6 +60,7 @@ class Dataset:
     items: tuple[Item, ...] = field(repr=False)
     note: str = ""
     labels: str = ""
+    form: ImageForm = RGB
 
     def __len__(self) -> int:
         return len(self.items)
@@ -86,21 +91,21 @@ def read_label(path: Path, classes: Classes) -> np.ndarray:
     return class_indices(in_form(path, classes), classes, path)
 
 
-def read_pair(item: Item, classes: Classes) -> tuple[np.ndarray, np.ndarray]:
-    """Image and labels of equal height and width. Raises DataError.
+def read_pair(item: Item, classes: Classes, form: ImageForm = RGB) -> tuple[np.ndarray, np.ndarray]:
+    """Image, as `read_image` has it, and labels of equal height and width. Raises DataError.
 
     The EXIF orientation is applied, because annotation tools show images that way. If only the pixels as stored have the
     labels' size, these are returned instead.
     """
     assert item.label is not None
     label = read_label(item.label, classes)
-    return fitting_image(item, label.shape), label
+    return fitting_image(item, label.shape, form), label
 
 
-def fitting_image(item: Item, size: tuple[int, ...]) -> np.ndarray:
-    """(H, W, 3) uint8 RGB: the image, turned so that it has its label's `size`, (height, width). Raises DataError."""
-    image = read_image(item.image)
-    if image.shape[:2] != size and (stored := read_image(item.image, as_stored=True)).shape[:2] == size:
+def fitting_image(item: Item, size: tuple[int, ...], form: ImageForm = RGB) -> np.ndarray:
+    """The image as `read_image` has it, turned so that it has its label's `size`, (height, width). Raises DataError."""
+    image = read_image(item.image, form)
+    if image.shape[:2] != size and (stored := read_image(item.image, form, as_stored=True)).shape[:2] == size:
         image = stored
     if image.shape[:2] != size:
         raise DataError(

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from segformer_core.data.dataset import Found, Item, NoSuchSplit, no_images
-from segformer_core.data.image_file import IMAGE_SUFFIXES
+from segformer_core.data.image_file import ARRAY_SUFFIXES, IMAGE_SUFFIXES
 from segformer_core.data.listing import UNREADABLE_KINDS, entries, files, passed_over
 from segformer_core.data.split_files import Files, Places
 from segformer_core.errors import DataError
@@ -50,7 +50,7 @@ def label_files(root: Path, layout: Files) -> Iterator[Path]:
 def _images(places: Places, layout: Files) -> tuple[list[tuple[Path, str]], str]:
     """The images with their names, without the endings, and a sentence on the other files. Raises DataError."""
     found = [path for folder in places.images for path in entries(folder)]
-    suffixes = (layout.image_suffix.lower(),) if layout.image_suffix else IMAGE_SUFFIXES
+    suffixes = (layout.image_suffix.lower(),) if layout.image_suffix else IMAGE_SUFFIXES + ARRAY_SUFFIXES
     images = [
         path for path in found if path.name.lower().endswith(suffixes) and not path.is_dir() and not _beside(path, places, layout)
     ]

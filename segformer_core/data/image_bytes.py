@@ -11,7 +11,7 @@ PNG, PNG_END = b"\x89PNG\r\n\x1a\n", b"IEND"
 PNG_DEPTH, PNG_KIND = 24, 25
 """The bytes of a PNG's header that hold the bits a channel, and whether it is gray, RGB, a palette, …"""
 
-PNG_GRAY, PNG_PALETTE = 0, 3
+PNG_GRAY, PNG_PALETTE, PNG_RGBA = 0, 3, 6
 JPEG, JPEG_SCAN, JPEG_END = b"\xff\xd8\xff", 0xDA, b"\xff\xd9"
 JPEG_MARKER = re.compile(rb"\xff+([\x01-\xfe])", re.DOTALL)
 JPEG_WITHOUT_LENGTH = frozenset([0x01, *range(0xD0, 0xD9)])
@@ -26,7 +26,7 @@ TIFF, BIG_TIFF = (b"II*\0", b"MM\0*"), (b"II+\0", b"MM\0+")
 ORIENTATION, BITS, COMPRESSION, COLOURS, CHANNELS, PLANES, FORMAT = 0x112, 0x102, 0x103, 0x106, 0x115, 0x11C, 0x153
 """Tags of a TIFF header."""
 
-TIFF_WHITE_IS_ZERO, TIFF_GRAY, TIFF_PALETTE = 0, 1, 3
+TIFF_WHITE_IS_ZERO, TIFF_GRAY, TIFF_RGB, TIFF_PALETTE, TIFF_CMYK = 0, 1, 2, 3, 5
 """What a TIFF's values may mean, its tag COLOURS."""
 
 TIFF_KINDS = {1: "uint", 2: "int", 3: "float", 5: "complex int", 6: "complex"}

@@ -6,6 +6,8 @@ import cv2
 import numpy as np
 
 from segformer_core.data.image_bytes import (
+    TIFF_CMYK,
+    TIFF_RGB,
     TiffForm,
     is_complete,
     is_webp,
@@ -14,7 +16,17 @@ from segformer_core.data.image_bytes import (
     tiff_form,
     webp_orientation,
 )
-from segformer_core.data.image_form import GRAY, RGB, ImageForm, may_have, on_scale, with_channels, wrong_count
+from segformer_core.data.image_form import (
+    GRAY,
+    RGB,
+    ImageForm,
+    RangeQuestion,
+    ends,
+    may_have,
+    on_scale,
+    with_channels,
+    wrong_count,
+)
 from segformer_core.data.npy_file import MAGIC as NPY
 from segformer_core.data.npy_file import npy_values
 from segformer_core.data.quiet import quiet_decoders
@@ -57,13 +69,41 @@ def read_image(path: Path, form: ImageForm = RGB, as_stored: bool = False) -> np
     return on_scale(_values(path, form.channels, as_stored, form.range is not None), form, path)
 
 
+def read_colours(path: Path) -> np.ndarray:
+    """(H, W, 3) uint8 RGB as stored, of 16 bits the upper 8: the colours of a label. Raises DataError."""
+    image = _colours(path, read_bytes(path), as_stored=True)
+    if image.dtype == np.uint16:
+        image = (image >> 8).astype(np.uint8)
+    if image.dtype != np.uint8:
+        raise DataError(f"{path} holds {image.dtype} values; expected 8 or 16 bits a channel: convert it")
+    return image
+
+
+def read_stored_image(path: Path, as_stored: bool = False) -> np.ndarray:
+    """(H, W, C) numbers as the file holds them, whatever they are; RGB of what a viewer shows. Raises DataError."""
+    data = read_bytes(path)
+    tiff = tiff_form(data)
+    bands = tiff is not None and not (_is_picture(tiff) and may_be_colours(tiff))
+    channels = tiff.channels if tiff and bands else RGB.channels
+    return npy_values(data, channels, path) if data.startswith(NPY) else _values(path, channels, as_stored, gaps=False)
+
+
 def image_size(path: Path, as_stored: bool = False) -> tuple[int, int]:
     """Height and width, whatever the channels and values are. Raises DataError."""
-    data = read_bytes(path)
-    tiff, array = tiff_form(data), data.startswith(NPY)
-    channels = tiff.channels if tiff and not _is_picture(tiff) else RGB.channels
-    image = npy_values(data, channels, path) if array else _values(path, channels, as_stored, gaps=False)
+    image = read_stored_image(path, as_stored)
     return image.shape[0], image.shape[1]
+
+
+def own_form(path: Path) -> ImageForm:
+    """How the file could be read if nobody says it: with all its bands, and between its own ends. Raises DataError."""
+    values = read_stored_image(path)
+    form = ImageForm(values.shape[2])
+    try:
+        on_scale(values, form, path)
+    except RangeQuestion:
+        low, high = ends(values)
+        return ImageForm(form.channels, (low, high if high > low else low + 1))
+    return form
 
 
 def _values(path: Path, channels: int, as_stored: bool, gaps: bool) -> np.ndarray:
@@ -94,6 +134,11 @@ def _colours(path: Path, data: bytes, as_stored: bool) -> np.ndarray:
     if webp and not as_stored:  # cv2 does not read a WebP's orientation
         image = turned(image, webp_orientation(data))
     return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+
+
+def may_be_colours(form: TiffForm) -> bool:
+    """Whether a TIFF of four channels says that they are colours; one of fewer may always be gray or RGB."""
+    return form.channels < 4 or form.colours in (TIFF_RGB, TIFF_CMYK)
 
 
 def _is_picture(form: TiffForm) -> bool:

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from segformer_core.config.keys import RGB_CHANNELS as RGB_CHANNELS
 from segformer_core.config.keys import Config
 from segformer_core.errors import DataError
 
-GRAY, RGB_CHANNELS = 1, 3
+GRAY = 1
 LARGEST = 255
 """The upper end of the scale on which images are normalised, whatever a file's values are."""
 
@@ -61,12 +62,12 @@ def on_scale(values: np.ndarray, form: ImageForm, source: object) -> np.ndarray:
         scaled = (values.astype(np.float32) - np.float32(low)) * np.float32(LARGEST / (high - low))
         scaled[~np.isfinite(scaled)] = np.nan
         return scaled
-    lowest, largest = _ends(values)
+    lowest, largest = ends(values)
     if values.dtype != np.uint16:
-        ends = f"[{int(lowest)}, {int(largest)}]" if values.dtype.kind != "f" else f"[{lowest:.6g}, {largest:.6g}]"
+        own = f"[{int(lowest)}, {int(largest)}]" if values.dtype.kind != "f" else f"[{lowest:.6g}, {largest:.6g}]"
         raise RangeQuestion(
             f"{source} holds {values.dtype} values, here from {lowest:.6g} to {largest:.6g}: say which of them become black and "
-            f"white, for all images alike, such as image_range: {'[0, 1]' if 0 <= lowest <= largest <= 1 else ends}"
+            f"white, for all images alike, such as image_range: {'[0, 1]' if 0 <= lowest <= largest <= 1 else own}"
         )
     if 0 < largest < FAR_BELOW:
         bits = next(bits for bits in DEPTHS if largest < 2**bits)
@@ -77,7 +78,7 @@ def on_scale(values: np.ndarray, form: ImageForm, source: object) -> np.ndarray:
     return (values >> 8).astype(np.uint8)
 
 
-def _ends(values: np.ndarray) -> tuple[float, float]:
+def ends(values: np.ndarray) -> tuple[float, float]:
     """The lowest and the largest finite value; zeros if there is none."""
     if values.dtype.kind == "f":
         values = values[np.isfinite(values)]

@@ -13,7 +13,7 @@ import yaml
 from segformer_core.data.ahead import prefetch
 from segformer_core.data.class_indices import class_indices
 from segformer_core.data.classes import AUTO, COLOURS, IGNORED, INDICES, Classes
-from segformer_core.data.image_file import read_bytes, read_image
+from segformer_core.data.image_file import read_bytes, read_colours
 from segformer_core.data.stored_label import PALETTE, gray, read_stored, stored_kind, unequal_pixel
 from segformer_core.errors import DataError, brief
 
@@ -37,7 +37,7 @@ def in_form(path: Path, classes: Classes) -> np.ndarray:
                 f"{path} has one channel, and the first labels of its data set hold colours; save all in one way, or write "
                 f"label_form: colours in {classes.source} if the shades of this one are colours, too"
             )
-        return stored if stored.ndim == 3 else read_image(path, as_stored=True)
+        return stored if stored.ndim == 3 else read_colours(path)
     if stored.ndim == 2:
         return stored
     values = gray(stored)
@@ -122,7 +122,7 @@ def _ask_whether_colours_count(classes: Classes, path: Path) -> None:
     """
     try:
         by_index = class_indices(in_form(path, classes), classes, path)
-        by_colour = class_indices(read_image(path, as_stored=True), classes, path)
+        by_colour = class_indices(read_colours(path), classes, path)
     except DataError:
         return
     if (by_index != by_colour).any():

@@ -72,12 +72,12 @@ class TrainingStream:
         return self.steps * len(self.share)
 
     def __getitem__(self, position: int) -> tuple[np.ndarray, np.ndarray]:
-        """(3, *crop_size) float32 and (*crop_size) int32. Raises DataError."""
+        """(C, *crop_size) float32 and (*crop_size) int32. Raises DataError."""
         step, place = divmod(int(position), len(self.share))
         epoch, index = self._sample(step, self.share[place])
         item = self.dataset.items[index]
         with memory_for(f"image {item.name} in training", "lower base_size, scale_range or crop_size"):
-            image, label = read_pair(item, self.dataset.classes)
+            image, label = read_pair(item, self.dataset.classes, self.dataset.form)
             return augment(image, label, generator("augmentation", self.seed, epoch, index), self.config)
 
     def _sample(self, step: int, place: int) -> tuple[int, int]:
@@ -116,7 +116,7 @@ class GuardedStream:
             text = str(error).encode()[:MESSAGE_BYTES]
             message[: len(text)] = np.frombuffer(text, np.uint8)
             size = self.stream.config.crop_size
-            return np.zeros((3, *size), np.float32), np.zeros(size, np.int32), message
+            return np.zeros((self.stream.dataset.form.channels, *size), np.float32), np.zeros(size, np.int32), message
 
 
 def raise_message(messages: np.ndarray) -> None:

@@ -69,7 +69,7 @@ def evaluate(
     losses = np.zeros(1)
 
     def read(index: int) -> tuple[np.ndarray, np.ndarray]:
-        return read_pair(dataset.items[index], dataset.classes)
+        return read_pair(dataset.items[index], dataset.classes, segmenter.form)
 
     def judge(labelled: tuple[int, np.ndarray, np.ndarray]) -> tuple[int, np.ndarray]:
         index, truth, labels = labelled
@@ -103,7 +103,7 @@ def label(segmenter: Segmenter, dataset: Dataset, log: Callable[[str], None], pr
     """Label all items of a dataset that has no labels; log progress. Raises UserError."""
 
     def read(index: int) -> tuple[np.ndarray, None]:
-        return read_image(dataset.items[index].image), None
+        return read_image(dataset.items[index].image, segmenter.form), None
 
     for _ in _share(segmenter, dataset, log, processes, read, lambda labelled: keep(dataset.items[labelled[0]], labelled[2])):
         pass

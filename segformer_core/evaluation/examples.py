@@ -3,6 +3,7 @@
 import numpy as np
 
 from segformer_core.data.dataset import Dataset, read_pair
+from segformer_core.data.display import shown
 from segformer_core.evaluation.evaluate import Evaluation
 from segformer_core.evaluation.page import Example
 from segformer_core.inference.segmenter import Segmenter
@@ -20,8 +21,8 @@ def worst_and_best(segmenter: Segmenter, dataset: Dataset, evaluation: Evaluatio
     worst, best = ranked[:SHOWN], ranked[SHOWN:][-SHOWN:][::-1]
 
     def example(index: int) -> Example:
-        image, truth = read_pair(dataset.items[index], dataset.classes)
+        image, truth = read_pair(dataset.items[index], dataset.classes, segmenter.form)
         score = float(evaluation.image_scores[index])
-        return Example(dataset.items[index].name, score, image, truth, segmenter.segment(image))
+        return Example(dataset.items[index].name, score, shown(image), truth, segmenter.label([segmenter.prepare(image)])[0])
 
     return [example(index) for index in worst], [example(index) for index in best]

@@ -16,6 +16,7 @@ from segformer_core.data.cityscapes import CLASSES as CITYSCAPES
 from segformer_core.data.dataset import Classes
 from segformer_core.data.description import find_description, read_classes
 from segformer_core.data.image_file import read_image
+from segformer_core.data.image_form import ImageForm
 from segformer_core.data.layout import open_dataset
 from segformer_core.data.naming import named_classes
 from segformer_core.errors import DataError
@@ -41,7 +42,7 @@ from segformer_core.weights.remembered import Stated
 
 @dataclass(frozen=True)
 class Subjects:
-    """(H, W, 3) uint8 RGB images to compare outputs on, where they are from, and the data's classes (None if it names none)."""
+    """(H, W, C) images to compare outputs on, where they are from, and the data's classes (None if it names none)."""
 
     images: Sequence[np.ndarray]
     source: str
@@ -133,10 +134,10 @@ def find_subjects(config: Config, spec: SegFormer, form: Form) -> Subjects:
     except DataError:
         description = find_description(Path(data.data_path), data.dataset_file)
         classes = read_classes(description) if description else None
-        images, source = made_images(IMAGES_COMPARED, form.size), "made images"
+        images, source = made_images(IMAGES_COMPARED, form.size, form.channels), "made images"
     else:
         classes = dataset.classes
-        images = [read_image(item.image) for item in dataset.items[:IMAGES_COMPARED]]
+        images = [read_image(item.image, ImageForm.of(config)) for item in dataset.items[:IMAGES_COMPARED]]
         source = f"images of {data.data_path}"
     return Subjects(images, source, classes)
 

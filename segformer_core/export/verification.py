@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from segformer_core.data.transforms import normalise, resize_image
+from segformer_core.data.image_form import RGB_CHANNELS
+from segformer_core.data.transforms import normalise, resize_image, with_axis
 from segformer_core.errors import UserError
 from segformer_core.evaluation.metrics import near_ties
 from segformer_core.protocol.form import Form
@@ -71,7 +72,7 @@ class Comparison:
 
 
 def image_batches(images: Sequence[np.ndarray], form: Form) -> list[np.ndarray]:
-    """(H, W, 3) uint8 RGB images -> the (N, H, W, 3) batches that the file is run on.
+    """(H, W, C) images -> the (N, H, W, C) batches that the file is run on.
 
     All are of the file's own size. A dynamic file also gets a batch of two images of the smallest size, and an image of a size
     that is no multiple of 32.
@@ -85,18 +86,19 @@ def image_batches(images: Sequence[np.ndarray], form: Form) -> list[np.ndarray]:
     return [np.stack([resize_image(next(turns), size) for _ in range(count)]) for count, size in shapes]
 
 
-def made_images(count: int, size: tuple[int, int]) -> list[np.ndarray]:
-    """(*size, 3) uint8 RGB images of soft patches of colour with noise, for use without a dataset."""
+def made_images(count: int, size: tuple[int, int], channels: int = RGB_CHANNELS) -> list[np.ndarray]:
+    """(*size, channels) uint8 images of soft patches of colour with noise, for use without a dataset."""
     rng = np.random.default_rng(0)
     images = []
     for _ in range(count):
-        patches = cv2.resize(rng.uniform(0, 255, (6, 9, 3)), size[::-1], interpolation=cv2.INTER_CUBIC)
+        colours = rng.uniform(0, 255, (6, 9, channels))
+        patches = with_axis(cv2.resize(colours, size[::-1], interpolation=cv2.INTER_CUBIC), colours)
         images.append(np.clip(patches + rng.normal(0, 12, patches.shape), 0, 255).astype(np.uint8))
     return images
 
 
 def normalised(batch: np.ndarray, form: Form) -> np.ndarray:
-    """(N, H, W, 3) uint8 RGB -> (N, 3, H, W) float32."""
+    """(N, H, W, C) -> (N, C, H, W) float32."""
     return np.stack([normalise(image, form.mean, form.std).transpose(2, 0, 1) for image in batch])
 
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from segformer_core.data.ahead import prefetch
 from segformer_core.data.image_file import read_image
+from segformer_core.data.image_form import with_channels
 from segformer_core.errors import DataError, UserError, one_line
 from segformer_core.inference.results import Results
 from segformer_core.inference.segmenter import Segmenter
@@ -71,7 +72,7 @@ def infer_images(
     def read(source: Source) -> tuple[np.ndarray, np.ndarray] | None:
         try:
             with memory_for("the image", "make it smaller"):
-                image = read_image(source.path)
+                image = read_image(source.path, segmenter.form)
         except DataError as error:
             pass_over(source, error)
             return None
@@ -100,7 +101,9 @@ def infer_video(segmenter: Segmenter, source: Source, results: Results, log_inte
         log(f"{source.shown}: its height or width is odd; the results repeat the last row or column, as videos need even sizes")
     pace, count = Pace(log_interval, video.length), 0
     with results.write_video(source, video) as write:
-        labelled = segmenter.run(video.frames(), lambda frame: (frame, None))
+        labelled = segmenter.run(
+            video.frames(), lambda frame: (with_channels(frame, segmenter.form.channels, source.shown), None)
+        )
         written = prefetch(lambda item: write(item[0], item[2]), labelled, workers=1)  # two threads would change the order
         for count, _ in enumerate(written, start=1):
             if (milliseconds := pace(count)) is not None:

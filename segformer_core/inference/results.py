@@ -9,6 +9,7 @@ import numpy as np
 
 from segformer_core.config.keys import InferenceConfig
 from segformer_core.data.dataset import Classes
+from segformer_core.data.display import shown
 from segformer_core.errors import DataError, UserError
 from segformer_core.files import atomic_write, temporary_name, writable_directory
 from segformer_core.inference.sources import Source
@@ -49,7 +50,7 @@ class Results:
             writable_directory(folder)
 
     def write(self, source: Source, image: np.ndarray, labels: np.ndarray) -> None:
-        """Write all results of an image, (H, W, 3) uint8 RGB, and its labels, (H, W) uint8. No image is copied onto itself.
+        """Write all results of an image, (H, W, C) as it was read, and its (H, W) uint8 labels. No image is copied onto itself.
 
         Raises DataError if the image cannot be copied because it is gone; UserError if a file cannot be written.
         """
@@ -91,7 +92,7 @@ class Results:
     def _pictures(self, image: np.ndarray, labels: np.ndarray) -> dict[str, np.ndarray]:
         """Ending -> class indices (H, W), colours or overlay (H, W, 3)."""
         colours = colourise(labels, self.classes)
-        pictures = {GRAY: labels, COLOUR: colours, OVERLAP: overlay(image, colours)}
+        pictures = {GRAY: labels, COLOUR: colours, OVERLAP: overlay(shown(image), colours)}
         return {ending: pictures[ending] for ending in self.endings}
 
     def _check_names(self) -> set[Path]:

@@ -11,12 +11,15 @@ from pathlib import Path
 
 from segformer_core.data.dataset import Classes
 from segformer_core.data.description import find_description, read_classes
-from segformer_core.data.image_file import IMAGE_SUFFIXES
+from segformer_core.data.image_file import ARRAY_SUFFIXES, IMAGE_SUFFIXES
 from segformer_core.data.layout import find_layout, open_dataset
 from segformer_core.data.listing import UNREADABLE_KINDS, is_junk, passed_over
 from segformer_core.errors import DataError, one_line
 from segformer_core.files import special_file
 from segformer_core.inference.video import VIDEO_SUFFIXES
+
+KNOWN_SUFFIXES = IMAGE_SUFFIXES + ARRAY_SUFFIXES + VIDEO_SUFFIXES
+"""The endings by which a folder's images and videos are found."""
 
 SPLIT = "val"
 
@@ -62,7 +65,7 @@ def find_sources(data_path: str, dataset_file: str, output: Path) -> tuple[list[
     if not files:
         raise DataError(
             f"no images or videos at {path}; expected a dataset, a file, a folder or a quoted pattern such as 'shots/**/*.jpg'; "
-            f"looked for {', '.join(IMAGE_SUFFIXES + VIDEO_SUFFIXES)} outside {output}{note and f'; {note}'}"
+            f"looked for {', '.join(KNOWN_SUFFIXES)} outside {output}{note and f'; {note}'}"
         )
     description = find_description(root, dataset_file)
     classes = read_classes(description) if description else None
@@ -107,5 +110,5 @@ def _matches(path: Path, output: Path) -> tuple[Path, list[Path], str]:
         if not os.access(folder, os.R_OK | os.X_OK):
             raise DataError(f"cannot read folder {folder}: Permission denied; change its permissions or name the others")
     files = sorted(set(found).difference(folders))
-    known = [file for file in files if file.suffix.lower() in IMAGE_SUFFIXES + VIDEO_SUFFIXES]
+    known = [file for file in files if file.suffix.lower() in KNOWN_SUFFIXES]
     return root, known, passed_over(set(files).difference(known), UNREADABLE_KINDS)

@@ -11,12 +11,13 @@ from typing import TypeVar
 import cv2
 from tqdm import tqdm
 
+from segformer_core.data import image_file
 from segformer_core.data.ahead import prefetch
 from segformer_core.data.classes import COLOURS, IGNORED
 from segformer_core.data.description import FILE_NAME
 from segformer_core.data.draft import Draft
 from segformer_core.data.image_bytes import sound_png_size
-from segformer_core.data.image_file import decode, read_bytes, read_image
+from segformer_core.data.image_file import decode, read_bytes
 from segformer_core.errors import ConfigError, DataError
 from segformer_core.making.annotated import Plan, ask_of_bare, plan, said_of_bare, share
 from segformer_core.making.classes import Stated
@@ -177,7 +178,7 @@ def _examined(example: Example, coloured: bool) -> Examined:
 def check_size(image: Path | Embedded, height: int, width: int, label: Path) -> None:
     """Raises DataError unless the image has this size, as it is shown or as it is stored, or if it cannot be read."""
     size = image_size(image)
-    if size == (height, width) or (isinstance(image, Path) and read_image(image, as_stored=True).shape[:2] == (height, width)):
+    if size == (height, width) or (isinstance(image, Path) and image_file.image_size(image, as_stored=True) == (height, width)):
         return
     name = f"its image {image}" if isinstance(image, Path) else "the image in it"
     raise DataError(f"{label} is for {height}×{width} pixels and {name} has {size[0]}×{size[1]}; expected the same size")
@@ -186,7 +187,7 @@ def check_size(image: Path | Embedded, height: int, width: int, label: Path) -> 
 def image_size(image: Path | Embedded) -> tuple[int, int]:
     """Height and width of an image as it is shown. Raises DataError if it cannot be read."""
     if isinstance(image, Path):
-        height, width = sound_png_size(read_bytes(image)) or read_image(image).shape[:2]
+        height, width = sound_png_size(read_bytes(image)) or image_file.image_size(image)
     else:
         height, width = decode(image.source, image.read(), cv2.IMREAD_COLOR).shape[:2]
     return height, width

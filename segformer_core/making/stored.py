@@ -10,7 +10,7 @@ import numpy as np
 from segformer_core.data import stored_label
 from segformer_core.data.colours import RGB
 from segformer_core.data.image_bytes import PNG, png_chunks
-from segformer_core.data.image_file import read_bytes, read_image
+from segformer_core.data.image_file import read_bytes, read_colours
 from segformer_core.errors import DataError
 
 INDEX, EQUAL, COLOUR = "index", "equal", "colour"
@@ -31,7 +31,7 @@ def read_stored(path: Path, coloured: bool = False) -> Stored:
     if pixels.ndim == 2 and not coloured:
         return Stored(pixels, INDEX, _palette(read_bytes(path)))
     if pixels.ndim == 2:
-        pixels = read_image(path, as_stored=True)
+        pixels = read_colours(path)
     return Stored(_packed(pixels), EQUAL if not coloured and stored_label.gray(pixels) is not None else COLOUR, {})
 
 

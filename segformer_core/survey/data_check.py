@@ -26,7 +26,7 @@ def check_data(datasets: Sequence[Dataset], workers: int, processes: Processes, 
     The first dataset is the one to train on: `log` gets a warning of its classes that no label has. The processes share the
     pairs and agree on the faults, so that all of them stop, or none.
     """
-    pairs = [(item, dataset.classes) for dataset in datasets for item in dataset.items]
+    pairs = [(item, dataset.classes, dataset.form) for dataset in datasets for item in dataset.items]
     log(f"reading {len(pairs)} images and their labels once before the first step; --check_data False leaves it out")
     share = range(processes.rank, len(pairs), processes.count)
     faults, seen = np.zeros(len(pairs), np.int64), np.zeros(IGNORED + 1, np.int64)
@@ -34,15 +34,16 @@ def check_data(datasets: Sequence[Dataset], workers: int, processes: Processes, 
     bar = tqdm(
         found, "check data", len(share), unit="image", leave=False, dynamic_ncols=True, disable=not processes.first or None
     )
-    for index, (sentence, values) in zip(share, bar, strict=True):
-        faults[index] = bool(sentence)
+    for index, one in zip(share, bar, strict=True):
+        faults[index] = bool(one.fault)
         if index < len(datasets[0]):
-            seen += values
+            seen += one.values
     wrong = np.flatnonzero(processes.all_reduce(faults))
     if len(wrong):
-        sentences = [
-            examined(*pairs[index]).fault or f"{pairs[index][0].image} was unusable to another process" for index in wrong[:SHOWN]
-        ]
+        first = [(examined(*pairs[index]), pairs[index][0].image) for index in wrong[:SHOWN]]
+        if first[0][0].asks:
+            raise DataError(f"{first[0][0].fault}; {len(wrong)} of {len(pairs)} images ask this or cannot be used")
+        sentences = [one.fault or f"{image} was unusable to another process" for one, image in first]
         rest = f"; and {len(wrong) - SHOWN} more" if len(wrong) > SHOWN else ""
         raise DataError(f"{len(wrong)} of {len(pairs)} images or labels cannot be used: {'; '.join(sentences)}{rest}")
     seen = processes.all_reduce(seen)

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from segformer_core.data.classes import IGNORED
-from segformer_core.survey.findings import Finding, plural
+from segformer_core.data.image_form import RGB_CHANNELS
+from segformer_core.survey.finding import Finding, plural
 from segformer_core.survey.pair import Value
 from segformer_core.survey.proposal import Choice, words
 from segformer_core.survey.survey import Survey
@@ -29,9 +30,10 @@ def summary(survey: Survey) -> list[tuple[str, str]]:
     if survey.layout.labels:
         facts.append(("read as", survey.layout.labels.removeprefix("labels: ")))
     facts.append(("values", values(survey)))
-    if survey.channels.any():
+    if survey.measured:
         mean, std = survey.mean_and_std()
-        facts.append(("RGB", f"mean {decimals(mean)}, standard deviation {decimals(std)} of 0..255"))
+        what = "RGB" if len(mean) == RGB_CHANNELS else plural(len(mean), "channel")
+        facts.append((what, f"mean {decimals(mean)}, standard deviation {decimals(std)} of 0..255"))
     return facts
 
 

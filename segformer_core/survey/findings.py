@@ -3,19 +3,16 @@
 import re
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import numpy as np
 
-from segformer_core.config.keys import DataConfig
 from segformer_core.data.classes import IGNORED
 from segformer_core.data.dataset import Item
+from segformer_core.survey.finding import NAMES, Finding, plural
+from segformer_core.survey.image_findings import constant_channels, image_range, statistics
 from segformer_core.survey.pair import MOST_VALUES, Record, unknown_values
 from segformer_core.survey.splits import LABELLED
 from segformer_core.survey.survey import Survey, listed
-
-NAMES = 5
-"""Names that a sentence lists."""
 
 NEARLY_EMPTY = 0.99
 """Share of ignored pixels from which on a label has next to nothing to learn from."""
@@ -24,24 +21,8 @@ MUCH_IGNORED = 0.5
 SMALLEST_SHARE_OF_NEIGHBOURS = 0.25
 """Of the val images: so many with a neighbouring number in train are no accident at the border of two ranges."""
 
-FAR = 1.0
-"""Standard deviations of ImageNet that a channel's mean may be away from ImageNet's."""
-
-NARROW = 2.0
-"""How much smaller than ImageNet's a channel's standard deviation may be."""
-
 NUMBER = re.compile(r"(.*?)(\d+)(\D*)", re.DOTALL)
 """A name up to its last number, the number, and the rest."""
-
-
-@dataclass(frozen=True)
-class Finding:
-    """`wrong`: something would be trained wrongly. `details` has a sentence for each file, `records` the pairs to look at."""
-
-    wrong: bool
-    sentence: str
-    details: tuple[str, ...] = ()
-    records: tuple[Record, ...] = ()
 
 
 def findings(survey: Survey) -> list[Finding]:
@@ -77,7 +58,7 @@ def split_faults(survey: Survey) -> Iterator[Finding]:
 
 
 def unusable(survey: Survey) -> Iterator[Finding]:
-    broken = tuple(record for record in survey.records if record.fault)
+    broken = tuple(record for record in survey.records if record.fault and not record.asks)
     if broken:
         count, total = len(broken), len(survey.records)
         sentence = f"{count} of {total} pairs cannot be used"
@@ -226,23 +207,6 @@ def neighbours(survey: Survey) -> Iterator[Finding]:
         )
 
 
-def statistics(survey: Survey) -> Iterator[Finding]:
-    """Pixels far from ImageNet's, for which pretrained weights are made."""
-    if not survey.channels.any():
-        return
-    mean, std = survey.mean_and_std()
-    config = DataConfig()
-    distance = np.abs(mean - config.img_norm_mean) / config.img_norm_std
-    narrow = std * NARROW < config.img_norm_std
-    if distance.max() > FAR or narrow.any():
-        keys = [f"img_norm_{name}: [{', '.join(f'{part:.1f}' for part in of)}]" for name, of in (("mean", mean), ("std", std))]
-        yield Finding(
-            False,
-            f"the images' mean and standard deviation are far from ImageNet's; in a run from random weights {' and '.join(keys)} "
-            "may help, pretrained weights want ImageNet's, which are the defaults",
-        )
-
-
 def notes(survey: Survey) -> Iterator[Finding]:
     for facts in survey.splits.values():
         for note in facts.split.notes:
@@ -252,7 +216,9 @@ def notes(survey: Survey) -> Iterator[Finding]:
 CHECKS = (
     question,
     split_faults,
+    image_range,
     unusable,
+    constant_channels,
     many_values,
     absent_classes,
     duplicates,
@@ -261,8 +227,3 @@ CHECKS = (
     statistics,
     notes,
 )
-
-
-def plural(count: int, noun: str) -> str:
-    """ "1 image", "3 images", "2 classes"."""
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}{'es' if noun.endswith('s') else 's'}"

@@ -6,7 +6,7 @@ from typing import Any
 from segformer_core.data.classes import IGNORED
 from segformer_core.pages.page import css_colour, rendered
 from segformer_core.survey.described import summary, text_of
-from segformer_core.survey.findings import Finding
+from segformer_core.survey.finding import Finding
 from segformer_core.survey.pictures import colour_key, figures, offenders, sheet
 from segformer_core.survey.proposal import Choice, recipe_folder, words
 from segformer_core.survey.survey import SplitFacts, Survey

@@ -6,50 +6,60 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-import cv2
 import numpy as np
 
 from segformer_core.data.class_indices import class_indices, value_table
 from segformer_core.data.classes import COLOURS, IGNORED, Classes, Value
 from segformer_core.data.dataset import Item, fitting_image, read_label
-from segformer_core.data.image_bytes import sound_png_size
+from segformer_core.data.image_bytes import PNG, PNG_DEPTH, PNG_GRAY, PNG_KIND, PNG_RGBA, sound_png_size
 from segformer_core.data.image_file import read_bytes, read_image
+from segformer_core.data.image_form import GRAY, RGB, RGB_CHANNELS, ImageForm, RangeQuestion
 from segformer_core.data.label_form import in_form
 from segformer_core.data.stored_label import gray, read_stored
 from segformer_core.errors import DataError
 from segformer_core.survey.kinds import image_kind
+from segformer_core.survey.moments import VALUES, Moments, histogram
 
-VALUES = IGNORED + 1
-"""The values of 8 bits."""
-
-STRIP_PIXELS = 2**23
-"""cv2.calcHist counts in float32, exactly up to 2**24."""
+EIGHT_BITS = 8
 
 MOST_VALUES = 300
 """A label that stores more different values or colours is a picture; of the rest of them only the number is kept."""
 
 
 class Examined(NamedTuple):
-    """Why a pair cannot be used, empty if it can; and (256,) bool, the values that its label has, 255 where ignored."""
+    """Why a pair cannot be used, empty if it can; and (256,) bool, the values that its label has, 255 where ignored.
+
+    `asks`: the fault is a question of image_range, the same for all images.
+    """
 
     fault: str
     values: np.ndarray
+    asks: bool = False
 
 
-def examined(item: Item, classes: Classes) -> Examined:
+def examined(item: Item, classes: Classes, form: ImageForm) -> Examined:
     """The fast examination, which is enough to train.
 
-    Labels are decoded, and images as well, except PNGs: their check sums say whether they are sound.
+    Labels are decoded, and images as well, except PNGs whose header tells that they are of the form: their check sums say
+    whether they are sound.
     """
     assert item.label is not None
     try:
-        size = sound_png_size(read_bytes(item.image))
+        data = read_bytes(item.image)
+        size = sound_png_size(data) if png_fits(data, form.channels) else None
         label = read_label(item.label, classes)
         if label.shape != size:
-            fitting_image(item, label.shape)
+            fitting_image(item, label.shape, form)
     except DataError as error:
-        return Examined(str(error), np.zeros(VALUES, bool))
+        return Examined(str(error), np.zeros(VALUES, bool), isinstance(error, RangeQuestion))
     return Examined("", histogram(label) > 0)
+
+
+def png_fits(data: bytes, channels: int) -> bool:
+    """Whether a PNG's header alone says that it is read, with 8 bits, as an image of so many channels."""
+    if not data.startswith(PNG) or len(data) <= PNG_KIND or data[PNG_DEPTH] > EIGHT_BITS:
+        return False
+    return channels == RGB_CHANNELS or data[PNG_KIND] == {GRAY: PNG_GRAY, 4: PNG_RGBA}.get(channels)
 
 
 @dataclass(frozen=True)
@@ -61,7 +71,8 @@ class Record:
     kinds       of the image file and of the label file: "8-bit RGB PNG"
     stored      value or colour in the label file -> pixels
     pixels      class index, or 255 for ignored -> pixels; empty if that cannot be told
-    hashes      of the image's pixels as RGB and of the label's class indices, or stored values; empty if one cannot be read
+    asks        the fault is that nobody says which of the image's values become 0 and 255
+    hashes      of the image's pixels as read and of the label's class indices, or stored values; empty if one cannot be read
     """
 
     split: str
@@ -72,6 +83,7 @@ class Record:
     stored: Mapping[Value, int] = field(default_factory=dict)
     pixels: Mapping[int, int] = field(default_factory=dict)
     hashes: tuple[bytes, bytes] = (b"", b"")
+    asks: bool = False
 
     @property
     def counted(self) -> int:
@@ -84,18 +96,18 @@ class Record:
 
 
 class Whole(NamedTuple):
-    """The examination of everything: a record, and (3, 256) int64, the image's pixels by channel (RGB) and value."""
+    """The examination of everything: a record, and the image's sums by channel."""
 
     record: Record
-    channels: np.ndarray
+    moments: Moments
 
 
-def examined_whole(split: str, item: Item, classes: Classes | None) -> Whole:
+def examined_whole(split: str, item: Item, classes: Classes | None, form: ImageForm = RGB) -> Whole:
     """Reads and decodes both files. Without `classes` a label's values are only counted as they are stored."""
     assert item.label is not None
     faults: list[str] = []
     label, stored, pixels = _label(item.label, classes, faults)
-    image = _image(item, None if label is None else label.shape, faults)
+    image, asks = _image(item, None if label is None else label.shape, form, faults)
     return Whole(
         Record(
             split,
@@ -106,8 +118,9 @@ def examined_whole(split: str, item: Item, classes: Classes | None) -> Whole:
             stored,
             {} if faults else pixels,
             (_hash(image), _hash(label)),
+            asks,
         ),
-        np.zeros((3, VALUES), np.int64) if image is None else np.stack([histogram(image, channel) for channel in range(3)]),
+        Moments.none(form.channels) if image is None else Moments.of(image),
     )
 
 
@@ -129,13 +142,13 @@ def _label(path: Path, classes: Classes | None, faults: list[str]) -> tuple[np.n
     return label, stored_values(stored), pixels
 
 
-def _image(item: Item, shape: tuple[int, ...] | None, faults: list[str]) -> np.ndarray | None:
-    """(H, W, 3) uint8 RGB, turned as its label of this shape is."""
+def _image(item: Item, shape: tuple[int, ...] | None, form: ImageForm, faults: list[str]) -> tuple[np.ndarray | None, bool]:
+    """The image, turned as its label of this shape is; and whether its range must be said first."""
     try:
-        return read_image(item.image) if shape is None else fitting_image(item, shape[:2])
+        return (read_image(item.image, form) if shape is None else fitting_image(item, shape[:2], form)), False
     except DataError as error:
         faults.append(str(error))
-        return None
+        return None, isinstance(error, RangeQuestion)
 
 
 def _kind(path: Path) -> str:
@@ -172,14 +185,6 @@ def unknown_values(record: Record, classes: Classes) -> dict[int, int]:
     """The stored values of a record that are neither a class's nor ignored -> pixels; none where labels hold colours."""
     table = value_table(classes.labelling, len(classes))
     return {value: count for value, count in record.stored.items() if isinstance(value, int) and table[value] == 0}
-
-
-def histogram(pixels: np.ndarray, channel: int = 0) -> np.ndarray:
-    """(256,) int64: how many pixels of (H, W) or (H, W, C) uint8 have each value in a channel. Other threads go on meanwhile."""
-    rows = max(STRIP_PIXELS // max(pixels.shape[1], 1), 1)
-    strips = (pixels[top : top + rows] for top in range(0, pixels.shape[0], rows))
-    counts = [cv2.calcHist([strip], [channel], None, [VALUES], [0, VALUES])[:, 0].astype(np.int64) for strip in strips]
-    return np.sum(counts, axis=0)
 
 
 def _counted(counts: np.ndarray) -> dict[int, int]:

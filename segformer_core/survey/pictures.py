@@ -9,10 +9,11 @@ import numpy as np
 from segformer_core.data.class_indices import value_table
 from segformer_core.data.classes import LARGEST_VALUE, Classes
 from segformer_core.data.colours import class_colours
-from segformer_core.data.image_file import read_image
+from segformer_core.data.display import shown
+from segformer_core.data.image_file import own_form, read_image
 from segformer_core.errors import DataError
 from segformer_core.pages.page import figure, reduced
-from segformer_core.survey.findings import Finding
+from segformer_core.survey.finding import Finding
 from segformer_core.survey.pair import Record, Value, stored_as
 from segformer_core.survey.survey import Survey
 
@@ -68,14 +69,15 @@ def figures(records: Sequence[Record], survey: Survey) -> list[dict[str, Any]]:
 def _figure(record: Record, survey: Survey) -> dict[str, Any] | None:
     assert record.item.label is not None
     try:
-        image, stored = read_image(record.item.image), stored_as(record.item.label, survey.classes)
+        stored, form = stored_as(record.item.label, survey.classes), own_form(record.item.image)
+        image = read_image(record.item.image, form)
     except DataError:
         return None
     if stored.shape[:2] != image.shape[:2] and stored.shape[:2] == record.size:
-        image = read_image(record.item.image, as_stored=True)
+        image = read_image(record.item.image, form, as_stored=True)
+    picture = reduced(shown(image), cv2.INTER_AREA, LONG_SIDE)
     painted = paint(reduced(stored, cv2.INTER_NEAREST, LONG_SIDE), survey)
-    name = f"{record.split}/{record.item.name}"
-    return figure(name, f"{stored.shape[0]}×{stored.shape[1]}", reduced(image, cv2.INTER_AREA, LONG_SIDE), {"labels": painted})
+    return figure(f"{record.split}/{record.item.name}", f"{stored.shape[0]}×{stored.shape[1]}", picture, {"labels": painted})
 
 
 def paint(stored: np.ndarray, survey: Survey) -> np.ndarray:

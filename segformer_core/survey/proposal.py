@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 
 from segformer_core.data.classes import IGNORED
+from segformer_core.data.image_form import RGB
+from segformer_core.survey.moments import SMALLEST_STD
 from segformer_core.survey.pair import Record, Value
 from segformer_core.survey.survey import SplitFacts, Survey
 
@@ -34,6 +36,9 @@ EVALUATIONS = 20
 RARE = 0.01
 """Share of the counted pixels below which a class is rare."""
 
+DECIMALS = 3
+"""Of mean and standard deviation."""
+
 FULL = 0.75
 """The default of cat_max_ratio: a label of which one class fills so much has no crop that passes."""
 
@@ -56,8 +61,25 @@ def proposal(survey: Survey) -> list[Choice]:
     crop = crop_size(base.value)
     batch = batch_size(len(train.sound))
     epochs = epoch_size(len(train.sound) // batch.value)
-    choices = [base, crop, *divisor(base.value), batch, epochs, *intervals(survey, epochs.value)]
+    choices = [*image_keys(survey), base, crop, *divisor(base.value), batch, epochs, *intervals(survey, epochs.value)]
     return choices + class_balance(survey)
+
+
+def image_keys(survey: Survey) -> list[Choice]:
+    """in_channels, image_range and the normalisation, where the defaults, those of 8-bit RGB, do not fit."""
+    form = survey.form
+    if form == RGB or not survey.measured:
+        return []
+    mean, std = survey.mean_and_std()
+    choices = []
+    if form.channels != RGB.channels:
+        choices.append(Choice("in_channels", form.channels, "as many as the images have"))
+    if form.range is not None:
+        choices.append(Choice("image_range", list(form.range), "the values that become 0 and 255, as --image_range says"))
+    measured = "measured on every pixel of every image, on the scale 0..255"
+    choices.append(Choice("img_norm_mean", [round(float(value), DECIMALS) for value in mean], measured))
+    stds = [round(float(value), DECIMALS) if value >= SMALLEST_STD else 1.0 for value in std]
+    return [*choices, Choice("img_norm_std", stds, measured)]
 
 
 def base_size(train: SplitFacts) -> Choice:

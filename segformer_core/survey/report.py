@@ -9,11 +9,12 @@ from segformer_core.data.description import FILE_NAME
 from segformer_core.errors import UserError
 from segformer_core.files import writable_directory, write_text
 from segformer_core.survey.described import described
-from segformer_core.survey.findings import Finding, findings, plural
+from segformer_core.survey.finding import Finding, plural
+from segformer_core.survey.findings import findings
 from segformer_core.survey.page import MARK, page
 from segformer_core.survey.proposal import proposal, recipe_folder
 from segformer_core.survey.splits import find_layout
-from segformer_core.survey.survey import Survey, named, survey
+from segformer_core.survey.survey import Survey, form_of_files, named, survey
 from segformer_core.survey.written import PROPOSED, dataset_yaml, recipe
 
 SOUND, WRONG = 0, 1
@@ -26,12 +27,17 @@ HEAD_BYTES = 4096
 
 @dataclass(frozen=True)
 class Wanted:
-    """What to write. recipe: the file; None: FOLDER_recipe.yaml if `write` is set, else none."""
+    """What to write. recipe: the file; None: FOLDER_recipe.yaml if `write` is set, else none.
+
+    How images are read: `channels`, 0 for as many as they have, and `image_range`, empty or as the key.
+    """
 
     report: Path
     write: bool = False
     recipe: Path | None = None
     force: bool = False
+    channels: int = 0
+    image_range: tuple[float, ...] = ()
 
 
 def check_dataset(data_path: str, dataset_file: str, workers: int, wanted: Wanted, tell: Callable[[str], object]) -> int:
@@ -48,7 +54,7 @@ def check_dataset(data_path: str, dataset_file: str, workers: int, wanted: Wante
         writable_directory(recipe_path.parent)
     if wanted.write and layout.named is None:
         writable_directory(layout.root)
-    seen = survey(layout, workers)
+    seen = survey(layout, workers, form_of_files(layout, wanted.channels, wanted.image_range))
     said: list[str] = []
     unmade: UserError | None = None
     if wanted.write and layout.named is None:

@@ -11,8 +11,12 @@ from tqdm import tqdm
 from segformer_core.data.ahead import prefetch
 from segformer_core.data.classes import COLOURS, IGNORED, Classes
 from segformer_core.data.dataset import Item
+from segformer_core.data.image_file import own_form
+from segformer_core.data.image_form import RGB, ImageForm, form_of
+from segformer_core.errors import DataError
 from segformer_core.memory import memory_for
-from segformer_core.survey.pair import VALUES, Record, Value, Whole, examined_whole
+from segformer_core.survey.moments import VALUES, Moments
+from segformer_core.survey.pair import Record, Value, Whole, examined_whole
 from segformer_core.survey.splits import Layout, Split
 
 SHOWN = 5
@@ -21,11 +25,11 @@ SHOWN = 5
 
 @dataclass(frozen=True)
 class SplitFacts:
-    """What a split's pairs hold. channels: (3, 256) int64, the pixels of all images by channel (RGB) and value."""
+    """What a split's pairs hold; `moments` are the sums of all its images by channel."""
 
     split: Split
     records: tuple[Record, ...]
-    channels: np.ndarray
+    moments: Moments
 
     @property
     def name(self) -> str:
@@ -63,6 +67,7 @@ class SplitFacts:
 class Survey:
     layout: Layout
     splits: dict[str, SplitFacts]
+    form: ImageForm = RGB
 
     @property
     def classes(self) -> Classes | None:
@@ -94,24 +99,37 @@ class Survey:
         return Counter(record.size for record in self.records if record.size)
 
     @cached_property
-    def channels(self) -> np.ndarray:
-        """(3, 256) int64: the pixels of all images by channel (RGB) and value."""
-        return sum((facts.channels for facts in self.splits.values()), np.zeros((3, VALUES), np.int64))
+    def moments(self) -> Moments:
+        """The sums of all images by channel."""
+        return sum((facts.moments for facts in self.splits.values()), Moments.none(self.form.channels))
+
+    @property
+    def measured(self) -> bool:
+        """Whether every channel has a value."""
+        return bool(self.moments.pixels.all())
 
     def mean_and_std(self) -> tuple[np.ndarray, np.ndarray]:
-        """(3,) float64 each, RGB, 0..255: over every pixel of every image, of exact sums; nan without images."""
-        values, pixels = np.arange(VALUES), int(self.channels[0].sum())
-        if not pixels:
-            return np.full(3, np.nan), np.full(3, np.nan)
-        mean = (self.channels * values).sum(1) / pixels
-        return mean, np.sqrt((self.channels * (values - mean[:, None]) ** 2).sum(1) / pixels)
+        """(C,) float64 each, 0..255: over every pixel of every image; nan without images."""
+        return self.moments.mean_and_std()
 
 
-def survey(layout: Layout, workers: int) -> Survey:
+def survey(layout: Layout, workers: int, form: ImageForm = RGB) -> Survey:
     """Reads every pair in threads, with a progress bar; of each pair only its record stays in memory. Raises OutOfMemory."""
     total = sum(len(split.pairs) for split in layout.splits)
     with tqdm(None, "read", total, unit="image", dynamic_ncols=True, disable=None) as bar:
-        return Survey(layout, {split.name: _facts(split, layout.classes, workers, bar) for split in layout.splits})
+        splits = {split.name: _facts(split, layout.classes, workers, form, bar) for split in layout.splits}
+    return Survey(layout, splits, form)
+
+
+def form_of_files(layout: Layout, channels: int, image_range: tuple[float, ...]) -> ImageForm:
+    """How the dataset's images are read: with so many channels, or where that is 0 with those of the first that can be read."""
+    for item in (pair for split in layout.splits for pair in split.pairs) if not channels else ():
+        try:
+            channels = own_form(item.image).channels
+            break
+        except DataError:
+            continue
+    return form_of(channels or RGB.channels, image_range)
 
 
 def named(survey: Survey, layout: Layout) -> Survey:
@@ -136,22 +154,22 @@ def named(survey: Survey, layout: Layout) -> Survey:
         return record if record.fault else replace(record, pixels={indices[value]: n for value, n in record.stored.items()})
 
     splits = {name: replace(facts, records=tuple(map(with_pixels, facts.records))) for name, facts in survey.splits.items()}
-    return Survey(layout, splits)
+    return Survey(layout, splits, survey.form)
 
 
-def _facts(split: Split, classes: Classes | None, workers: int, bar: tqdm) -> SplitFacts:
+def _facts(split: Split, classes: Classes | None, workers: int, form: ImageForm, bar: tqdm) -> SplitFacts:
     records: list[Record] = []
-    channels = np.zeros((3, VALUES), np.int64)
-    for record, counts in prefetch(partial(_whole, split.name, classes), split.pairs, workers):
+    moments = Moments.none(form.channels)
+    for record, sums in prefetch(partial(_whole, split.name, classes, form), split.pairs, workers):
         records.append(record)
-        channels += counts
+        moments += sums
         bar.update()
-    return SplitFacts(split, tuple(records), channels)
+    return SplitFacts(split, tuple(records), moments)
 
 
-def _whole(split: str, classes: Classes | None, item: Item) -> Whole:
+def _whole(split: str, classes: Classes | None, form: ImageForm, item: Item) -> Whole:
     with memory_for(f"image {item.name} and its label", "lower --workers"):
-        return examined_whole(split, item, classes)
+        return examined_whole(split, item, classes, form)
 
 
 def listed(names: Sequence[str], shown: int) -> str:

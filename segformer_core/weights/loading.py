@@ -15,6 +15,7 @@ from segformer_core.weights.hub import local_path, stated_numerics
 from segformer_core.weights.one_logit import as_two_classes
 from segformer_core.weights.preprocessor import Preparation
 from segformer_core.weights.reading import Weights, left_out, network_arrays, read
+from segformer_core.weights.stem import MEAN, described, starts, with_stem
 
 WHOLE = "all arrays"
 
@@ -61,24 +62,35 @@ def network_in(
 
 
 def load_pretrained(
-    path: str, spec: SegFormer, fresh: Mapping[str, np.ndarray], data: DataConfig | None = None, part: str = ""
+    path: str,
+    spec: SegFormer,
+    fresh: Mapping[str, np.ndarray],
+    data: DataConfig | None = None,
+    part: str = "",
+    stem_init: str = MEAN,
 ) -> tuple[Arrays, str]:
     """The arrays to start training from, and a sentence that says what was loaded.
 
-    Only one partial load is allowed: if the file has no decode head, or one of another number of classes, its encoder is taken
-    and the head stays as in `fresh`. Any other difference raises WeightsError.
+    Two partial loads are allowed: if the file has no decode head, or one of another number of classes, its encoder is taken
+    and the head stays as in `fresh`; if it is for three channels and the network for others, `stem_init` says how its stem
+    starts. Any other difference raises WeightsError.
     """
     weights = _read(path, part)
     count = weights.architecture.class_count
     whole = count == spec.class_count
-    _check_network(weights, spec, path, whole)
+    other_stem = starts(weights.architecture.in_channels, spec.in_channels)
+    _check_network(weights, spec, path, whole, any_stem=other_stem)
+    arrays, stem = network_arrays(weights), ""
+    if other_stem:
+        arrays, stem = with_stem(arrays, spec.in_channels, stem_init), f"; {described(spec.in_channels, stem_init)}"
+        data = None  # mean and deviation are those of other channels
     if whole:
-        return network_arrays(weights), _sentence(weights, spec, data, path, WHOLE)
+        return arrays, _sentence(weights, spec, data, path, WHOLE) + stem
     head = {name: array for name, array in fresh.items() if name.startswith(DECODE_HEAD)}
-    encoder = {name: array for name, array in network_arrays(weights).items() if not name.startswith(DECODE_HEAD)}
+    encoder = {name: array for name, array in arrays.items() if not name.startswith(DECODE_HEAD)}
     why = "it has no decode head" if count is None else f"its head has {count} classes and class_num is {spec.class_count}"
     return encoder | head, _sentence(weights, spec, data, path, f"the encoder ({len(encoder)} arrays)") + (
-        f"; {why}, so the head starts fresh ({len(head)} arrays)"
+        f"; {why}, so the head starts fresh ({len(head)} arrays){stem}"
     )
 
 
@@ -108,13 +120,19 @@ def network_keys(weights: Weights) -> dict[str, object]:
     return keys | ({"numerics": weights.numerics} if told else {})
 
 
-def _check_network(weights: Weights, spec: SegFormer, path: str, with_head: bool, data_classes: bool = False) -> None:
-    """Raise one WeightsError that lists the keys to set if the file is of another network than the configuration."""
+def _check_network(
+    weights: Weights, spec: SegFormer, path: str, with_head: bool, data_classes: bool = False, any_stem: bool = False
+) -> None:
+    """Raise one WeightsError that lists the keys to set if the file is of another network than the configuration.
+
+    `any_stem`: the number of channels may be another.
+    """
     stored = weights.architecture
     pairs: dict[str, tuple[object, object]] = {
         "backbone": (f"mit_{stored.variant}", f"mit_{spec.variant}"),
-        "in_channels": (stored.in_channels, spec.in_channels),
     }
+    if not any_stem:
+        pairs["in_channels"] = stored.in_channels, spec.in_channels
     if with_head:
         pairs["class_num"] = stored.class_count, spec.class_count
         pairs["decoder_width"] = stored.decoder_width, spec.decoder_width

@@ -6,14 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from segformer_core.config.keys import DataConfig
+from segformer_core.config.keys import RGB_CHANNELS, DataConfig
 from segformer_core.errors import WeightsError, brief
 from segformer_core.weights.containers.json_file import is_there, read_object
 
 TRANSFORMERS_FILE = "preprocessor_config.json"
 KERAS_FILE = "image_converter.json"
-RGB = 3
-"""Channels that one number stands for."""
 LARGEST_VALUE = 255
 """Of a pixel. transformers divides by it before it normalises."""
 TOLERANCE = 0.01
@@ -37,7 +35,7 @@ class Preparation:
 
     def __str__(self) -> str:
         mean, std = (", ".join(f"{value:g}" for value in values) for values in (self.mean, self.std))
-        channels = "R, G, B" if len(self.mean) == RGB else f"{len(self.mean)} channels"
+        channels = "R, G, B" if len(self.mean) == RGB_CHANNELS else f"{len(self.mean)} channels"
         return (
             f"mean [{mean}] and deviation [{std}] of {channels} in 0..255, {self.size[0]}×{self.size[1]}, as {self.file} states"
         )
@@ -142,4 +140,4 @@ def _numbers(stated: Any) -> Channels:
     """One value for R, G and B, or one for each channel, also with axes around them as in keras-hub."""
     while isinstance(stated, list) and len(stated) == 1 and isinstance(stated[0], list):
         stated = stated[0]
-    return tuple(map(float, stated)) if isinstance(stated, list) else (float(stated),) * RGB
+    return tuple(map(float, stated)) if isinstance(stated, list) else (float(stated),) * RGB_CHANNELS
