@@ -32,7 +32,7 @@ def summary(survey: Survey) -> list[tuple[str, str]]:
     facts.append(("values", values(survey)))
     if survey.measured:
         mean, std = survey.mean_and_std()
-        what = "RGB" if len(mean) == RGB_CHANNELS else plural(len(mean), "channel")
+        what = "RGB" if len(mean) == RGB_CHANNELS else "bands"
         facts.append((what, f"mean {decimals(mean)}, standard deviation {decimals(std)} of 0..255"))
     return facts
 
