@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 
-from segformer_core.config.agreement import CHANNELS
 from segformer_core.config.keys import Config
 from segformer_core.config.remembered import filled
+from segformer_core.config.together import check_channels
 from segformer_core.data.dataset import Classes, Dataset, NoSuchSplit
 from segformer_core.data.layout import open_dataset
 from segformer_core.errors import ConfigError, DataError, brief, plural
@@ -46,10 +46,7 @@ def network(config: Config, copies: int = 1) -> SegFormer:
     Raises UserError, also if the memory cannot hold its numbers `copies` times.
     """
     model = config.model
-    if model.in_channels != CHANNELS:
-        raise ConfigError(
-            f"in_channels is {model.in_channels}; expected {CHANNELS}: every image is read as RGB; set it to {CHANNELS}"
-        )
+    check_channels(config)
     assert model.class_num, "it comes from the data or from the weights"
     spec = segformer(
         model.backbone,

@@ -100,7 +100,7 @@ def network_keys(weights: Weights) -> dict[str, object]:
     others. Of a file that does not state its numerics these are left out, unless its decoder's width tells them.
     """
     stored = weights.architecture
-    keys: dict[str, object] = {"decoder_width": stored.decoder_width}
+    keys: dict[str, object] = {"decoder_width": stored.decoder_width, "in_channels": stored.in_channels}
     told = weights.numerics_stated
     if stored.variant != "custom":
         keys["backbone"] = f"mit_{stored.variant}"
