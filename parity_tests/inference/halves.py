@@ -47,9 +47,9 @@ def halves(size: tuple[int, int]) -> np.ndarray:
     return np.repeat((np.arange(size[1]) >= size[1] // 2)[None], size[0], 0).astype(np.uint8)
 
 
-def segmenter(predictor: Halves, workers: int = 2, batch_size: int = 1) -> Segmenter:
+def segmenter(predictor: Halves, workers: int = 2, batch_size: int = 1, threshold: float = 0.0) -> Segmenter:
     data = DataConfig(base_size=(32, 64), dataset_num_parallel_workers=workers)
-    return Segmenter(predictor, SPEC, data, EvaluationConfig(eval_batch_size=batch_size))
+    return Segmenter(predictor, SPEC, data, EvaluationConfig(eval_batch_size=batch_size), threshold=threshold)
 
 
 def connect(runtime: RuntimeConfig) -> Backend:

@@ -171,6 +171,12 @@ def stated_in(content: Mapping[str, Any], form: Form) -> Stated:
     return Stated(classes, None, (*wrong, *faults), colours, recipe | normalisation)
 
 
+def check_probabilities(content: object) -> None:
+    """Raises ConfigError for an exported file of which no confidence can be computed."""
+    if isinstance(content, Exported) and content.form.labels:
+        raise ConfigError(f"{content.path} {NO_PROBABILITIES}, or leave out infer_save_confidence_img and infer_threshold")
+
+
 def open_exported(
     exported: Exported, spec: SegFormer, config: Config, classes: Classes, connect: Connect
 ) -> tuple[Segmenter, Backend, dict[str, str]]:
