@@ -199,7 +199,18 @@ class InferenceConfig:
     infer_copy_original_img: bool = key(True, "copy each image, but no video, to the results")
     infer_save_gray_img: bool = key(True, "save the class indices; those of a video as a lossless mkv")
     infer_save_color_img: bool = key(True, "save the classes' colours")
-    infer_save_overlap_img: bool = key(True, "save the image blended with the classes' colours")
+    infer_save_overlap_img: bool = key(True, "save the image under the classes' colours")
+    infer_overlap_alpha: float = key(0.5, "share of the colours in it: 0 shows only the image, 1 only the colours", low=0, high=1)
+    infer_overlap_outlines: bool = key(False, "draw the borders of the classes in it")
+    infer_save_confidence_img: bool = key(
+        False, "save each label's probability, 0..255 for 0..1; those of a video as a lossless mkv"
+    )
+    infer_threshold: float = key(
+        0.0,
+        "a label that is less probable becomes 255, ignored; of two classes: the least probability of class 1; 0: none",
+        low=0,
+        high=1,
+    )
     infer_log_interval: int = key(100, "images, or frames of a video, between log lines", low=1)
 
 

@@ -7,7 +7,8 @@ import numpy as np
 
 from segformer_core.data.classes import IGNORED
 from segformer_core.data.image_form import RGB_CHANNELS
-from segformer_core.survey.finding import Finding, plural
+from segformer_core.errors import plural
+from segformer_core.survey.finding import Finding
 from segformer_core.survey.pair import Value
 from segformer_core.survey.proposal import Choice, words
 from segformer_core.survey.survey import Survey

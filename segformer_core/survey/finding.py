@@ -16,8 +16,3 @@ class Finding:
     sentence: str
     details: tuple[str, ...] = ()
     records: tuple[Record, ...] = ()
-
-
-def plural(count: int, noun: str) -> str:
-    """ "1 image", "3 images", "2 classes"."""
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}{'es' if noun.endswith('s') else 's'}"

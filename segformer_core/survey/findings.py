@@ -8,7 +8,8 @@ import numpy as np
 
 from segformer_core.data.classes import IGNORED
 from segformer_core.data.dataset import Item
-from segformer_core.survey.finding import NAMES, Finding, plural
+from segformer_core.errors import plural
+from segformer_core.survey.finding import NAMES, Finding
 from segformer_core.survey.image_findings import constant_channels, image_range, statistics
 from segformer_core.survey.pair import MOST_VALUES, Record, unknown_values
 from segformer_core.survey.splits import LABELLED

@@ -6,7 +6,8 @@ import numpy as np
 
 from segformer_core.config.keys import DataConfig
 from segformer_core.data.image_form import LARGEST, RGB, RGB_CHANNELS
-from segformer_core.survey.finding import NAMES, Finding, plural
+from segformer_core.errors import plural
+from segformer_core.survey.finding import NAMES, Finding
 from segformer_core.survey.moments import SMALLEST_STD
 from segformer_core.survey.survey import Survey, listed
 
