@@ -55,7 +55,7 @@ class Results:
         return CONFIDENCE in self.endings
 
     def write(self, source: Source, image: np.ndarray, labels: np.ndarray, confidence: np.ndarray | None = None) -> None:
-        """Write all results of an image, (H, W, C) as it was read, its labels, (H, W) uint8, and, if it is shown, their confidence.
+        """Write all results of an image, (H, W, C) as it was read, its (H, W) uint8 labels and, if it is shown, their confidence.
 
         That is (H, W) float32, 0..1. No image is copied onto itself.
 
