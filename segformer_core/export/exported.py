@@ -120,7 +120,7 @@ def first_line(error: Exception) -> str:
 
 
 def run(session: Session, form: Form, images: np.ndarray) -> np.ndarray:
-    """(B, 3, H, W) float32 images -> the file's outputs for them. A static file gets the images one by one."""
+    """(B, C, H, W) float32 images -> the file's outputs for them. A static file gets the images one by one."""
     if form.preprocess:
         images = np.ascontiguousarray(images.transpose(0, 2, 3, 1).astype(np.uint8))
     if form.dynamic:
@@ -142,7 +142,9 @@ class Exported:
     def network_keys(self) -> dict[str, Any]:
         """The keys of the configuration that say which network it is, without class_num. Raises ConfigError."""
         source = str(self.path)
-        texts = {name: self.network[name] for name in ("backbone", "decoder_width", "numerics") if name in self.network}
+        texts = {
+            name: self.network[name] for name in ("backbone", "in_channels", "decoder_width", "numerics") if name in self.network
+        }
         return {name: check_value(name, parse_flag(name, text), source) for name, text in texts.items()}
 
 
@@ -197,7 +199,7 @@ def open_exported(
 
     data = config.data
     if form.preprocess:  # the file normalises images itself, so it gets values in 0..255
-        data = replace(data, img_norm_mean=(0.0, 0.0, 0.0), img_norm_std=(1.0, 1.0, 1.0))
+        data = replace(data, img_norm_mean=(0.0,) * form.channels, img_norm_std=(1.0,) * form.channels)
     predictor = ExportedPredictor(form, session, backend.exports.predictor(logits))
     faults = "".join(f". WARNING: {fault}" for fault in exported.stated.warnings)
     source = f"running {path}: {form.format} in {form.precision}, written from {exported.weights['path']}{faults}"

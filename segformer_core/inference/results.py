@@ -36,7 +36,7 @@ class Results:
     """
 
     def __init__(self, sources: Sequence[Source], classes: Classes, inference: InferenceConfig):
-        self.sources, self.classes = sources, classes
+        self.sources, self.classes, self.inference = sources, classes, inference
         self.refused: dict[Source, DataError] = {}
         self.copies_images = inference.infer_copy_original_img
         self.endings = _endings(inference)
@@ -97,11 +97,15 @@ class Results:
 
     def _pictures(self, image: np.ndarray, labels: np.ndarray, confidence: np.ndarray | None) -> dict[str, np.ndarray]:
         """Ending -> class indices or confidence (H, W), colours or overlay (H, W, 3)."""
-        colours = colourise(labels, self.classes)
-        pictures = {GRAY: labels, COLOUR: colours, OVERLAP: overlay(image, colours)}
+        alpha, outlines = self.inference.infer_overlap_alpha, self.inference.infer_overlap_outlines
+        make: dict[str, Callable[[], np.ndarray]] = {
+            GRAY: lambda: labels,
+            COLOUR: lambda: colourise(labels, self.classes),
+            OVERLAP: lambda: overlay(image, labels, self.classes, alpha, outlines),
+        }
         if confidence is not None:
-            pictures[CONFIDENCE] = shades(confidence)
-        return {ending: pictures[ending] for ending in self.endings}
+            make[CONFIDENCE] = lambda: shades(confidence)
+        return {ending: make[ending]() for ending in self.endings}
 
     def _check_names(self) -> set[Path]:
         """The paths of all sources and results. Raises DataError where two are the same."""

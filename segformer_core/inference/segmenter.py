@@ -15,14 +15,17 @@ from typing import Any, TypeVar, overload
 
 import numpy as np
 
-from segformer_core.config.agreement import CHANNELS, check_agreement, check_channels
+from segformer_core.config.agreement import check_agreement
 from segformer_core.config.files import find_config
 from segformer_core.config.keys import Config, DataConfig, EvaluationConfig
 from segformer_core.config.load import load_config
+from segformer_core.config.remembered import filled
+from segformer_core.config.together import check_channels
 from segformer_core.data.ahead import prefetch
 from segformer_core.data.dataset import Classes
 from segformer_core.data.description import read_classes
 from segformer_core.data.image_file import read_image
+from segformer_core.data.image_form import RGB_CHANNELS, ImageForm, form_of, on_scale
 from segformer_core.data.transforms import normalise, resize_image
 from segformer_core.errors import DataError, UserError, WeightsError, brief
 from segformer_core.inference.likeliest import likeliest
@@ -47,7 +50,7 @@ ADVICE = "lower base_size, eval_scales or eval_batch_size, or use eval_mode slid
 
 @dataclass(frozen=True)
 class Prepared:
-    """An image as the network needs it: for each view of the plan a (3, H, W) float32 array of its size."""
+    """An image as the network needs it: for each view of the plan a (C, H, W) float32 array of its size."""
 
     images: tuple[np.ndarray, ...]
     plan: Plan
@@ -68,8 +71,16 @@ class Segmenter:
     classes: Classes | None = None
     threshold: float = 0.0
 
+    @property
+    def form(self) -> ImageForm:
+        """How the network's images are read."""
+        return form_of(self.spec.in_channels, self.data.image_range)
+
     def segment(self, image: np.ndarray | str | Path) -> np.ndarray:
-        """(H, W, 3) uint8 RGB, or an image file, -> (H, W) uint8 class indices. Raises DataError for what is no image."""
+        """An image file, or (H, W, C) numbers as one holds them, -> (H, W) uint8 class indices.
+
+        uint8 is 0..255; of other numbers image_range says which are black and white. Raises DataError for what is no image.
+        """
         return self.label([self._read(image)])[0]
 
     def labels_and_confidence(self, image: np.ndarray | str | Path) -> tuple[np.ndarray, np.ndarray]:
@@ -96,14 +107,20 @@ class Segmenter:
         return found if top is None else likeliest(found, int(top))
 
     def _read(self, image: np.ndarray | str | Path) -> Prepared:
-        return self.prepare(image if isinstance(image, np.ndarray) else read_image(Path(usable(image, DataError))))
+        if isinstance(image, np.ndarray):
+            _check_image(image, self.spec.in_channels)
+            return self.prepare(on_scale(image, self.form, "the image"))
+        return self.prepare(read_image(Path(usable(image, DataError)), self.form))
 
     def prepare(self, image: np.ndarray) -> Prepared:
-        """(H, W, 3) uint8 RGB, resized and normalised. For threads, too. Raises DataError, OutOfMemory."""
-        _check_image(image)
+        """An image of the network's channels (three: RGB), resized and normalised. For threads, too.
+
+        (H, W, C) uint8, or float32 on the scale 0..255, NaN where there is no value. Raises DataError, OutOfMemory.
+        """
+        _check_image(image, self.spec.in_channels)
         plan = make_plan((image.shape[0], image.shape[1]), self.data, self.evaluation)
         what = _described(plan, 1)
-        check_fits(sum(3 * FLOAT_BYTES * view.size[0] * view.size[1] for view in plan.views), what, ADVICE)
+        check_fits(sum(self.spec.in_channels * FLOAT_BYTES * view.size[0] * view.size[1] for view in plan.views), what, ADVICE)
         with memory_for(what, ADVICE):
             return Prepared(tuple(network_image(image, view, self.data) for view in plan.views), plan)
 
@@ -154,7 +171,7 @@ class Segmenter:
     ) -> Iterator[tuple[T, R, Any]]:
         """Label the images that `read` makes of the items; yields (item, companion, (H, W) uint8 class indices) in their order.
 
-        `read` returns an (H, W, 3) uint8 RGB image and a companion of any type, or None to leave the item out. It is called
+        `read` returns an image as `prepare` takes it and a companion of any type, or None to leave the item out. It is called
         ahead in threads. Images of one plan are labelled together, at most eval_batch_size of them.
         `too_large` is called for an item that the memory does not hold, and the others go on; without it OutOfMemory is raised.
         `label` is called in place of the method for each batch, with the companions as well; what it gives of each image takes
@@ -208,11 +225,14 @@ class Segmenter:
             yield batch
 
 
-def _check_image(pixels: np.ndarray) -> None:
+def _check_image(pixels: np.ndarray, channels: int) -> None:
     """Raises DataError unless the array is an image; that its channels are red, green and blue nobody can see."""
-    if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != CHANNELS or not pixels.size:
+    if pixels.dtype.kind not in "uif" or pixels.ndim != 3 or pixels.shape[2] != channels or not pixels.size:
         shape = "×".join(map(str, pixels.shape))
-        raise DataError(f"the image is an array of {shape} {pixels.dtype}; expected height × width × 3, uint8 0..255, RGB")
+        rgb = ", RGB" if channels == RGB_CHANNELS else ""
+        raise DataError(
+            f"the image is an array of {shape} {pixels.dtype}; expected height × width × {channels}, uint8 0..255{rgb}"
+        )
 
 
 def _described(plan: Plan, count: int) -> str:
@@ -224,7 +244,7 @@ def _described(plan: Plan, count: int) -> str:
 
 
 def network_image(image: np.ndarray, view: View, data: DataConfig) -> np.ndarray:
-    """(H, W, 3) uint8 RGB -> (3, *size) float32: resized to the view's size and normalised."""
+    """(H, W, C) -> (C, *size) float32: resized to the view's size and normalised."""
     resized = resize_image(image, view.size)
     return np.ascontiguousarray(normalise(resized, data.img_norm_mean, data.img_norm_std).transpose(2, 0, 1))
 
@@ -253,10 +273,12 @@ def load(connect: Connect, weights: str | Path, config_path: str | Path, keys: M
     path = usable(weights, WeightsError)
     content = read_network(path, config.model.ckpt_part)
     count = content.architecture.class_count or 0
+    config, _ = filled(config, {"in_channels": content.architecture.in_channels})
     about = settled(config, content.stated, count, path, _classes_of(config, count, path))
     numerics = config.model.numerics if "numerics" in config.given else ""
     spec, arrays, faults = network_in(content, path, about.config.data, numerics)
-    check_channels(spec.in_channels, path)
+    check_agreement(f"{path} has", {"in_channels": (spec.in_channels, config.model.in_channels)})
+    check_channels(about.config)
     for fault in faults:
         warnings.warn(f"{path}: {fault}", UserWarning, stacklevel=USERS_LINE)
     learner = connect(config.runtime).learner(spec, about.config, lambda _: None)
