@@ -4,6 +4,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -13,6 +14,7 @@ from parity_tests.support import hot_arrays
 from parity_tests.training_runs import FULL, flags
 from segformer_core.cli import DONE, USERS_MISTAKE, main
 from segformer_core.config.load import load_config
+from segformer_core.data.dataset import IGNORED
 from segformer_core.protocol.form import FORMATS
 from segformer_core.spec.model import segformer
 from segformer_core.weights.store import save_weights, sha256
@@ -228,3 +230,39 @@ def test_larger_variants(variant, backend, tmp_path):
     keys = {"backbone": f"mit_{variant}", "class_num": 19, "base_size": [128, 256], "data_path": tmp_path / "none"}
     paths = {"export_ckpt_path": tmp_path / "hot.safetensors", "export_path": tmp_path / "out", "device_target": "CPU"}
     assert main("export", connected(backend), flags(keys | paths)) == DONE
+
+
+def inferred(backend: str, path: Path, images: Path, output: Path, **keys: object) -> int:
+    paths = {"infer_ckpt_path": path, "data_path": images, "infer_output_path": output}
+    return main("infer", connected(backend), flags(SMALL | paths | keys))
+
+
+SURE = {"infer_save_confidence_img": True, "infer_threshold": 0.6}
+
+
+@pytest.mark.parametrize(("backend", "name"), [("torch", "ONNX"), ("mindspore", "MINDIR")])
+def test_a_file_of_logits_is_as_sure_as_its_checkpoint(backend, name, exported, weights, folder, tmp_path):
+    path = exported(backend, name, **(DYNAMIC if name == "ONNX" else {}))
+    for source, output in ((path, "of_file"), (weights, "of_weights")):
+        assert inferred("torch" if source == weights else backend, source, folder, tmp_path / output, **SURE) == DONE
+    shown = sorted((tmp_path / "of_file").glob("*_confidence.png"))
+    assert len(shown) == 3
+    for picture in shown:
+        of_file, of_weights = (
+            cv2.imread(str(tmp_path / one / picture.name), cv2.IMREAD_UNCHANGED) for one in ("of_file", "of_weights")
+        )
+        assert np.abs(of_file.astype(int) - of_weights).max() <= 1 and of_file.min() < 0.6 * 255
+        labels = cv2.imread(str(picture).replace("_confidence", "_gray"), cv2.IMREAD_UNCHANGED)
+        assert (labels[of_file < 152] == IGNORED).all() and (labels[of_file > 154] < 3).all()
+
+
+@pytest.mark.parametrize("keys", [{"infer_save_confidence_img": True}, {"infer_threshold": 0.6}])
+def test_a_file_of_labels_is_not_asked_how_sure_it_is(keys, exported, folder, tmp_path, capsys):
+    path = exported("torch", "TORCH", export_output="labels")
+    assert inferred("torch", path, folder, tmp_path / "out", **keys) == USERS_MISTAKE
+    assert capsys.readouterr().err.endswith(
+        f"{path} gives labels, which say nothing of probabilities; export with --export_output logits, or leave out "
+        "infer_save_confidence_img and infer_threshold\n"
+    )
+    assert not list((tmp_path / "out").iterdir())
+    assert inferred("torch", path, folder, tmp_path / "out") == DONE

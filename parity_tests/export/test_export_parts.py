@@ -11,7 +11,7 @@ from parity_tests.export.export_files import ARRAYS, SPEC, form
 from parity_tests.unfolded_head import unfolded_logits
 from segformer_core.config.keys import DataConfig, EvaluationConfig
 from segformer_core.config.load import load_config
-from segformer_core.errors import ConfigError, DataError
+from segformer_core.errors import ConfigError, DataError, WeightsError
 from segformer_core.export.choice import choose_size
 from segformer_core.export.converters import converter_lines
 from segformer_core.export.exported import ExportedPredictor
@@ -98,6 +98,14 @@ def test_a_file_of_one_size_takes_windows_of_that_size_only():
         ):
             predicted(small)
         assert np.shape(predicted(small, dynamic=True, preprocess=True)) == (1, 360, 480)
+
+
+@pytest.mark.parametrize("verb", ["labels_and_confidences", "probabilities"])
+def test_a_file_of_labels_says_that_it_has_no_probabilities(verb):
+    plan = make_plan((64, 96), DataConfig(base_size=(64, 96)), EvaluationConfig())
+    predictor = ExportedPredictor(form(labels=True), lambda x: x, SimpleNamespace())
+    with pytest.raises(WeightsError, match=r"^the file gives labels, .*; export with --export_output logits$"):
+        getattr(predictor, verb)([], plan)
 
 
 @pytest.mark.parametrize(("divisor", "height", "size"), [(1, 0, (360, 480)), (32, 0, (384, 480)), (32, 100, (100, 480))])
