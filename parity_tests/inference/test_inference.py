@@ -12,7 +12,9 @@ import pytest
 
 from parity_tests import ROOT
 from parity_tests.inference.halves import CLASSES, DESCRIPTION, SPEC, Halves, halves, segmenter
+from parity_tests.pictures.font_files import install
 from segformer_core.config.keys import InferenceConfig
+from segformer_core.data.dataset import Classes
 from segformer_core.data.image_file import read_image
 from segformer_core.errors import DataError, UserError
 from segformer_core.files import atomic_write, writable_directory
@@ -94,6 +96,15 @@ def test_a_legend_comes_with_the_colours(tmp_path: Path) -> None:
     assert np.array_equal(read_image(tmp_path / "out" / "legend.png"), legend(CLASSES, LEGEND_WIDTH))
     run(images, tmp_path / "gray", infer_save_color_img=False, infer_save_overlap_img=False)
     assert "legend.png" not in names(tmp_path / "gray")
+
+
+def test_a_legend_without_letters_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    install(monkeypatch)
+    settings, lines = InferenceConfig(infer_output_path=str(tmp_path)), []
+    for names in (("left", "right"), ("左", "right")):
+        Results([], Classes(names, CLASSES.colours), settings).write_legend(lines.append)
+    (line,) = lines
+    assert line.startswith("legend.png shows classes by their numbers: no installed font has 左: install Noto Sans CJK")
 
 
 def test_the_legend_makes_way_for_an_image_of_its_name(tmp_path: Path) -> None:

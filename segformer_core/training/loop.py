@@ -201,7 +201,8 @@ def evaluate_now(run: Run, stop: StopRequest) -> None:
         run.log(f"best so far, saved as {best}")
     if run.processes.first:
         run.log.metrics(run.step, epoch=run.epoch, **figures)
-        draw_curves(run.checkpoints.folder)
+        if (undrawn := draw_curves(run.checkpoints.folder)) and len(run.mious) == 1:
+            run.log(undrawn)
 
 
 def _log_step(run: Run, report: Step, loss: float, rate: float, seconds: float) -> None:
