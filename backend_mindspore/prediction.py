@@ -19,9 +19,20 @@ class Prediction:
     def __init__(self, logits: Callable[[Tensor], Tensor]):
         self.logits = logits
 
-    def labels(self, images: Sequence[np.ndarray], plan: Plan) -> np.ndarray:
+    def predict(self, images: Sequence[np.ndarray], plan: Plan) -> np.ndarray:
         """(B, 3, H, W) float32 for each view, of its size -> (B, *size) uint8."""
         return most_likely(self.scores(images, plan)).asnumpy()
+
+    def labels_and_confidences(self, images: Sequence[np.ndarray], plan: Plan) -> tuple[np.ndarray, np.ndarray]:
+        """-> (B, *size) uint8, and (B, *size) float32: the largest probability."""
+        scores = self.scores(images, plan)
+        best = ops.div(largest(scores), plan.maps) if plan.averages else largest(softmax(scores))
+        return most_likely(scores).asnumpy(), best.asnumpy()
+
+    def probabilities(self, images: Sequence[np.ndarray], plan: Plan) -> np.ndarray:
+        """-> (B, K, *size) float32: the softmax of the scores; where the plan averages, the mean of all probabilities."""
+        scores = self.scores(images, plan)
+        return (ops.div(scores, plan.maps) if plan.averages else softmax(scores)).asnumpy()
 
     def labels_and_losses(self, images: Sequence[np.ndarray], plan: Plan, truth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """-> (B, *size) uint8, and (B,) float64: each image's sum of -log p of the true class; 255 does not count."""
@@ -38,7 +49,7 @@ class Prediction:
                 scores = flip(self._view(flip(x), view)) if mirrored else self._view(x, view)
                 scores = resize(scores, plan.size)
                 if plan.averages:
-                    scores = probabilities(scores)
+                    scores = softmax(scores)
                 total = scores if total is None else ops.add(total, scores)
         return total
 
@@ -67,7 +78,12 @@ def negative_log_likelihood(scores: Tensor, truth: Tensor, are_probabilities: bo
     return ops.where(counted, ops.logsumexp(logits, 1) - true, 0.0)
 
 
-def probabilities(logits: Tensor) -> Tensor:
+def largest(x: Tensor) -> Tensor:
+    """(B, K, H, W) -> (B, H, W)."""
+    return ops.ReduceMax()(x, 1)
+
+
+def softmax(logits: Tensor) -> Tensor:
     return ops.Softmax(axis=1)(logits)
 
 

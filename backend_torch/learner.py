@@ -89,7 +89,13 @@ class Learner:
         return tuple(self._tensor(array) for array in arrays)
 
     def predict(self, images: Sequence[np.ndarray], plan: Plan) -> np.ndarray:
-        return self.prediction.labels(images, plan)
+        return self.prediction.predict(images, plan)
+
+    def labels_and_confidences(self, images: Sequence[np.ndarray], plan: Plan) -> tuple[np.ndarray, np.ndarray]:
+        return self.prediction.labels_and_confidences(images, plan)
+
+    def probabilities(self, images: Sequence[np.ndarray], plan: Plan) -> np.ndarray:
+        return self.prediction.probabilities(images, plan)
 
     def labels_and_losses(self, images: Sequence[np.ndarray], plan: Plan, truth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         return self.prediction.labels_and_losses(images, plan, truth)

@@ -19,9 +19,22 @@ class Prediction:
         self.logits, self.device = logits, device
         self.upsample = Upsample()
 
-    def labels(self, images: Sequence[np.ndarray], plan: Plan) -> np.ndarray:
+    def predict(self, images: Sequence[np.ndarray], plan: Plan) -> np.ndarray:
         """(B, 3, H, W) float32 for each view, of its size -> (B, *size) uint8."""
         return most_likely(self.scores(images, plan)).cpu().numpy()
+
+    @torch.inference_mode()
+    def labels_and_confidences(self, images: Sequence[np.ndarray], plan: Plan) -> tuple[np.ndarray, np.ndarray]:
+        """-> (B, *size) uint8, and (B, *size) float32: the largest probability."""
+        scores = self.scores(images, plan)
+        best = largest(scores).div_(plan.maps) if plan.averages else largest(softmax(scores))
+        return most_likely(scores).cpu().numpy(), best.cpu().numpy()
+
+    @torch.inference_mode()
+    def probabilities(self, images: Sequence[np.ndarray], plan: Plan) -> np.ndarray:
+        """-> (B, K, *size) float32: the softmax of the scores; where the plan averages, the mean of all probabilities."""
+        scores = self.scores(images, plan)
+        return (scores.div_(plan.maps) if plan.averages else softmax(scores)).cpu().numpy()
 
     @torch.inference_mode()
     def labels_and_losses(self, images: Sequence[np.ndarray], plan: Plan, truth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -40,7 +53,7 @@ class Prediction:
                 scores = self._view(x.flip(3), view).flip(3) if mirrored else self._view(x, view)
                 scores = self.upsample(scores, plan.size)
                 if plan.averages:
-                    scores = probabilities(scores)
+                    scores = softmax(scores)
                 total = scores if total is None else total.add_(scores)
         return total
 
@@ -74,5 +87,10 @@ def negative_log_likelihood(scores: Tensor, truth: Tensor, are_probabilities: bo
     return torch.where(counted, logits.logsumexp(1) - true, 0.0)
 
 
-def probabilities(logits: Tensor) -> Tensor:
+def largest(x: Tensor) -> Tensor:
+    """(B, K, H, W) -> (B, H, W)."""
+    return x.amax(1)
+
+
+def softmax(logits: Tensor) -> Tensor:
     return torch.softmax(logits, 1)

@@ -3,7 +3,7 @@
 import mindspore as ms
 from mindspore import Tensor, nn, ops
 
-from backend_mindspore.prediction import flip, most_likely, place, probabilities, resize
+from backend_mindspore.prediction import flip, most_likely, place, resize, softmax
 from segformer_core.protocol.groups import SMALLEST_WEIGHT
 
 
@@ -69,4 +69,4 @@ class AfterTheNetwork(nn.Cell):
         B, K, H, W = scores.shape
         placed = place(resize(scores, (2 * H, 2 * W)), 3, 5, (2 * H + 8, 2 * W + 8))
         mean = ops.div(ops.add(placed, flip(placed)), ops.ones((2 * H + 8, 2 * W + 8), scores.dtype))
-        return most_likely(probabilities(ops.slice(mean, (0, 0, 0, 0), (B, K, H, W))))
+        return most_likely(softmax(ops.slice(mean, (0, 0, 0, 0), (B, K, H, W))))

@@ -1,6 +1,6 @@
 """An exported file in place of a network, for `evaluate` and `infer`."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from segformer_core.export.sidecar import network_keys, read_sidecar
 from segformer_core.inference.segmenter import Segmenter
 from segformer_core.memory import is_out_of_memory
 from segformer_core.protocol.form import FORMATS, Form
-from segformer_core.protocol.learner import Backend, Connect, Session
+from segformer_core.protocol.learner import Backend, Connect, Predictor, Session
 from segformer_core.protocol.plan import Plan, next_multiple
 from segformer_core.spec.model import SegFormer
 from segformer_core.weights.remembered import Stated, checked_classes
@@ -30,21 +30,38 @@ WHOLE = "whole"
 """The eval_mode in which a file of fixed size gets images fitted into that size."""
 
 
+NO_PROBABILITIES = "gives labels, which say nothing of probabilities; export with --export_output logits"
+
+
 @dataclass(frozen=True)
 class ExportedPredictor:
-    """`predict_logits` carries out a plan with the file's logits. It is not used if the file gives labels."""
+    """`of_logits` carries out a plan with the file's logits. It is not used if the file gives labels."""
 
     form: Form
     session: Session
-    predict_logits: Callable[[Sequence[np.ndarray], Plan], np.ndarray]
+    of_logits: Predictor
 
     def predict(self, images: Sequence[np.ndarray], plan: Plan) -> np.ndarray:
         """As `Predictor.predict`. Raises DataError if the file does not take images of the plan's sizes."""
         self._check(plan)
         if not self.form.labels:
-            return self.predict_logits(images, plan)
+            return self.of_logits.predict(images, plan)
         labels = run(self.session, self.form, images[0])
         return np.stack([cv2.resize(image, plan.size[::-1], interpolation=cv2.INTER_NEAREST) for image in labels])
+
+    def labels_and_confidences(self, images: Sequence[np.ndarray], plan: Plan) -> tuple[np.ndarray, np.ndarray]:
+        """As `Predictor.labels_and_confidences`. Raises WeightsError if the file gives labels; DataError as `predict`."""
+        return self._with_probabilities(plan).labels_and_confidences(images, plan)
+
+    def probabilities(self, images: Sequence[np.ndarray], plan: Plan) -> np.ndarray:
+        """As `Predictor.probabilities`. Raises WeightsError if the file gives labels; DataError as `predict`."""
+        return self._with_probabilities(plan).probabilities(images, plan)
+
+    def _with_probabilities(self, plan: Plan) -> Predictor:
+        self._check(plan)
+        if self.form.labels:
+            raise WeightsError(f"the file {NO_PROBABILITIES}")
+        return self.of_logits
 
     def _check(self, plan: Plan) -> None:
         for view in plan.views:
@@ -103,7 +120,7 @@ def first_line(error: Exception) -> str:
 
 
 def run(session: Session, form: Form, images: np.ndarray) -> np.ndarray:
-    """(B, 3, H, W) float32 images -> the file's outputs for them. A static file gets the images one by one."""
+    """(B, C, H, W) float32 images -> the file's outputs for them. A static file gets the images one by one."""
     if form.preprocess:
         images = np.ascontiguousarray(images.transpose(0, 2, 3, 1).astype(np.uint8))
     if form.dynamic:
@@ -125,7 +142,9 @@ class Exported:
     def network_keys(self) -> dict[str, Any]:
         """The keys of the configuration that say which network it is, without class_num. Raises ConfigError."""
         source = str(self.path)
-        texts = {name: self.network[name] for name in ("backbone", "decoder_width", "numerics") if name in self.network}
+        texts = {
+            name: self.network[name] for name in ("backbone", "in_channels", "decoder_width", "numerics") if name in self.network
+        }
         return {name: check_value(name, parse_flag(name, text), source) for name, text in texts.items()}
 
 
@@ -152,6 +171,12 @@ def stated_in(content: Mapping[str, Any], form: Form) -> Stated:
     return Stated(classes, None, (*wrong, *faults), colours, recipe | normalisation)
 
 
+def check_probabilities(content: object) -> None:
+    """Raises ConfigError for an exported file of which no confidence can be computed."""
+    if isinstance(content, Exported) and content.form.labels:
+        raise ConfigError(f"{content.path} {NO_PROBABILITIES}, or leave out infer_save_confidence_img and infer_threshold")
+
+
 def open_exported(
     exported: Exported, spec: SegFormer, config: Config, classes: Classes, connect: Connect
 ) -> tuple[Segmenter, Backend, dict[str, str]]:
@@ -174,8 +199,8 @@ def open_exported(
 
     data = config.data
     if form.preprocess:  # the file normalises images itself, so it gets values in 0..255
-        data = replace(data, img_norm_mean=(0.0, 0.0, 0.0), img_norm_std=(1.0, 1.0, 1.0))
-    predictor = ExportedPredictor(form, session, backend.exports.predict(logits))
+        data = replace(data, img_norm_mean=(0.0,) * form.channels, img_norm_std=(1.0,) * form.channels)
+    predictor = ExportedPredictor(form, session, backend.exports.predictor(logits))
     faults = "".join(f". WARNING: {fault}" for fault in exported.stated.warnings)
     source = f"running {path}: {form.format} in {form.precision}, written from {exported.weights['path']}{faults}"
     weights = {"path": str(path), "sha256": exported.weights["sha256"], "network": config.model.backbone, "source": source}

@@ -12,7 +12,7 @@ from segformer_core.data.ahead import prefetch
 from segformer_core.data.image_file import read_image
 from segformer_core.errors import DataError, UserError, one_line
 from segformer_core.inference.results import Results
-from segformer_core.inference.segmenter import Segmenter
+from segformer_core.inference.segmenter import Prepared, Segmenter
 from segformer_core.inference.sources import Source
 from segformer_core.inference.video import Video
 from segformer_core.memory import OutOfMemory, memory_for
@@ -27,6 +27,9 @@ class Incomplete(UserError):
 
 NAMED = 10
 """How many files the last sentence names; the log names all."""
+
+Answer = tuple[np.ndarray, np.ndarray | None]
+"""(H, W) uint8 labels of an image, and (H, W) float32 their confidence, if it is to be shown."""
 
 
 def infer(segmenter: Segmenter, results: Results, log_interval: int, log: Callable[[str], None]) -> None:
@@ -62,6 +65,17 @@ def infer(segmenter: Segmenter, results: Results, log_interval: int, log: Callab
         raise Incomplete(f"{len(unread)} of {len(results.sources)} files could not be read: {names}; everything else is done")
 
 
+def answering(segmenter: Segmenter, results: Results) -> Callable[[Sequence[Prepared], Sequence[object]], Iterable[Answer]]:
+    """What `Segmenter.run` calls for each batch, so that `results` gets all that it shows."""
+
+    def answers(batch: Sequence[Prepared], _: Sequence[object]) -> Iterable[Answer]:
+        if results.show_confidence:
+            return zip(*segmenter.labels_and_confidences(batch), strict=True)
+        return ((labels, None) for labels in segmenter.label(batch))
+
+    return answers
+
+
 def infer_images(
     segmenter: Segmenter,
     images: Sequence[Source],
@@ -81,16 +95,17 @@ def infer_images(
             return None
         return image, image
 
-    def write(labelled: tuple[Source, np.ndarray, np.ndarray]) -> None:
+    def write(labelled: tuple[Source, np.ndarray, Answer]) -> None:
+        source, image, answer = labelled
         try:
             with memory_for("its results", "make the image smaller"):
-                results.write(*labelled)
+                results.write(source, image, *answer)
         except (DataError, OutOfMemory) as error:
-            pass_over(labelled[0], error)
+            pass_over(source, error)
 
     pace = Pace(log_interval, len(images))
     with _bar("infer", len(images), "image") as bar:
-        labelled = _shown(segmenter.run(images, read, pass_over), bar)
+        labelled = _shown(segmenter.run(images, read, pass_over, label=answering(segmenter, results)), bar)
         written = prefetch(write, labelled, segmenter.data.dataset_num_parallel_workers)
         for count, _ in enumerate(written, start=1):
             if (milliseconds := pace(count)) is not None:
@@ -118,8 +133,8 @@ def infer_video(segmenter: Segmenter, source: Source, results: Results, log_inte
         log(f"{source.shown}: its height or width is odd; the results repeat the last row or column, as videos need even sizes")
     pace, count = Pace(log_interval, video.length), 0
     with results.write_video(source, video) as write, _bar(one_line(source.path.name), video.length, "frame") as bar:
-        labelled = _shown(segmenter.run(video.frames(), lambda frame: (frame, None)), bar)
-        written = prefetch(lambda item: write(item[0], item[2]), labelled, workers=1)  # two threads would change the order
+        labelled = _shown(segmenter.run(video.frames(), lambda frame: (frame, None), label=answering(segmenter, results)), bar)
+        written = prefetch(lambda item: write(item[0], *item[2]), labelled, workers=1)  # two threads would change the order
         for count, _ in enumerate(written, start=1):
             if (milliseconds := pace(count)) is not None:
                 log(f"infer {one_line(source.path.name)} frame {count}/{video.length} done, step cost:{rounded(milliseconds)}ms")

@@ -91,6 +91,15 @@ class Predictor(Protocol):
         size. These are the scores; where the plan averages, they are the softmax summed over views and mirror images.
         """
 
+    def labels_and_confidences(self, images: Sequence[np.ndarray], plan: Plan) -> tuple[np.ndarray, np.ndarray]:
+        """`predict`'s labels, and (B, *size) float32: the largest of `probabilities`, 1/K..1. Only these leave the device."""
+
+    def probabilities(self, images: Sequence[np.ndarray], plan: Plan) -> np.ndarray:
+        """(B, 3, H, W) float32 for each view -> (B, K, *size) float32, 0..1; the classes of a pixel sum to 1.
+
+        The softmax of the scores; where the plan averages, the mean softmax over views and mirror images.
+        """
+
 
 class Learner(Predictor, Protocol):
     """A network with its optimizer. Only a learner that was made with a `Training` can step."""
@@ -149,8 +158,8 @@ class Exports:
     write: Callable[[SegFormer, Mapping[str, np.ndarray], Form, Path], None]
     """(spec, arrays, form, path): write the file. Raises OSError."""
     open: Callable[[Path], Session]
-    predict: Callable[[Session], Callable[[Sequence[np.ndarray], Plan], np.ndarray]]
-    """`Predictor.predict` of a session that maps (B, 3, H, W) float32 to (B, K, h, w) float32 logits."""
+    predictor: Callable[[Session], Predictor]
+    """Of a session that maps (B, 3, H, W) float32 to (B, K, h, w) float32 logits."""
 
 
 def resident_peak() -> int:
