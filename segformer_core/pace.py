@@ -3,6 +3,11 @@
 import time
 
 
+def rounded(time_taken: float) -> str:
+    """A time for a line: a whole number from 10 on, two figures below, so that none is 0."""
+    return f"{time_taken:.0f}" if time_taken >= 10 else f"{time_taken:.2g}"
+
+
 class Pace:
     """Measures the time since the last log line; a line is due every `interval` items and after item `total`."""
 

@@ -1,24 +1,30 @@
 """Inference on images: which files it writes, what they hold, what it refuses, and that no file is left half written."""
 
+import io
 import re
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from tqdm import tqdm
 
 from parity_tests import ROOT
-from parity_tests.inference.halves import CLASSES, DESCRIPTION, SPEC, Halves, halves, segmenter
+from parity_tests.inference.halves import CLASSES, DESCRIPTION, SPEC, Halves, Terminal, halves, segmenter
+from parity_tests.pictures.font_files import install
 from segformer_core.config.keys import InferenceConfig
+from segformer_core.data.dataset import Classes
 from segformer_core.data.image_file import read_image
 from segformer_core.errors import DataError, UserError
 from segformer_core.files import atomic_write, writable_directory
 from segformer_core.inference.infer import Incomplete, infer
 from segformer_core.inference.results import LEGEND_WIDTH, Results
 from segformer_core.inference.sources import named
+from segformer_core.pace import rounded
 from segformer_core.pictures import legend, overlay
 from segformer_core.spec.arrays import init_arrays
 from segformer_core.weights.store import save_weights
@@ -96,6 +102,15 @@ def test_a_legend_comes_with_the_colours(tmp_path: Path) -> None:
     assert "legend.png" not in names(tmp_path / "gray")
 
 
+def test_a_legend_without_letters_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    install(monkeypatch)
+    settings, lines = InferenceConfig(infer_output_path=str(tmp_path)), []
+    for names in (("left", "right"), ("左", "right")):
+        Results([], Classes(names, CLASSES.colours), settings).write_legend(lines.append)
+    (line,) = lines
+    assert line.startswith("legend.png shows classes by their numbers: no installed font has 左: install Noto Sans CJK")
+
+
 def test_the_legend_makes_way_for_an_image_of_its_name(tmp_path: Path) -> None:
     images = write_images(tmp_path / "in", {"legend.png": (30, 70)})
     _, lines = run(images, tmp_path / "out")
@@ -113,12 +128,50 @@ def test_sub_folders_are_kept(tmp_path: Path) -> None:
     assert names(tmp_path / "out") == {*map(str, places), "a/x_gray.png", "b/c/x.png_gray.png", "b/c/x.jpg_gray.png"}
 
 
+def test_a_terminal_shows_a_bar_with_rate_and_time_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    images = write_images(tmp_path / "in", dict([*SIZES.items()][:3]))
+    for stream, shown in ((Terminal(), True), (io.StringIO(), False)):
+        monkeypatch.setattr("sys.stderr", stream)
+        _, lines = run(images, tmp_path / "out", infer_log_interval=2)
+        assert [line.partition(" done")[0] for line in lines[1:3]] == ["infer 2/3", "infer 3/3"], "log lines are there either way"
+        bar = re.search(r"infer:   0%\|.*\| 0/3 \[00:00<\?, \?image/s\]", stream.getvalue())
+        assert bool(bar) is shown and bool(stream.getvalue()) is shown
+
+
+def test_the_bar_moves_as_images_are_labelled_and_goes_when_a_result_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Three images are fewer than the threads that write take at once."""
+    images = write_images(tmp_path / "in", dict([*SIZES.items()][:3]))
+    monkeypatch.setattr("sys.stderr", terminal := Terminal())
+    monkeypatch.setattr("tqdm.std.tqdm.monitor_interval", 0)
+    monkeypatch.setattr("segformer_core.inference.infer.tqdm", partial(tqdm, mininterval=0))
+    run(images, tmp_path / "out", workers=4)
+    moves = re.findall(r"infer: +\d+%\|[^\r]*\| (\d)/3 \[\d+:\d+<\d+:\d+, +[\d.]+(?:image/s|s/image)\]", terminal.getvalue())
+    assert moves[:3] == ["1", "2", "3"]
+    monkeypatch.setattr("segformer_core.pictures.painting.atomic_write", refuse)
+    with pytest.raises(UserError, match="no space"):
+        run(images, tmp_path / "out", workers=4)
+    assert terminal.getvalue().endswith("\r"), "nothing stands in the line of the error's sentence"
+
+
+def refuse(*_: object) -> None:
+    raise UserError("no space")
+
+
+@pytest.mark.parametrize(
+    ("time_taken", "text"), [(1957.6, "1958"), (57.4, "57"), (10.0, "10"), (9.94, "9.9"), (0.344, "0.34"), (0.0042, "0.0042")]
+)
+def test_no_time_is_0(time_taken: float, text: str) -> None:
+    assert rounded(time_taken) == text
+
+
 def test_progress_is_logged_in_the_original_repositorys_words(tmp_path: Path) -> None:
     _, lines = run(write_images(tmp_path / "in", dict([*SIZES.items()][:3])), tmp_path / "out", infer_log_interval=2)
     assert lines[0] == f"get image size:3, infer result will save to {tmp_path / 'out'}"
-    assert re.fullmatch(r"infer 2/3 done, step cost:\d+ms", lines[1])
-    assert re.fullmatch(r"infer 3/3 done, step cost:\d+ms", lines[2])
-    assert re.fullmatch(r"all infer process done, cost:\d+s", lines[3])
+    assert re.fullmatch(r"infer 2/3 done, step cost:[\d.]+ms", lines[1])
+    assert re.fullmatch(r"infer 3/3 done, step cost:[\d.]+ms", lines[2])
+    assert re.fullmatch(r"all infer process done, cost:[\d.]+s", lines[3])
     assert len(lines) == 4
 
 

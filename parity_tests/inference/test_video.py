@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from parity_tests import ROOT
-from parity_tests.inference.halves import CLASSES, Halves, halves, segmenter
+from parity_tests.inference.halves import CLASSES, Halves, Terminal, halves, segmenter
 from segformer_core.config.keys import InferenceConfig
 from segformer_core.errors import DataError, UserError
 from segformer_core.inference import video
@@ -23,6 +23,8 @@ from segformer_core.inference.sources import named
 from segformer_core.inference.video import Video, video_writer
 
 SIZE, RATE, LENGTH, STEP = (48, 64), 12.5, 11, 23
+DARK = 76
+"""What the gray of a darker frame becomes in an overlay, if it is not black: 255 · 0.3."""
 
 
 def frame(index: int, size: tuple[int, int] = SIZE) -> np.ndarray:
@@ -82,12 +84,28 @@ def test_results_have_the_clips_frames_size_and_rate(tmp_path: Path, suffix: str
             elif "color" in name:
                 assert is_nearly(left, np.array(CLASSES.colours[0])) and is_nearly(right, np.array(CLASSES.colours[1]))
             else:
-                assert is_nearly(left, (np.array(CLASSES.colours[0]) + STEP * index) / 2), f"frame {index} in its place"
-                assert is_nearly(right, (np.array(CLASSES.colours[1]) + STEP * index) / 2)
+                gray = max(STEP * index, DARK) if index else 0
+                assert is_nearly(left, (np.array(CLASSES.colours[0]) + gray) / 2), f"frame {index} in its place"
+                assert is_nearly(right, (np.array(CLASSES.colours[1]) + gray) / 2)
     assert lines[0].startswith("get image size:0, videos:1, infer result will save to ")
     assert re.fullmatch(r".*: 48×64 pixels, 12\.5 frames a second; its results are without sound", lines[1])
-    counts = [re.fullmatch(rf"infer a:b 1%d\{suffix} frame (\d+)/11 done, step cost:\d+ms", line) for line in lines[2:5]]
+    counts = [re.fullmatch(rf"infer a:b 1%d\{suffix} frame (\d+)/11 done, step cost:[\d.]+ms", line) for line in lines[2:5]]
     assert [match[1] for match in counts if match] == ["4", "8", "11"]
+
+
+@pytest.mark.parametrize(("length", "shown"), [(LENGTH, r"clip\.avi:   0%\|.*\| 0/11 \["), (-1, r"clip\.avi: 0frame \[")])
+def test_a_terminal_shows_a_bar_for_each_video(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, length: int, shown: str) -> None:
+    """A video whose length is not known has a bar without an end."""
+    clip = write_clip(tmp_path / "clip.avi")
+    monkeypatch.setattr("segformer_core.inference.infer.Video", lambda path: announcing(Video(path), length))
+    monkeypatch.setattr("sys.stderr", terminal := Terminal())
+    run([clip], tmp_path / "out")
+    assert re.search(shown, terminal.getvalue())
+
+
+def announcing(video: Video, length: int) -> Video:
+    video.length = length
+    return video
 
 
 def test_a_colon_in_a_name_is_no_protocol(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

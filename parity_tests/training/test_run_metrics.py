@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from parity_tests import ROOT
+from parity_tests.pictures.font_files import install, write_font
 from parity_tests.training_runs import curve
 from segformer_core.training.log import Log
 
@@ -55,8 +56,11 @@ def test_tensorboard_is_an_extra(tmp_path):
     assert "TensorBoard is not installed: run pip install -c constraints.txt '.[tensorboard]'" in process.stdout
 
 
-def test_curves_are_drawn(tmp_path):
-    """All figures, with names that Matplotlib would take for a formula, leave out, or have no letters for."""
+def test_curves_are_drawn(tmp_path, monkeypatch):
+    """All figures, with names that Matplotlib would take for a formula, leave out, or have no letters for.
+
+    A letter comes from an installed font; where none has it, the class's number stands for the name.
+    """
     import cv2
 
     from segformer_core.training.curves import _picture, draw_curves
@@ -67,9 +71,11 @@ def test_curves_are_drawn(tmp_path):
     evaluated = [{"step": 10, **figures, "miou": 0.75}, {"step": 19, **figures, "iou/人": None}]
     lines = [json.dumps(entry) for entry in [*entries, *evaluated, {"step": 20, "loss": None, "learning_rate": 0.1}]]
     (tmp_path / "metrics.jsonl").write_text("\n".join(lines))
+    bars = write_font(tmp_path / "bars.ttf", "人")
+    install(monkeypatch, bars)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        draw_curves(tmp_path)
+        assert draw_curves(tmp_path) == ""
     picture = cv2.imread(str(tmp_path / "curves.png"))
     assert picture.shape[0] > 500 and len(np.unique(picture.reshape(-1, 3), axis=0)) > 10
     losses, _, miou, ious = _picture()[1]
@@ -77,5 +83,26 @@ def test_curves_are_drawn(tmp_path):
     assert [text.get_text() for text in losses.get_legend().get_texts()] == [" training", " validation"]
     assert [text.get_text() for text in ious.get_legend().get_texts()] == [f" {'x' * 23}…", " 人", " _background_", r" \$a_"]
     assert [list(line.get_xdata()) for line in miou.get_lines()] == [[10, 19]]
-    draw_curves(tmp_path)
+    with_letters = (tmp_path / "curves.png").read_bytes()
+    assert ious.get_legend().get_texts()[1].get_fontfamily()[1:] == [str(bars)]
+    install(monkeypatch)
+    sentence = "curves.png shows classes by their numbers: no installed font has 人: install Noto Sans CJK"
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert draw_curves(tmp_path).startswith(sentence)
+    assert [text.get_text() for text in ious.get_legend().get_texts()][1] == " class 2"
+    assert (tmp_path / "curves.png").read_bytes() != with_letters
     assert len(losses.get_lines()) == 2, "a second drawing replaces the first"
+
+
+def test_a_folder_of_any_name_is_the_title_of_its_curves(tmp_path, monkeypatch):
+    from segformer_core.training.curves import _picture, draw_curves
+
+    install(monkeypatch)
+    folder = tmp_path / "run $1$ 人\n"
+    folder.mkdir()
+    (folder / "metrics.jsonl").write_text('{"step": 1, "miou": 0.5}')
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        draw_curves(folder)
+    assert _picture()[1][0].get_title() == r"run $1$ \u4eba\n: best mIoU 0.5000 at step 1"

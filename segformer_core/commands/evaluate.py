@@ -13,6 +13,7 @@ from segformer_core.evaluation.page import page
 from segformer_core.evaluation.result import result
 from segformer_core.evaluation.submission import Submission
 from segformer_core.files import writable_directory, write_text
+from segformer_core.pace import rounded
 from segformer_core.protocol.learner import Connect
 
 RESULT, PAGE = "result.json", "report.html"
@@ -45,4 +46,4 @@ def evaluate_command(config: Config, connect: Connect) -> None:
                 log(f"report: {write_text(page_folder / PAGE, page(content, dataset.classes, *examples))}")
     if submission and backend.processes.first:
         log(f"submission: {submission.finish()}")
-    log(f"all eval process done, cost:{time.perf_counter() - start:.0f}s")
+    log(f"all eval process done, cost:{rounded(time.perf_counter() - start)}s")

@@ -6,8 +6,10 @@ segformer make_contact_sheet --data_path data/camvid --infer_output_path infer_r
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+
 from segformer_core.commands.arguments import new_parser, number, path_argument, path_text
-from segformer_core.data.dataset import Classes, Item, read_label, read_pair
+from segformer_core.data.dataset import IGNORED, Classes, Item, read_label, read_pair
 from segformer_core.data.display import shown
 from segformer_core.data.image_file import own_form
 from segformer_core.data.layout import open_dataset
@@ -15,7 +17,7 @@ from segformer_core.errors import DataError
 from segformer_core.evaluation.metrics import confusion_matrix, scores
 from segformer_core.files import writable_directory
 from segformer_core.inference.results import GRAY
-from segformer_core.pictures import SheetRow, contact_sheet, write_png
+from segformer_core.pictures import SheetRow, complaint, contact_sheet, write_png
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -33,11 +35,13 @@ def main(arguments: Sequence[str]) -> None:
     items = [dataset.items[place * len(dataset) // count] for place in range(count)]
     rows = [sheet_row(item, dataset.classes, options.infer_output_path) for item in items]
     write_png(options.output, contact_sheet(rows, dataset.classes))
+    if undrawn := complaint(dataset.classes.names):
+        print(f"classes stand as numbers: {undrawn}")
     print(f"contact sheet: {options.output}")
 
 
 def sheet_row(item: Item, classes: Classes, infer_output_path: Path) -> SheetRow:
-    """An item with its prediction, captioned with its name and pixel accuracy. Raises DataError."""
+    """An item with its prediction, captioned with its name and scores. Raises DataError."""
     predicted = infer_output_path / f"{item.name}{GRAY}"
     if not predicted.is_file():
         raise DataError(f"no prediction {predicted}; run infer with that infer_output_path first")
@@ -46,5 +50,14 @@ def sheet_row(item: Item, classes: Classes, infer_output_path: Path) -> SheetRow
     if prediction.shape != truth.shape:
         (height, width), (wanted_height, wanted_width) = prediction.shape, truth.shape
         raise DataError(f"{predicted} is {height}×{width} pixels; expected {wanted_height}×{wanted_width}, as {item.label}")
-    right = scores(confusion_matrix(truth, prediction, len(classes))).aacc
-    return SheetRow(f"{item.name}   pixel accuracy {right:.1%}", shown(image), truth, prediction)
+    return SheetRow(f"{item.name}   {_scored(truth, prediction, len(classes))}", shown(image), truth, prediction)
+
+
+def _scored(truth: np.ndarray, prediction: np.ndarray, class_count: int) -> str:
+    """mIoU and pixel accuracy; pixels without a prediction are left out, and their share is said."""
+    counted, given = truth != IGNORED, prediction != IGNORED
+    if not (counted & given).any():
+        return "no pixel is scored"
+    found = scores(confusion_matrix(np.where(given, truth, IGNORED).astype(np.uint8), prediction, class_count))
+    without = 1 - given[counted].mean()
+    return f"mIoU {found.miou:.3f}, pixel accuracy {found.aacc:.1%}" + (f", {without:.1%} without a class" if without else "")

@@ -16,7 +16,7 @@ from segformer_core.evaluation.metrics import Scores, confusion_matrix, scores
 from segformer_core.evaluation.report import evaluation_table
 from segformer_core.inference.segmenter import Prepared, Segmenter
 from segformer_core.interrupt import CutShort
-from segformer_core.pace import Pace
+from segformer_core.pace import Pace, rounded
 from segformer_core.protocol.learner import ALONE, Processes
 from segformer_core.protocol.plan import Plan
 
@@ -133,4 +133,5 @@ def _share(
     for count, verdict in enumerate(judged, start=1):
         yield verdict
         if (milliseconds := pace(count)) is not None:
-            log(f"eval image {min(count * processes.count, len(dataset))}/{len(dataset)} done, step cost: {milliseconds:.0f}ms")
+            done = f"{min(count * processes.count, len(dataset))}/{len(dataset)}"
+            log(f"eval image {done} done, step cost: {rounded(milliseconds)}ms")

@@ -1,10 +1,12 @@
 """Labels images and videos and writes the results at their own size."""
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
+from tqdm import tqdm
 
 from segformer_core.data.ahead import prefetch
 from segformer_core.data.image_file import read_image
@@ -15,7 +17,9 @@ from segformer_core.inference.segmenter import Prepared, Segmenter
 from segformer_core.inference.sources import Source
 from segformer_core.inference.video import Video
 from segformer_core.memory import OutOfMemory, memory_for
-from segformer_core.pace import Pace
+from segformer_core.pace import Pace, rounded
+
+T = TypeVar("T")
 
 
 class Incomplete(UserError):
@@ -55,7 +59,7 @@ def infer(segmenter: Segmenter, results: Results, log_interval: int, log: Callab
             infer_video(segmenter, video, results, log_interval, log)
         except (DataError, OutOfMemory) as error:
             pass_over(video, error)
-    log(f"all infer process done, cost:{time.perf_counter() - start:.0f}s")
+    log(f"all infer process done, cost:{rounded(time.perf_counter() - start)}s")
     if unread:
         names = ", ".join(one_line(path) for path in sorted(unread)[:NAMED])
         names += f" and {len(unread) - NAMED} more" if len(unread) > NAMED else ""
@@ -101,11 +105,24 @@ def infer_images(
             pass_over(source, error)
 
     pace = Pace(log_interval, len(images))
-    labelled = segmenter.run(images, read, pass_over, label=answering(segmenter, results))
-    written = prefetch(write, labelled, segmenter.data.dataset_num_parallel_workers)
-    for count, _ in enumerate(written, start=1):
-        if (milliseconds := pace(count)) is not None:
-            log(f"infer {count}/{len(images)} done, step cost:{milliseconds:.0f}ms")
+    with _bar("infer", len(images), "image") as bar:
+        labelled = _shown(segmenter.run(images, read, pass_over, label=answering(segmenter, results)), bar)
+        written = prefetch(write, labelled, segmenter.data.dataset_num_parallel_workers)
+        for count, _ in enumerate(written, start=1):
+            if (milliseconds := pace(count)) is not None:
+                log(f"infer {count}/{len(images)} done, step cost:{rounded(milliseconds)}ms")
+
+
+def _bar(what: str, total: int, unit: str) -> tqdm:
+    """A bar with the rate and the time left, if standard error is a terminal; without an end if `total` is not positive."""
+    return tqdm(desc=what, total=total, unit=unit, leave=False, dynamic_ncols=True, disable=None)
+
+
+def _shown(labelled: Iterable[T], bar: tqdm) -> Iterator[T]:
+    """The items; the bar moves with each, before it is written: the last of them are written together."""
+    for item in labelled:
+        bar.update()
+        yield item
 
 
 def infer_video(segmenter: Segmenter, source: Source, results: Results, log_interval: int, log: Callable[[str], None]) -> None:
@@ -116,13 +133,14 @@ def infer_video(segmenter: Segmenter, source: Source, results: Results, log_inte
     if height % 2 or width % 2:
         log(f"{source.shown}: its height or width is odd; the results repeat the last row or column, as videos need even sizes")
     pace, count = Pace(log_interval, video.length), 0
-    with results.write_video(source, video) as write:
+    with results.write_video(source, video) as write, _bar(one_line(source.path.name), video.length, "frame") as bar:
         channels, label = segmenter.form.channels, answering(segmenter, results)
         frames = video.frames()
         labelled = segmenter.run(frames, lambda frame: (with_channels(frame, channels, source.shown), None), label=label)
+        labelled = _shown(labelled, bar)
         written = prefetch(lambda item: write(item[0], *item[2]), labelled, workers=1)  # two threads would change the order
         for count, _ in enumerate(written, start=1):
             if (milliseconds := pace(count)) is not None:
-                log(f"infer {one_line(source.path.name)} frame {count}/{video.length} done, step cost:{milliseconds:.0f}ms")
+                log(f"infer {one_line(source.path.name)} frame {count}/{video.length} done, step cost:{rounded(milliseconds)}ms")
     if count < video.length:
         log(f"{source.shown}: only {count} of the {video.length} frames that it announces could be read")

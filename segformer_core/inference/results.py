@@ -14,7 +14,7 @@ from segformer_core.errors import DataError, UserError
 from segformer_core.files import atomic_write, temporary_name, writable_directory
 from segformer_core.inference.sources import Source
 from segformer_core.inference.video import Video, video_writer
-from segformer_core.pictures import colourise, legend, overlay, write_png
+from segformer_core.pictures import colourise, complaint, legend, overlay, write_png
 
 GRAY, COLOUR, OVERLAP, CONFIDENCE = "_gray.png", "_color.png", "_overlap.png", "_confidence.png"
 """The endings of an image's results, which follow the image's name."""
@@ -95,6 +95,8 @@ class Results:
             log(f"no legend is written: {path} is an image of its own")
         else:
             write_png(path, legend(self.classes, LEGEND_WIDTH))
+            if undrawn := complaint(self.classes.names):
+                log(f"{LEGEND} shows classes by their numbers: {undrawn}")
 
     def _pictures(self, image: np.ndarray, labels: np.ndarray, confidence: np.ndarray | None) -> dict[str, np.ndarray]:
         """Ending -> class indices or confidence (H, W), colours or overlay (H, W, 3)."""

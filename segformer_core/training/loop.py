@@ -15,6 +15,7 @@ from segformer_core.data.pipeline import TrainingStream
 from segformer_core.errors import TrainingError
 from segformer_core.interrupt import CutShort, Stopped, StopRequest
 from segformer_core.memory import memory_for
+from segformer_core.pace import rounded
 from segformer_core.protocol.groups import ParameterGroup
 from segformer_core.protocol.learner import ALONE, Batch, Learner, Processes, Step
 from segformer_core.protocol.loss_scale import SKIPPED_FOR_GOOD, SKIPPED_IN_DOUBT
@@ -201,7 +202,8 @@ def evaluate_now(run: Run, stop: StopRequest) -> None:
         run.log(f"best so far, saved as {best}")
     if run.processes.first:
         run.log.metrics(run.step, epoch=run.epoch, **figures)
-        draw_curves(run.checkpoints.folder)
+        if (undrawn := draw_curves(run.checkpoints.folder)) and len(run.mious) == 1:
+            run.log(undrawn)
 
 
 def _log_step(run: Run, report: Step, loss: float, rate: float, seconds: float) -> None:
@@ -209,7 +211,7 @@ def _log_step(run: Run, report: Step, loss: float, rate: float, seconds: float) 
     steps_left = run.stream.steps - run.step
     run.log(
         f"Epoch {run.epoch}/{run.stream.last_epoch}, step:{run.step_of_epoch}/{run.stream.steps_in(run.epoch)}, loss:{loss:.8g}, "
-        f"overflow:{bool(report.overflowed)}, loss_scale:{float(report.loss_scale)}, step cost:{seconds * 1000:.0f}ms, "
+        f"overflow:{bool(report.overflowed)}, loss_scale:{float(report.loss_scale)}, step cost:{rounded(seconds * 1000)}ms, "
         f"{run.stream.batch_size / seconds:.2f} samples/s, ETA {timedelta(seconds=round(seconds * steps_left))}"
     )
     run.log.metrics(run.step, epoch=run.epoch, loss=loss, learning_rate=rate, step_seconds=seconds)
