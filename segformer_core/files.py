@@ -7,10 +7,19 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from segformer_core.errors import UserError
+from segformer_core.errors import UserError, brief
+from segformer_core.paths import expanded, path_fault
 
 BLOCK_BYTES = 2**20
 """How much of a file is read at once, so that a large one need not fit in memory."""
+
+
+def usable(path: str | os.PathLike[str], mistake: type[UserError]) -> str:
+    """The path with its home folder written out. Raises `mistake` if no file can be there."""
+    text = expanded(os.fspath(path))
+    if fault := path_fault(text):
+        raise mistake(f"the path {brief(os.fspath(path))} cannot be used: {fault}")
+    return text
 
 
 def atomic_write(path: Path, write: Callable[[Path], object]) -> None:

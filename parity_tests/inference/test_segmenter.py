@@ -48,7 +48,6 @@ def test_three_lines(backend, weights, tmp_path, need_torch):
 @pytest.mark.parametrize(
     "pixels",
     [
-        np.zeros((10, 20), np.uint8),
         np.zeros((10, 20, 4), np.uint8),
         np.zeros((3, 10, 20), np.uint8),
         np.zeros((10, 20, 4), np.float32),
@@ -64,13 +63,15 @@ def test_an_array_that_is_no_image_is_refused_in_one_sentence(pixels, weights, n
         network.segment(pixels)
 
 
-def test_floats_are_asked_for_their_range_and_then_labelled(weights, need_torch):
+def test_floats_are_0_to_1_or_of_the_range_that_is_given(weights, need_torch):
     pixels = np.random.default_rng(5).integers(0, 256, (40, 60, 3)).astype(np.uint8)
     keys = {"base_size": [32, 48], "device_target": DEVICE}
-    with pytest.raises(DataError, match=r"^the image holds float64 values, here from 0 to 1: say which .* image_range: \[0, 1\]"):
-        backend_torch.load(weights, **keys).segment(pixels / pixels.max())
+    labels = backend_torch.load(weights, **keys).segment(pixels)
+    assert np.array_equal(backend_torch.load(weights, **keys).segment(pixels / 255), labels)
     floats = backend_torch.load(weights, image_range=[0, 1], **keys).segment(pixels / 255)
-    assert (floats != backend_torch.load(weights, **keys).segment(pixels)).mean() < 0.01
+    assert (floats != labels).mean() < 0.01
+    with pytest.raises(DataError, match="values from 0 to 4080; expected floats 0..1, .* as image_range"):
+        backend_torch.load(weights, **keys).segment(pixels * 16.0)
 
 
 def test_settings_come_from_a_recipe_and_from_keys(weights, need_torch):

@@ -14,7 +14,7 @@ FLOORS = (
     {"parity_tests", "tools", "segformer_core.__main__"},
     {"backend_mindspore", "backend_torch"},
     {"segformer_core.cli"},
-    {"segformer_core.commands"},
+    {"segformer_core.api", "segformer_core.commands"},
     {"segformer_core.export"},
     {"segformer_core.evaluation"},
     {"segformer_core.training", "segformer_core.inference", "segformer_core.survey"},

@@ -6,6 +6,7 @@ import pytest
 from parity_tests.folder_dataset import write_folder_dataset
 from parity_tests.support import hot_arrays
 from parity_tests.weights.weight_files import saved
+from segformer_core.api import load
 from segformer_core.commands import compare_backends
 from segformer_core.commands.evaluate import evaluate_command
 from segformer_core.commands.export import export_command
@@ -15,7 +16,6 @@ from segformer_core.commands.train import train_command
 from segformer_core.config.load import load_config
 from segformer_core.data.dataset import Classes
 from segformer_core.errors import ConfigError, WeightsError
-from segformer_core.inference.segmenter import load
 from segformer_core.spec.arrays import init_arrays
 from segformer_core.spec.model import segformer
 from segformer_core.weights.loading import load_network, load_pretrained, load_weights
@@ -39,7 +39,7 @@ def compare(config, connect):
 
 
 def segment(config, connect):
-    load(connect, config.evaluation.eval_ckpt_path, "", {"ckpt_part": config.model.ckpt_part})
+    load(connect, config.evaluation.eval_ckpt_path, "", {}, ckpt_part=config.model.ckpt_part)
 
 
 COMMANDS = {

@@ -3,7 +3,7 @@
 Order: defaults < `__BASE__` files < the file < the command line.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
@@ -30,25 +30,33 @@ def load_config(arguments: Sequence[str], reads: Collection[str] = KEYS.keys()) 
     flags = read_flags(arguments)
     _check_weights(flags, reads)
     path = flags.pop(CONFIG_PATH, None)
+    return config_of(path, {name: parse_flag(name, text) for name, text in flags.items()}, COMMAND_LINE, reads)
+
+
+def config_of(path: str | None, own: Mapping[str, Any], source: str, reads: Collection[str] = KEYS.keys()) -> Config:
+    """The configuration of a file, if any, and of the values in `own`, which go before the file's. Raises ConfigError.
+
+    `source` says in an error where `own` was given.
+    """
     values: Values = {}
     if path is not None:
         file = find_config(path)
         values |= {"export_name": (file.stem, str(file))} | read_config(file)
-    values = overridden(values, {name: (parse_flag(name, text), COMMAND_LINE) for name, text in flags.items()})
-    if flags.get("pretrained_ckpt_path") and "load_ckpt" not in flags:  # to name weights is to use them
-        values["load_ckpt"] = (True, COMMAND_LINE)
-    checked = {name: check_value(name, value, source) for name, (value, source) in values.items()}
-    check_one_of_each({name: checked[name] for name in flags})
+    values = overridden(values, {name: (value, source) for name, value in own.items()})
+    if own.get("pretrained_ckpt_path") and "load_ckpt" not in own:  # to name weights is to use them
+        values["load_ckpt"] = (True, source)
+    checked = {name: check_value(name, value, where) for name, (value, where) in values.items()}
+    check_one_of_each({name: checked[name] for name in own})
     _check_reachable({name: checked[name] for name in checked if name in reads}, values)
     config = Config(
         **{
             name: group(**{item.name: checked[item.name] for item in fields(group) if item.name in checked})
             for name, group in GROUPS.items()
         },
-        from_files=frozenset(name for name, (_, source) in values.items() if source != COMMAND_LINE),
+        from_files=frozenset(name for name, (_, where) in values.items() if where != source),
         given=frozenset(values),
     )
-    if flags.get("pretrained_ckpt_path") and not config.training.load_ckpt:
+    if own.get("pretrained_ckpt_path") and not config.training.load_ckpt:
         raise ConfigError(
             f"--pretrained_ckpt_path {config.training.pretrained_ckpt_path} and --load_ckpt False contradict each "
             "other; leave one of them out"

@@ -1,42 +1,28 @@
-"""From images to label maps: evaluation, inference and a user's own program call this.
+"""From images to label maps: evaluation, inference and a user's own program.
 
-    from backend_torch import load                      # or backend_mindspore
-    network = load("segformer_b0.safetensors")          # any recognised weights
-    labels = network.segment("street.jpg")              # (H, W) uint8 class indices
-
-The commands use the same code.
+The commands use it, and `Network` is its face for a program.
 """
 
-import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, TypeVar, overload
 
 import numpy as np
 
-from segformer_core.config.agreement import check_agreement
-from segformer_core.config.files import find_config
-from segformer_core.config.keys import Config, DataConfig, EvaluationConfig
-from segformer_core.config.load import load_config
-from segformer_core.config.remembered import filled
-from segformer_core.config.together import check_channels
+from segformer_core.config.arguments import as_arguments
+from segformer_core.config.keys import DataConfig, EvaluationConfig
 from segformer_core.data.ahead import prefetch
 from segformer_core.data.dataset import Classes
-from segformer_core.data.description import read_classes
-from segformer_core.data.image_file import read_image
-from segformer_core.data.image_form import RGB_CHANNELS, ImageForm, form_of, on_scale
+from segformer_core.data.image_form import RGB_CHANNELS, ImageForm, form_of
 from segformer_core.data.transforms import normalise, resize_image
-from segformer_core.errors import DataError, UserError, WeightsError, brief
+from segformer_core.errors import DataError, UserError, brief
+from segformer_core.inference.images import Image, read
 from segformer_core.inference.likeliest import likeliest
-from segformer_core.inference.remembered import settled
 from segformer_core.inference.threshold import thresholded
 from segformer_core.memory import OutOfMemory, check_fits, memory_for
-from segformer_core.paths import expanded, path_fault
-from segformer_core.protocol.learner import Connect, Predictor
+from segformer_core.protocol.learner import Predictor
 from segformer_core.protocol.plan import Plan, View, make_plan
 from segformer_core.spec.model import SegFormer
-from segformer_core.weights.loading import network_in, read_network
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -76,25 +62,25 @@ class Segmenter:
         """How the network's images are read."""
         return form_of(self.spec.in_channels, self.data.image_range)
 
-    def segment(self, image: np.ndarray | str | Path) -> np.ndarray:
-        """An image file, or (H, W, C) numbers as one holds them, -> (H, W) uint8 class indices.
-
-        uint8 is 0..255; of other numbers image_range says which are black and white. Raises DataError for what is no image.
-        """
+    @as_arguments()
+    def segment(self, image: Image) -> np.ndarray:
+        """An image, as `images.read` takes it, -> (H, W) uint8 class indices. Raises DataError for what is no image."""
         return self.label([self._read(image)])[0]
 
-    def labels_and_confidence(self, image: np.ndarray | str | Path) -> tuple[np.ndarray, np.ndarray]:
+    @as_arguments()
+    def labels_and_confidence(self, image: Image) -> tuple[np.ndarray, np.ndarray]:
         """An image as for `segment` -> its labels, and (H, W) float32: each pixel's largest probability, 1/K..1."""
         labels, confidences = self.labels_and_confidences([self._read(image)])
         return labels[0], confidences[0]
 
     @overload
-    def probabilities(self, image: np.ndarray | str | Path, top: None = None) -> np.ndarray: ...
+    def probabilities(self, image: Image, top: None = None) -> np.ndarray: ...
 
     @overload
-    def probabilities(self, image: np.ndarray | str | Path, top: int) -> tuple[np.ndarray, np.ndarray]: ...
+    def probabilities(self, image: Image, top: int) -> tuple[np.ndarray, np.ndarray]: ...
 
-    def probabilities(self, image: np.ndarray | str | Path, top: int | None = None) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
+    @as_arguments()
+    def probabilities(self, image: Image, top: int | None = None) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
         """An image as for `segment` -> (K, H, W) float32, 0..1; the classes of a pixel sum to 1.
 
         With `top` only each pixel's likeliest classes: their (top, H, W) uint8 indices, the likeliest first, and their (top, H,
@@ -106,11 +92,8 @@ class Segmenter:
         found = self.label([self._read(image)], self.predictor.probabilities)[0]
         return found if top is None else likeliest(found, int(top))
 
-    def _read(self, image: np.ndarray | str | Path) -> Prepared:
-        if isinstance(image, np.ndarray):
-            _check_image(image, self.spec.in_channels)
-            return self.prepare(on_scale(image, self.form, "the image"))
-        return self.prepare(read_image(Path(usable(image, DataError)), self.form))
+    def _read(self, image: Image) -> Prepared:
+        return self.prepare(read(image, self.form).pixels)
 
     def prepare(self, image: np.ndarray) -> Prepared:
         """An image of the network's channels (three: RGB), resized and normalised. For threads, too.
@@ -171,7 +154,7 @@ class Segmenter:
     ) -> Iterator[tuple[T, R, Any]]:
         """Label the images that `read` makes of the items; yields (item, companion, (H, W) uint8 class indices) in their order.
 
-        `read` returns an image as `prepare` takes it and a companion of any type, or None to leave the item out. It is called
+        `read` returns an image as `prepare` takes it, and a companion of any type, or None to leave the item out. It is called
         ahead in threads. Images of one plan are labelled together, at most eval_batch_size of them.
         `too_large` is called for an item that the memory does not hold, and the others go on; without it OutOfMemory is raised.
         `label` is called in place of the method for each batch, with the companions as well; what it gives of each image takes
@@ -216,11 +199,16 @@ class Segmenter:
 
     def _batches(self, samples: Iterable[tuple[T, R, Prepared]]) -> Iterator[list[tuple[T, R, Prepared]]]:
         batch: list[tuple[T, R, Prepared]] = []
-        for sample in samples:
-            if batch and (len(batch) == self.evaluation.eval_batch_size or sample[2].plan != batch[0][2].plan):
+        try:
+            for sample in samples:
+                if batch and (len(batch) == self.evaluation.eval_batch_size or sample[2].plan != batch[0][2].plan):
+                    yield batch
+                    batch = []
+                batch.append(sample)
+        except UserError:  # of an item behind those of the batch, which have their answers first
+            if batch:
                 yield batch
-                batch = []
-            batch.append(sample)
+            raise
         if batch:
             yield batch
 
@@ -247,56 +235,3 @@ def network_image(image: np.ndarray, view: View, data: DataConfig) -> np.ndarray
     """(H, W, C) -> (C, *size) float32: resized to the view's size and normalised."""
     resized = resize_image(image, view.size)
     return np.ascontiguousarray(normalise(resized, data.img_norm_mean, data.img_norm_std).transpose(2, 0, 1))
-
-
-USERS_LINE = 3
-"""`stacklevel` of a warning in `load`: 1 is `load` itself, 2 the backend's `load`, 3 the program that calls it."""
-
-
-def usable(path: str | Path, mistake: type[UserError]) -> str:
-    """The path with its home folder written out. Raises `mistake` if no file can be there."""
-    text = expanded(str(path))
-    if fault := path_fault(text):
-        raise mistake(f"the path {brief(str(path))} cannot be used: {fault}")
-    return text
-
-
-def load(connect: Connect, weights: str | Path, config_path: str | Path, keys: Mapping[str, object]) -> Segmenter:
-    """A backend's `load`: the network that the file holds, with the settings of a configuration file and of `keys`.
-
-    The file says which constants it computes with, unless `numerics` is given, how images are shown to it, and its classes,
-    where no key says otherwise. Issues a UserWarning for each fault that leaves the weights usable, such as a NaN. Raises
-    UserError.
-    """
-    paths = [f"--config_path={config_path}"] if config_path else []
-    config = load_config([*paths, *(f"--{name}={value}" for name, value in keys.items())])
-    path = usable(weights, WeightsError)
-    content = read_network(path, config.model.ckpt_part)
-    count = content.architecture.class_count or 0
-    config, _ = filled(config, {"in_channels": content.architecture.in_channels})
-    about = settled(config, content.stated, count, path, _classes_of(config, count, path))
-    numerics = config.model.numerics if "numerics" in config.given else ""
-    spec, arrays, faults = network_in(content, path, about.config.data, numerics)
-    check_agreement(f"{path} has", {"in_channels": (spec.in_channels, config.model.in_channels)})
-    check_channels(about.config)
-    for fault in faults:
-        warnings.warn(f"{path}: {fault}", UserWarning, stacklevel=USERS_LINE)
-    learner = connect(config.runtime).learner(spec, about.config, lambda _: None)
-    learner.load_arrays(arrays)
-    data, evaluation, threshold = about.config.data, about.config.evaluation, about.config.inference.infer_threshold
-    return Segmenter(learner, spec, data, evaluation, about.classes, threshold)
-
-
-def _classes_of(config: Config, count: int, path: str) -> Classes | None:
-    """The classes that dataset_file lists, if it is named. Raises UserError if they are not the `count` of the weights in `path`.
-
-    A recipe may be that of other data: of its dataset_file other classes are passed over.
-    """
-    if not config.data.dataset_file:
-        return None
-    classes = read_classes(find_config(config.data.dataset_file))
-    if len(classes) == count:
-        return classes
-    if "dataset_file" not in config.from_files:
-        check_agreement(f"{path} has", {"class_num": (count, len(classes))}, data_classes=True)
-    return None

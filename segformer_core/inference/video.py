@@ -16,7 +16,7 @@ from segformer_core.data.ahead import prefetch
 from segformer_core.data.image_bytes import other_kind
 from segformer_core.data.quiet import quiet_decoders
 from segformer_core.errors import DataError, UserError
-from segformer_core.files import atomic_write, special_file, temporary_name
+from segformer_core.files import atomic_write, special_file, temporary_name, usable
 
 VIDEO_SUFFIXES = (".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv")
 STARTS = re.compile(
@@ -82,6 +82,11 @@ class Video:
             yield frame
         if not number:
             raise DataError(f"{self.path} has no frame that can be decoded; replace it")
+
+
+def frames(path: str | Path) -> Iterator[np.ndarray]:
+    """The frames of a video, (H, W, 3) uint8 RGB, in order, read a few ahead. Raises DataError."""
+    return Video(Path(usable(path, DataError))).frames()
 
 
 @contextmanager
