@@ -1,6 +1,6 @@
 """Files of the network for other runtimes, written and run; `backend_torch/exported.py` is its twin."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 import mindspore as ms
@@ -12,7 +12,6 @@ from backend_mindspore.prediction import Prediction
 from segformer_core.export.messages import MINDIR, checked_bytes
 from segformer_core.protocol.form import Form
 from segformer_core.protocol.learner import Exports, Session
-from segformer_core.protocol.plan import Plan
 from segformer_core.spec import model as spec
 
 READABLE = 0o644
@@ -46,13 +45,13 @@ def open_file(path: Path) -> Session:
     return run
 
 
-def predict(logits: Session) -> Callable[[Sequence[np.ndarray], Plan], np.ndarray]:
-    """`Prediction.labels` for a file that gives logits."""
+def predictor(logits: Session) -> Prediction:
+    """A file that gives logits, as a `Predictor`."""
 
     def run(images: Tensor) -> Tensor:
         return Tensor(logits(images.asnumpy()))
 
-    return Prediction(run).labels
+    return Prediction(run)
 
 
-EXPORTS = Exports(write, open_file, predict)
+EXPORTS = Exports(write, open_file, predictor)

@@ -5,7 +5,7 @@ import io
 import json
 import logging
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +20,6 @@ from segformer_core.export.archive import read_archive
 from segformer_core.export.messages import ONNX, checked_bytes
 from segformer_core.protocol.form import FORMATS, IMAGES, Form
 from segformer_core.protocol.learner import Exports, Session
-from segformer_core.protocol.plan import Plan
 from segformer_core.spec import model as spec
 
 SMALLEST = FORMATS["TORCH"].smallest
@@ -93,13 +92,13 @@ def open_file(path: Path) -> Session:
     return OPENED[path.suffix](path)
 
 
-def predict(logits: Session) -> Callable[[Sequence[np.ndarray], Plan], np.ndarray]:
-    """`Prediction.labels` for a file that gives logits."""
+def predictor(logits: Session) -> Prediction:
+    """A file that gives logits, as a `Predictor`."""
 
     def run(images: Tensor) -> Tensor:
         return torch.from_numpy(logits(images.numpy()))
 
-    return Prediction(run, torch.device("cpu")).labels
+    return Prediction(run, torch.device("cpu"))
 
 
 @contextlib.contextmanager
@@ -116,4 +115,4 @@ def quiet():
         logger.setLevel(level)
 
 
-EXPORTS = Exports(write, open_file, predict)
+EXPORTS = Exports(write, open_file, predictor)

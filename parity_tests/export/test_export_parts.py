@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -88,7 +89,7 @@ def test_a_file_of_one_size_takes_windows_of_that_size_only():
 
     def predicted(plan: Plan, **form_keys: object) -> object:
         labels = np.zeros((1, *plan.size), np.uint8)
-        return ExportedPredictor(form(**form_keys), lambda x: x, lambda *_: labels).predict([], plan)
+        return ExportedPredictor(form(**form_keys), lambda x: x, SimpleNamespace(predict=lambda *_: labels)).predict([], plan)
 
     assert np.shape(predicted(plan((72, 96)))) == (1, 360, 480)
     for small, seen in ((plan((64, 96)), "64×85"), (plan((72, 96), 0.5), "36×48")):

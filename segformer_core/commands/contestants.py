@@ -112,9 +112,9 @@ def file(name: str, task: str, setting: Setting) -> Entry:
         else:
             import_module(PEER).write_onnx(setting, path)
         session = backend.exports.open(path)
-    predict = backend.exports.predict(session)
+    predictor = backend.exports.predictor(session)
     tasks: dict[str, Callable[[], object]] = {
-        INFERENCE: lambda: predict([images[:1]], setting.plan),
+        INFERENCE: lambda: predictor.predict([images[:1]], setting.plan),
         FORWARD: lambda: session(images[:1]),
     }
     return tasks[task], backend.peak_memory

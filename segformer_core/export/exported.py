@@ -1,6 +1,6 @@
 """An exported file in place of a network, for `evaluate` and `infer`."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,8 +19,9 @@ from segformer_core.export.choice import need_packages
 from segformer_core.export.sidecar import network_keys, read_sidecar
 from segformer_core.inference.segmenter import Segmenter
 from segformer_core.memory import is_out_of_memory
+from segformer_core.protocol.bands import Arrays, Read
 from segformer_core.protocol.form import FORMATS, Form
-from segformer_core.protocol.learner import Backend, Connect, Session
+from segformer_core.protocol.learner import Backend, Connect, Predictor, Session
 from segformer_core.protocol.plan import Plan, next_multiple
 from segformer_core.spec.model import SegFormer
 from segformer_core.weights.remembered import Stated, checked_classes
@@ -32,19 +33,27 @@ WHOLE = "whole"
 
 @dataclass(frozen=True)
 class ExportedPredictor:
-    """`predict_logits` carries out a plan with the file's logits. It is not used if the file gives labels."""
+    """`of_logits` carries out a plan with the file's logits. It is not used if the file gives labels."""
 
     form: Form
     session: Session
-    predict_logits: Callable[[Sequence[np.ndarray], Plan], np.ndarray]
+    of_logits: Predictor
 
     def predict(self, images: Sequence[np.ndarray], plan: Plan) -> np.ndarray:
         """As `Predictor.predict`. Raises DataError if the file does not take images of the plan's sizes."""
         self._check(plan)
         if not self.form.labels:
-            return self.predict_logits(images, plan)
+            return self.of_logits.predict(images, plan)
         labels = run(self.session, self.form, images[0])
         return np.stack([cv2.resize(image, plan.size[::-1], interpolation=cv2.INTER_NEAREST) for image in labels])
+
+    def bands(self, read: Read, plan: Plan) -> Iterator[tuple[int, Arrays]]:
+        """As `Predictor.bands`. Raises DataError as `predict`."""
+        self._check(plan)
+        if self.form.labels:
+            yield 0, (self.predict([read(0, 0, 0)], plan),)
+        else:
+            yield from self.of_logits.bands(read, plan)
 
     def _check(self, plan: Plan) -> None:
         for view in plan.views:
@@ -175,7 +184,7 @@ def open_exported(
     data = config.data
     if form.preprocess:  # the file normalises images itself, so it gets values in 0..255
         data = replace(data, img_norm_mean=(0.0, 0.0, 0.0), img_norm_std=(1.0, 1.0, 1.0))
-    predictor = ExportedPredictor(form, session, backend.exports.predict(logits))
+    predictor = ExportedPredictor(form, session, backend.exports.predictor(logits))
     faults = "".join(f". WARNING: {fault}" for fault in exported.stated.warnings)
     source = f"running {path}: {form.format} in {form.precision}, written from {exported.weights['path']}{faults}"
     weights = {"path": str(path), "sha256": exported.weights["sha256"], "network": config.model.backbone, "source": source}
@@ -190,7 +199,7 @@ def check_recipe(path: Path, form: Form, keys: Mapping[str, str], spec: SegForme
         pairs["img_norm_std"] = shown(form.std), shown(config.data.img_norm_std)
     check_agreement(f"{path} was exported with", pairs, data_classes=True)
     evaluation = config.evaluation
-    if form.labels and (evaluation.eval_mode == "slide" or len(evaluation.eval_scales) > 1 or evaluation.eval_flip):
+    if form.labels and (evaluation.eval_mode != WHOLE or len(evaluation.eval_scales) > 1 or evaluation.eval_flip):
         raise ConfigError(
             f"{path} gives labels, which windows, scales and mirror images cannot be averaged of; use --eval_mode whole, one of "
             "eval_scales and no eval_flip, or export with --export_output logits"

@@ -11,6 +11,7 @@ import numpy as np
 
 from segformer_core.config.keys import Config, RuntimeConfig
 from segformer_core.data.pipeline import TrainingStream
+from segformer_core.protocol.bands import Arrays, Read
 from segformer_core.protocol.form import Form
 from segformer_core.protocol.groups import ParameterGroup
 from segformer_core.protocol.masks import KeepMasks
@@ -91,6 +92,12 @@ class Predictor(Protocol):
         size. These are the scores; where the plan averages, they are the softmax summed over views and mirror images.
         """
 
+    def bands(self, read: Read, plan: Plan) -> Iterator[tuple[int, Arrays]]:
+        """`predict`'s labels in bands of rows, from the top: the first row, and an array of (B, rows, W) uint8.
+
+        No more of the scores is kept than the rest of the image needs. `read` is asked for the windows one by one.
+        """
+
 
 class Learner(Predictor, Protocol):
     """A network with its optimizer. Only a learner that was made with a `Training` can step."""
@@ -149,8 +156,8 @@ class Exports:
     write: Callable[[SegFormer, Mapping[str, np.ndarray], Form, Path], None]
     """(spec, arrays, form, path): write the file. Raises OSError."""
     open: Callable[[Path], Session]
-    predict: Callable[[Session], Callable[[Sequence[np.ndarray], Plan], np.ndarray]]
-    """`Predictor.predict` of a session that maps (B, 3, H, W) float32 to (B, K, h, w) float32 logits."""
+    predictor: Callable[[Session], Predictor]
+    """Of a session that maps (B, 3, H, W) float32 to (B, K, h, w) float32 logits."""
 
 
 def resident_peak() -> int:
