@@ -23,11 +23,13 @@ from segformer_core.data.ahead import prefetch
 from segformer_core.data.dataset import Classes
 from segformer_core.data.description import read_classes
 from segformer_core.data.image_file import read_image
+from segformer_core.data.rows import ArrayRows, Rows, Sliding
 from segformer_core.data.transforms import normalise, resize_image
 from segformer_core.errors import DataError, UserError, WeightsError, brief
 from segformer_core.inference.remembered import settled
 from segformer_core.memory import OutOfMemory, check_fits, memory_for
 from segformer_core.paths import expanded, path_fault
+from segformer_core.protocol.bands import FLOAT_BYTES, Read, in_bands, kept_bytes, reader
 from segformer_core.protocol.learner import Connect, Predictor
 from segformer_core.protocol.plan import Plan, View, make_plan
 from segformer_core.spec.model import SegFormer
@@ -39,7 +41,7 @@ Predict = Callable[[Sequence[np.ndarray], Plan], np.ndarray]
 """`Predictor.predict`."""
 
 
-FLOAT_BYTES = 4
+WINDOW_ADVICE = "lower eval_crop_size, or raise eval_stride"
 ADVICE = "lower base_size, eval_scales or eval_batch_size, or use eval_mode slide with a smaller eval_crop_size"
 
 
@@ -83,6 +85,37 @@ class Segmenter:
         with memory_for(_described(batch[0].plan, len(batch)), ADVICE):
             images = [np.stack(views) for views in zip(*(prepared.images for prepared in batch), strict=True)]
             return (predict or self.predictor.predict)(images, batch[0].plan)
+
+    def bands(self, image: Rows) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+        """An image of any height, from the top: first row, (rows, W) uint8 class indices, (rows, W, 3) uint8 RGB.
+
+        With windows of the image's own size only as many rows are read and kept as a window needs; else the image is read at
+        once. Memory then grows with the width alone. The labels are those of `label`. Raises DataError, OutOfMemory.
+        """
+        plan = make_plan(image.size, self.data, self.evaluation)
+        what = _described(plan, 1)
+        with memory_for(what, ADVICE):
+            if in_bands(plan):
+                check_fits(kept_bytes(plan.views[0], self.spec.class_count), what, WINDOW_ADVICE)
+                rows = Sliding(image)
+                found = self.predictor.bands(self._reader(rows, plan), plan)
+            else:
+                rows = Sliding(ArrayRows(image.whole()))
+                prepared = self.prepare(rows.source.whole())
+                found = self.predictor.bands(reader([view[None] for view in prepared.images], plan), plan)
+            for top, (labels, *_) in found:
+                yield top, labels[0], rows.read(top, top + labels.shape[1])
+                rows.forget(top + labels.shape[1])
+
+    def _reader(self, rows: Sliding, plan: Plan) -> Read:
+        """The windows of an image that is seen at its own size, normalised one by one."""
+        height, width = plan.views[0].crop
+
+        def read(_: int, top: int, left: int) -> np.ndarray:
+            pixels = rows.read(top, top + height)[:, left : left + width]
+            return normalised(pixels, self.data)[None]
+
+        return read
 
     def run(
         self,
@@ -163,8 +196,12 @@ def _described(plan: Plan, count: int) -> str:
 
 def network_image(image: np.ndarray, view: View, data: DataConfig) -> np.ndarray:
     """(H, W, 3) uint8 RGB -> (3, *size) float32: resized to the view's size and normalised."""
-    resized = resize_image(image, view.size)
-    return np.ascontiguousarray(normalise(resized, data.img_norm_mean, data.img_norm_std).transpose(2, 0, 1))
+    return normalised(resize_image(image, view.size), data)
+
+
+def normalised(image: np.ndarray, data: DataConfig) -> np.ndarray:
+    """(H, W, 3) uint8 RGB -> (3, H, W) float32."""
+    return np.ascontiguousarray(normalise(image, data.img_norm_mean, data.img_norm_std).transpose(2, 0, 1))
 
 
 USERS_LINE = 3

@@ -50,6 +50,12 @@ def bands(view: View) -> list[Band]:
     return [Band(group[0], end, group) for group, end in zip(groups, ends, strict=True)]
 
 
+def kept_bytes(view: View, class_count: int) -> int:
+    """Of the sums that two rows of windows share, where there are two."""
+    overlaps = [view.crop[0] - (following - top) for top, following in zip(view.tops[:-2], view.tops[1:-1], strict=True)]
+    return max(overlaps, default=0) * view.size[1] * class_count * FLOAT_BYTES
+
+
 def in_bands(plan: Plan) -> bool:
     """Whether the windows' scores are those of the labels' own pixels, so that a row is finished with its last window."""
     return len(plan.views) == 1 and bool(plan.views[0].windows) and plan.views[0].size == plan.size
