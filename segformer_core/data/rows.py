@@ -29,7 +29,7 @@ UNASSOCIATED = 2
 LARGEST_BLOCK = 2**28
 """Bytes of a TIFF's tiles side by side, or of a strip: what is decoded at once."""
 
-CACHE_BYTES = 2**26
+CACHE_BYTES = 2**25
 ALONE = {
     "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",
     "GDAL_PAM_ENABLED": "NO",

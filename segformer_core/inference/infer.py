@@ -25,6 +25,9 @@ class Incomplete(UserError):
 SECONDS_BETWEEN_LINES = 5
 """On a large image: a row of windows may take less."""
 
+ROWS_AT_ONCE = 256
+"""Of a large image's results: colours and overlays of more would take more memory than the labels do."""
+
 NAMED = 10
 """How many files the last sentence names; the log names all."""
 
@@ -110,7 +113,8 @@ def infer_large(segmenter: Segmenter, source: Source, results: Results, log: Cal
         log(f"{source.shown}: {height}×{width} pixels, labelled by rows")
         with results.write_rows(source, image.size, image.place) as write:
             for top, labels, pixels in segmenter.bands(image):
-                write(pixels, labels)
+                for row in range(0, len(labels), ROWS_AT_ONCE):
+                    write(pixels[row : row + ROWS_AT_ONCE], labels[row : row + ROWS_AT_ONCE])
                 done, now = top + len(labels), time.perf_counter()
                 if done == height or now - said >= SECONDS_BETWEEN_LINES:
                     left = (now - start) / done * (height - done)
