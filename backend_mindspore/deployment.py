@@ -35,7 +35,7 @@ class Deployed(nn.Cell):
         self.set_train(False)
 
     def construct(self, images: Tensor) -> Tensor:
-        """(B, 3, H, W) float32, normalised, or (B, H, W, 3) uint8 -> (B, K, H/4, W/4) float32 or (B, H, W) uint8."""
+        """(B, C, H, W) float32, normalised, or (B, H, W, C) uint8 -> (B, K, H/4, W/4) float32 or (B, H, W) uint8."""
         x = images if self.normalise is None else self.normalise(images)
         size = (x.shape[2], x.shape[3])
         features, sizes = [], []
@@ -53,11 +53,11 @@ class Deployed(nn.Cell):
 class Normalise(nn.Cell):
     def __init__(self, form: Form):
         super().__init__()
-        self.mean = Tensor(np.reshape(form.mean, (1, 3, 1, 1)).astype(np.float32))
-        self.scale = Tensor(np.reshape(1.0 / np.array(form.std), (1, 3, 1, 1)).astype(np.float32))
+        self.mean = Tensor(np.reshape(form.mean, (1, -1, 1, 1)).astype(np.float32))
+        self.scale = Tensor(np.reshape(1.0 / np.array(form.std), (1, -1, 1, 1)).astype(np.float32))
 
     def construct(self, images: Tensor) -> Tensor:
-        """(B, H, W, 3) uint8 RGB -> (B, 3, H, W) float32."""
+        """(B, H, W, C) uint8 -> (B, C, H, W) float32."""
         return (ops.transpose(images.to(ms.float32), (0, 3, 1, 2)) - self.mean) * self.scale
 
 

@@ -34,10 +34,6 @@ def most_likely(scores: Tensor) -> Tensor:
     return ops.Argmax(axis=1, output_type=ms.int32)(scores).to(ms.uint8)
 
 
-def labels_alone(scores: Tensor) -> tuple[Tensor, ...]:
-    return (most_likely(scores),)
-
-
 class Prediction:
     """`logits` is (B, 3, H, W) -> (B, K, h, w) float32: a network, or a file that was exported from one."""
 
@@ -48,8 +44,15 @@ class Prediction:
         """(B, 3, H, W) float32 for each view, of its size -> (B, *size) uint8."""
         return assembled(self.bands(reader(images, plan), plan), plan.size)[0]
 
-    def bands(self, read: Read, plan: Plan, finish: Finish = labels_alone) -> Iterator[tuple[int, Arrays]]:
-        """What `finish` makes of the scores, in bands of rows from the top: (first row, arrays of (B, rows, W))."""
+    def bands(self, read: Read, plan: Plan, confidences: bool = False) -> Iterator[tuple[int, Arrays]]:
+        """The labels in bands of rows from the top, and with `confidences` their probabilities: first row, (B, rows, W) each."""
+
+        def finish(scores: Tensor) -> tuple[Tensor, ...]:
+            if not confidences:
+                return (most_likely(scores),)
+            best = ops.div(largest(scores), plan.maps) if plan.averages else largest(softmax(scores))
+            return most_likely(scores), best
+
         yield from gathered(self._finished(read, plan, finish), plan)
 
     def _finished(self, read: Read, plan: Plan, finish: Finish) -> Iterator[tuple[int, int, Arrays]]:
@@ -87,6 +90,16 @@ class Prediction:
         scores = cut(scores, 2, mix.first, mix.last + 1)
         rows = ops.add(ops.mul(ops.gather(scores, low, 2), 1 - share), ops.mul(ops.gather(scores, high, 2), share))
         return resize(rows, (bottom - top, size[1]))
+
+    def labels_and_confidences(self, images: Sequence[np.ndarray], plan: Plan) -> tuple[np.ndarray, np.ndarray]:
+        """-> (B, *size) uint8, and (B, *size) float32: the largest probability."""
+        labels, best = assembled(self.bands(reader(images, plan), plan, confidences=True), plan.size)
+        return labels, best
+
+    def probabilities(self, images: Sequence[np.ndarray], plan: Plan) -> np.ndarray:
+        """-> (B, K, *size) float32: the softmax of the scores; where the plan averages, the mean of all probabilities."""
+        scores = self.scores(images, plan)
+        return (ops.div(scores, plan.maps) if plan.averages else softmax(scores)).asnumpy()
 
     def labels_and_losses(self, images: Sequence[np.ndarray], plan: Plan, truth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """-> (B, *size) uint8, and (B,) float64: each image's sum of -log p of the true class; 255 does not count."""
@@ -135,6 +148,11 @@ def negative_log_likelihood(scores: Tensor, truth: Tensor, are_probabilities: bo
     counted = truth != IGNORED
     true = ops.squeeze(ops.GatherD()(logits, 1, ops.expand_dims(ops.where(counted, truth, 0), 1)), 1)
     return ops.where(counted, ops.logsumexp(logits, 1) - true, 0.0)
+
+
+def largest(x: Tensor) -> Tensor:
+    """(B, K, H, W) -> (B, H, W)."""
+    return ops.ReduceMax()(x, 1)
 
 
 def softmax(logits: Tensor) -> Tensor:

@@ -41,7 +41,7 @@ class Deployed(nn.Module):
         self.requires_grad_(False).eval()
 
     def forward(self, images: Tensor) -> Tensor:
-        """(B, 3, H, W) float32, normalised, or (B, H, W, 3) uint8 -> (B, K, H/4, W/4) float32 or (B, H, W) uint8."""
+        """(B, C, H, W) float32, normalised, or (B, H, W, C) uint8 -> (B, K, H/4, W/4) float32 or (B, H, W) uint8."""
         x = images if self.normalise is None else self.normalise(images)
         size = (x.shape[2], x.shape[3])
         features, sizes = [], []
@@ -64,7 +64,7 @@ class Normalise(nn.Module):
         self.register_buffer("mean", torch.tensor(form.mean, dtype=torch.float32)[:, None, None])
 
     def forward(self, images: Tensor) -> Tensor:
-        """(B, H, W, 3) uint8 RGB -> (B, 3, H, W) float32."""
+        """(B, H, W, C) uint8 -> (B, C, H, W) float32."""
         return (images.permute(0, 3, 1, 2).to(torch.float32) - self.mean) * self.scale
 
 

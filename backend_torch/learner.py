@@ -92,8 +92,14 @@ class Learner:
     def predict(self, images: Sequence[np.ndarray], plan: Plan) -> np.ndarray:
         return self.prediction.predict(images, plan)
 
-    def bands(self, read: Read, plan: Plan) -> Iterator[tuple[int, Arrays]]:
-        return self.prediction.bands(read, plan)
+    def bands(self, read: Read, plan: Plan, confidences: bool = False) -> Iterator[tuple[int, Arrays]]:
+        return self.prediction.bands(read, plan, confidences)
+
+    def labels_and_confidences(self, images: Sequence[np.ndarray], plan: Plan) -> tuple[np.ndarray, np.ndarray]:
+        return self.prediction.labels_and_confidences(images, plan)
+
+    def probabilities(self, images: Sequence[np.ndarray], plan: Plan) -> np.ndarray:
+        return self.prediction.probabilities(images, plan)
 
     def labels_and_losses(self, images: Sequence[np.ndarray], plan: Plan, truth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         return self.prediction.labels_and_losses(images, plan, truth)

@@ -33,10 +33,6 @@ def most_likely(scores: Tensor) -> Tensor:
     return scores.argmax(1).to(torch.uint8)
 
 
-def labels_alone(scores: Tensor) -> tuple[Tensor, ...]:
-    return (most_likely(scores),)
-
-
 class Prediction:
     """`logits` is (B, 3, H, W) -> (B, K, h, w) float32: a network, or a file that was exported from one."""
 
@@ -49,8 +45,15 @@ class Prediction:
         return assembled(self.bands(reader(images, plan), plan), plan.size)[0]
 
     @torch.inference_mode()
-    def bands(self, read: Read, plan: Plan, finish: Finish = labels_alone) -> Iterator[tuple[int, Arrays]]:
-        """What `finish` makes of the scores, in bands of rows from the top: (first row, arrays of (B, rows, W))."""
+    def bands(self, read: Read, plan: Plan, confidences: bool = False) -> Iterator[tuple[int, Arrays]]:
+        """The labels in bands of rows from the top, and with `confidences` their probabilities: first row, (B, rows, W) each."""
+
+        def finish(scores: Tensor) -> tuple[Tensor, ...]:
+            if not confidences:
+                return (most_likely(scores),)
+            best = largest(scores).div_(plan.maps) if plan.averages else largest(softmax(scores))
+            return most_likely(scores), best
+
         yield from gathered(self._finished(read, plan, finish), plan)
 
     def _finished(self, read: Read, plan: Plan, finish: Finish) -> Iterator[tuple[int, int, Arrays]]:
@@ -88,6 +91,18 @@ class Prediction:
         scores = scores[:, :, mix.first : mix.last + 1]
         rows = scores.index_select(2, low) * (1 - share) + scores.index_select(2, high) * share
         return self.upsample(rows, (bottom - top, size[1]))
+
+    @torch.inference_mode()
+    def labels_and_confidences(self, images: Sequence[np.ndarray], plan: Plan) -> tuple[np.ndarray, np.ndarray]:
+        """-> (B, *size) uint8, and (B, *size) float32: the largest probability."""
+        labels, best = assembled(self.bands(reader(images, plan), plan, confidences=True), plan.size)
+        return labels, best
+
+    @torch.inference_mode()
+    def probabilities(self, images: Sequence[np.ndarray], plan: Plan) -> np.ndarray:
+        """-> (B, K, *size) float32: the softmax of the scores; where the plan averages, the mean of all probabilities."""
+        scores = self.scores(images, plan)
+        return (scores.div_(plan.maps) if plan.averages else softmax(scores)).cpu().numpy()
 
     @torch.inference_mode()
     def labels_and_losses(self, images: Sequence[np.ndarray], plan: Plan, truth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -141,6 +156,11 @@ def negative_log_likelihood(scores: Tensor, truth: Tensor, are_probabilities: bo
     counted = truth != IGNORED
     true = logits.gather(1, torch.where(counted, truth, 0).long()[:, None]).squeeze(1)
     return torch.where(counted, logits.logsumexp(1) - true, 0.0)
+
+
+def largest(x: Tensor) -> Tensor:
+    """(B, K, H, W) -> (B, H, W)."""
+    return x.amax(1)
 
 
 def softmax(logits: Tensor) -> Tensor:

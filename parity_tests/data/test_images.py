@@ -161,7 +161,10 @@ BROKEN = {
     "heic": (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "is a HEIC image, whatever its name says; convert it to PNG or JPEG"),
     "photoshop": (b"8BPS\0\1" + bytes(40), "is a Photoshop file; convert it"),
     "vast": (vast_png(), "is too large; expected at most 1,073,741,824 pixels"),
-    "floats": (encoded(Image.fromarray(np.ones((4, 5), np.float32)), "TIFF"), "holds float32 values; expected 8 or 16 bits"),
+    "floats": (
+        encoded(Image.fromarray(np.ones((4, 5), np.float32)), "TIFF"),
+        "holds float32 values, here from 1 to 1: say which",
+    ),
 }
 
 
@@ -173,7 +176,7 @@ def test_a_file_that_is_no_whole_image_is_named(tmp_path: Path, mistake: str) ->
 
 
 def test_values_that_are_no_colours_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"image\.png holds float32 values; expected 8 or 16 bits a channel: convert it"):
+    with pytest.raises(DataError, match=r"image\.png holds float32 values, here from 1 to 1: say which of them become black"):
         read(tmp_path, cv2.imencode(".hdr", np.ones((4, 5, 3), np.float32))[1].tobytes())
 
 

@@ -16,6 +16,8 @@ from segformer_core.spec.model import SegFormer, segformer
 CLASSES = Classes(("left", "right"), ((250, 10, 20), (30, 40, 240)))
 DESCRIPTION = "classes:\n  - {name: left, colour: [250, 10, 20]}\n  - {name: right, colour: [30, 40, 240]}\n"
 SPEC = segformer("b0", class_count=2)
+CONFIDENCES = (0.6, 0.8)
+"""The probability of the left half's class there, and of the right half's."""
 
 
 class Halves:
@@ -29,13 +31,22 @@ class Halves:
             assert batch.dtype == np.float32 and batch.shape[1:] == (3, *view.size)
         return np.stack([halves(plan.size)] * len(images[0]))
 
-    def bands(self, read: Read, plan: Plan) -> Iterator[tuple[int, Arrays]]:
+    def bands(self, read: Read, plan: Plan, confidences: bool = False) -> Iterator[tuple[int, Arrays]]:
         """As `Predictor.bands`, by its rows of windows."""
         for band in bands(plan.views[0]) if in_bands(plan) else [Band(0, plan.size[0], (0,))]:
             for index, view in enumerate(plan.views):
                 for top in band.tops:
                     assert read(index, top, 0).shape == (1, 3, *view.crop)
-            yield band.top, (halves(plan.size)[None, band.top : band.bottom],)
+            labels = halves(plan.size)[None, band.top : band.bottom]
+            yield band.top, (labels, np.array(CONFIDENCES, np.float32)[labels]) if confidences else (labels,)
+
+    def labels_and_confidences(self, images: Sequence[np.ndarray], plan: Plan) -> tuple[np.ndarray, np.ndarray]:
+        labels = self.predict(images, plan)
+        return labels, np.array(CONFIDENCES, np.float32)[labels]
+
+    def probabilities(self, images: Sequence[np.ndarray], plan: Plan) -> np.ndarray:
+        labels, confidences = self.labels_and_confidences(images, plan)
+        return np.stack([np.where(labels == index, confidences, 1 - confidences) for index in range(2)], 1)
 
     def load_arrays(self, arrays: Mapping[str, np.ndarray]) -> None:
         assert len(arrays) > 100
@@ -46,9 +57,9 @@ def halves(size: tuple[int, int]) -> np.ndarray:
     return np.repeat((np.arange(size[1]) >= size[1] // 2)[None], size[0], 0).astype(np.uint8)
 
 
-def segmenter(predictor: Halves, workers: int = 2, batch_size: int = 1) -> Segmenter:
+def segmenter(predictor: Halves, workers: int = 2, batch_size: int = 1, threshold: float = 0.0) -> Segmenter:
     data = DataConfig(base_size=(32, 64), dataset_num_parallel_workers=workers)
-    return Segmenter(predictor, SPEC, data, EvaluationConfig(eval_batch_size=batch_size))
+    return Segmenter(predictor, SPEC, data, EvaluationConfig(eval_batch_size=batch_size), threshold=threshold)
 
 
 def connect(runtime: RuntimeConfig) -> Backend:

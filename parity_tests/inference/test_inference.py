@@ -19,7 +19,7 @@ from segformer_core.files import atomic_write, writable_directory
 from segformer_core.inference.infer import Incomplete, infer
 from segformer_core.inference.results import LEGEND_WIDTH, Results
 from segformer_core.inference.sources import named
-from segformer_core.pictures import legend
+from segformer_core.pictures import legend, overlay
 from segformer_core.spec.arrays import init_arrays
 from segformer_core.weights.store import save_weights
 
@@ -35,7 +35,7 @@ def write_images(folder: Path, sizes: dict[str, tuple[int, int]]) -> list[Path]:
 
 
 def run(
-    images: list[Path], output: Path, workers: int = 2, batch_size: int = 1, **switches: bool | int
+    images: list[Path], output: Path, workers: int = 2, batch_size: int = 1, **switches: bool | int | float
 ) -> tuple[Halves, list[str]]:
     """Infer on files whose places are their names."""
     network, lines = Halves(), []
@@ -62,8 +62,7 @@ def test_results_have_the_original_names_the_images_size_and_its_labels(tmp_path
         }
         assert np.array_equal(result["gray"], halves(SIZES[image.name]))
         assert (result["color"] == np.array(CLASSES.colours)[result["gray"]][..., ::-1]).all()
-        mixed = (cv2.imread(str(image)).astype(float) + result["color"]) / 2
-        assert np.abs(result["overlap"] - mixed).max() <= 0.5
+        assert (result["overlap"][..., ::-1] == overlay(read_image(image), result["gray"], CLASSES)).all()
         assert (tmp_path / "out" / image.name).read_bytes() == image.read_bytes()
 
 
@@ -79,6 +78,14 @@ def test_results_have_the_original_names_the_images_size_and_its_labels(tmp_path
 def test_each_switch_leaves_out_its_file(tmp_path: Path, switch: str, file: str) -> None:
     run(write_images(tmp_path / "in", {"wide.png": (30, 70)}), tmp_path / "out", **{switch: False})
     assert names(tmp_path / "out") == {"wide_gray.png", "wide_color.png", "wide_overlap.png", "wide.png", "legend.png"} - {file}
+
+
+def test_the_overlay_takes_its_share_of_colours_and_its_outlines(tmp_path: Path) -> None:
+    images = write_images(tmp_path / "in", {"wide.png": (30, 70)})
+    run(images, tmp_path / "out", infer_overlap_alpha=0.0, infer_overlap_outlines=True)
+    written, image = read_image(tmp_path / "out" / "wide_overlap.png"), read_image(images[0])
+    assert (written == overlay(image, halves((30, 70)), CLASSES, 0.0, outlines=True)).all()
+    assert np.flatnonzero((written != image).any((0, 2))).tolist() == [33, 34, 35, 36]
 
 
 def test_a_legend_comes_with_the_colours(tmp_path: Path) -> None:
@@ -193,7 +200,7 @@ def test_a_failing_write_stops_at_once_and_leaves_no_partial_file(tmp_path: Path
 
         atomic_write(path, half if path.name != "legend.png" else write)
 
-    monkeypatch.setattr("segformer_core.pictures.atomic_write", full_disk)
+    monkeypatch.setattr("segformer_core.pictures.painting.atomic_write", full_disk)
     network = Halves()
     with pytest.raises(UserError, match=r"cannot write .*wide_gray\.png: No space left on device") as raised:
         sources = named((image, Path(image.name)) for image in images)

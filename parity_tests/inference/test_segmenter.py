@@ -51,7 +51,8 @@ def test_three_lines(backend, weights, tmp_path, need_torch):
         np.zeros((10, 20), np.uint8),
         np.zeros((10, 20, 4), np.uint8),
         np.zeros((3, 10, 20), np.uint8),
-        np.zeros((10, 20, 3), np.float32),
+        np.zeros((10, 20, 4), np.float32),
+        np.zeros((10, 20, 3), complex),
         np.zeros((1, 10, 20, 3), np.uint8),
         np.zeros((0, 20, 3), np.uint8),
     ],
@@ -61,6 +62,15 @@ def test_an_array_that_is_no_image_is_refused_in_one_sentence(pixels, weights, n
     shape = "×".join(map(str, pixels.shape))
     with pytest.raises(DataError, match=f"^the image is an array of {shape} {pixels.dtype}; expected height × width × 3"):
         network.segment(pixels)
+
+
+def test_floats_are_asked_for_their_range_and_then_labelled(weights, need_torch):
+    pixels = np.random.default_rng(5).integers(0, 256, (40, 60, 3)).astype(np.uint8)
+    keys = {"base_size": [32, 48], "device_target": DEVICE}
+    with pytest.raises(DataError, match=r"^the image holds float64 values, here from 0 to 1: say which .* image_range: \[0, 1\]"):
+        backend_torch.load(weights, **keys).segment(pixels / pixels.max())
+    floats = backend_torch.load(weights, image_range=[0, 1], **keys).segment(pixels / 255)
+    assert (floats != backend_torch.load(weights, **keys).segment(pixels)).mean() < 0.01
 
 
 def test_settings_come_from_a_recipe_and_from_keys(weights, need_torch):

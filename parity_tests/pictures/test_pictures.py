@@ -15,7 +15,8 @@ from segformer_core.data.cityscapes import CLASSES as CITYSCAPES
 from segformer_core.data.dataset import Classes
 from segformer_core.data.image_file import read_image
 from segformer_core.data.layout import open_dataset
-from segformer_core.pictures import COLUMNS, GAP, MARGIN, SheetRow, colourise, contact_sheet, legend, overlay
+from segformer_core.pictures import SheetRow, colourise, contact_sheet, legend
+from segformer_core.pictures.sheet import COLUMNS, GAP, MARGIN
 
 CLASSES = Classes(("red", "green", "blue"), ((250, 10, 20), (30, 240, 40), (50, 60, 230)))
 
@@ -31,13 +32,6 @@ def test_colours_are_rgb_and_black_where_ignored() -> None:
         [[250, 10, 20], [30, 240, 40], [50, 60, 230]],
         [[0, 0, 0], [0, 0, 0], [250, 10, 20]],
     ]
-
-
-def test_overlay_mixes_by_opacity() -> None:
-    image, colours = np.full((2, 3, 3), 100, np.uint8), np.full((2, 3, 3), (200, 0, 100), np.uint8)
-    assert (overlay(image, colours) == (150, 50, 100)).all()
-    assert (overlay(image, colours, 0.25) == (125, 75, 100)).all()
-    assert (overlay(image, colours, 0.0) == image).all()
 
 
 @pytest.mark.parametrize("width", [100, 400, 1500])

@@ -1,9 +1,11 @@
 """The command `infer`: label images and videos."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from segformer_core.commands.opening import opened_segmenter, read_subject, required
 from segformer_core.config.keys import Config
+from segformer_core.export.exported import check_probabilities
 from segformer_core.files import writable_directory
 from segformer_core.inference.infer import infer
 from segformer_core.inference.results import Results
@@ -19,7 +21,9 @@ def infer_command(config: Config, connect: Connect) -> None:
     writable_directory(output)  # before the weights are read, which takes a while
     subject = read_subject(required(inference.infer_ckpt_path, "infer_ckpt_path"), config, known)
     results = Results(sources, subject.classes, inference)
+    if results.show_confidence or inference.infer_threshold:
+        check_probabilities(subject.content)
     segmenter, _, log, _ = opened_segmenter(subject, connect)
     if note:
         log(note)
-    infer(segmenter, results, inference.infer_log_interval, log)
+    infer(replace(segmenter, threshold=inference.infer_threshold), results, inference.infer_log_interval, log)

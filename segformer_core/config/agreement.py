@@ -4,12 +4,9 @@ from collections.abc import Mapping
 
 from segformer_core.errors import WeightsError
 
-CHANNELS = 3
-"""Of an image: red, green and blue."""
 CUSTOM = "mit_custom"
 """The backbone, as a file's, that is none of the paper's."""
 
-OTHER_CHANNELS = "images are read as RGB, so only weights for 3 channels can be used: choose another file"
 OTHER_CLASSES = (
     "the data has as many classes as class_num says, and these weights label others: choose weights that were trained on this "
     "data, train on it with this file as --pretrained_ckpt_path, or name the data of these weights with --data_path and "
@@ -34,16 +31,8 @@ def check_agreement(subject: str, pairs: Mapping[str, tuple[object, object]], da
 
 def _advice(wrong: Mapping[str, tuple[object, object]], data_classes: bool) -> str:
     """What to do, which no later check refuses."""
-    if "in_channels" in wrong and str(wrong["in_channels"][1]) == str(CHANNELS):
-        return OTHER_CHANNELS
     if wrong.get("backbone", ("",))[0] == CUSTOM:
         return OTHER_ENCODER
     if data_classes and "class_num" in wrong:
         return OTHER_CLASSES
     return f"set {' '.join(f'--{key} {value}' for key, (value, _) in wrong.items())}, or choose another file"
-
-
-def check_channels(count: int, subject: str) -> None:
-    """Raise WeightsError unless a network of `count` input channels can label images; `subject` has it."""
-    if count != CHANNELS:
-        raise WeightsError(f"{subject} has in_channels {count}; {OTHER_CHANNELS}")

@@ -16,6 +16,8 @@ LARGEST_NUMBER = 10**9
 """The largest whole number of a key that has no `high` of its own: what is counted with it then fits 64 bits."""
 LONGEST_SIDE = 65536
 """Pixels; a longer side is a slip of the pen, which no machine's memory holds."""
+MOST_CHANNELS = 512
+"""OpenCV resizes no image of more."""
 
 
 def key(
@@ -30,16 +32,17 @@ def key(
     words: tuple[str, ...] = (),
     spelling: Callable[[Any, str], str] | None = None,
     share: bool = False,
+    empty: bool = False,
 ) -> Any:
     """A field with its meaning, as `--help` prints it, and the values that it may have.
 
     `decides`: a training run's result depends on it, so a resumed run must keep it. `listed`: text that may also be given as
     a list. `path`: the name of a file or folder, or one of `words`; an empty one means the first word. `spelling` gives the one
     text for all ways to write a value; it takes the value and the beginning of a sentence, and raises ConfigError. `share`: a
-    whole number, or one below 1 as a share of the run's steps.
+    whole number, or one below 1 as a share of the run's steps. `empty`: the list may have nothing in it.
     """
     limits = {"low": low, "high": high, "choices": choices, "path": path, "words": words, "spelling": spelling, "share": share}
-    return field(default=default, metadata={"meaning": meaning, "decides": decides, "listed": listed, **limits})
+    return field(default=default, metadata={"meaning": meaning, "decides": decides, "listed": listed, "empty": empty, **limits})
 
 
 decisive, path_key = partial(key, decides=True), partial(key, path=True)
@@ -56,9 +59,14 @@ class DataConfig:
         (512, 1024), "height, width in pixels that an image is first resized to", low=32, high=LONGEST_SIDE
     )
     crop_size: tuple[int, int] = decisive((512, 1024), "height, width in pixels of a training crop", low=32, high=LONGEST_SIDE)
-    img_norm_mean: tuple[float, float, float] = decisive((123.675, 116.28, 103.53), "RGB mean, 0..255", low=0, high=255)
-    img_norm_std: tuple[float, float, float] = decisive(
-        (58.395, 57.12, 57.375), "RGB standard deviation, 0..255", low=1e-3, high=255
+    image_range: tuple[float, ...] = decisive(
+        (),
+        "the values of files with more than 8 bits that become 0 and 255, such as [0,4095]; empty: 16 bits as [0,65535]",
+        empty=True,
+    )
+    img_norm_mean: tuple[float, ...] = decisive((123.675, 116.28, 103.53), "mean of each channel, 0..255", low=0, high=255)
+    img_norm_std: tuple[float, ...] = decisive(
+        (58.395, 57.12, 57.375), "standard deviation of each channel, 0..255", low=1e-3, high=255
     )
     scale_range: tuple[float, float] = decisive((0.5, 2.0), "random scale of base_size in training", low=0.01, high=100)
     cat_max_ratio: float = decisive(0.75, "largest share of one class that a training crop should have", low=0, high=1)
@@ -72,7 +80,7 @@ class ModelConfig:
         0, "classes; 0: as many as the dataset names (train, evaluate), or as the weights have (infer, export)", low=0, high=255
     )
     ckpt_part: str = key("", "of several networks in the weight file, the one below this key or prefix; empty: the usual one")
-    in_channels: int = decisive(3, "channels of an image", low=1)
+    in_channels: int = decisive(3, "channels of an image: 3 RGB, 1 gray, 4 with alpha or four bands", low=1, high=MOST_CHANNELS)
     decoder_width: int = decisive(0, "channels of the decode head; 0: the variant's default", low=0, high=65536)
     numerics: str = decisive("nvlabs", "whose constants (LayerNorm eps, GELU) are used: nvlabs, hf, mmseg, zoo or keras")
     drop_path_rate: float = decisive(0.1, "stochastic depth rate of the last block; rates rise linearly from 0", low=0, high=0.99)
@@ -134,6 +142,11 @@ class TrainingConfig:
     )
     load_ckpt: bool = key(True, "start from pretrained_ckpt_path")
     pretrained_ckpt_path: str = path_key("", "weight file to start from")
+    stem_init: str = key(
+        "mean",
+        "how weights for 3 channels start a network of others: mean (each channel as R, G, B together) or first (three kept)",
+        choices=("mean", "first"),
+    )
     save_checkpoint: bool = key(True, "save the weights")
     save_checkpoint_epoch_interval: int = key(1, "epochs between saved weights; the last step is always saved", low=1)
     save_interval_steps: int = key(0, "steps between saved weights; 0: save_checkpoint_epoch_interval epochs", low=0)
@@ -193,7 +206,18 @@ class InferenceConfig:
     infer_copy_original_img: bool = key(True, "copy each image, but no video, to the results")
     infer_save_gray_img: bool = key(True, "save the class indices; those of a video as a lossless mkv")
     infer_save_color_img: bool = key(True, "save the classes' colours")
-    infer_save_overlap_img: bool = key(True, "save the image blended with the classes' colours")
+    infer_save_overlap_img: bool = key(True, "save the image under the classes' colours")
+    infer_overlap_alpha: float = key(0.5, "share of the colours in it: 0 shows only the image, 1 only the colours", low=0, high=1)
+    infer_overlap_outlines: bool = key(False, "draw the borders of the classes in it")
+    infer_save_confidence_img: bool = key(
+        False, "save each label's probability, 0..255 for 0..1; those of a video as a lossless mkv"
+    )
+    infer_threshold: float = key(
+        0.0,
+        "a label that is less probable becomes 255, ignored; of two classes: the least probability of class 1; 0: none",
+        low=0,
+        high=1,
+    )
     infer_log_interval: int = key(100, "images, or frames of a video, between log lines", low=1)
 
 

@@ -4,19 +4,19 @@ from collections.abc import Mapping
 from dataclasses import fields, replace
 from typing import Any
 
-from segformer_core.config.keys import GROUPS, KEYS, Config, flat
+from segformer_core.config.keys import GROUPS, KEYS, MOST_CHANNELS, Config, flat
 from segformer_core.config.reads import WINDOWS
 from segformer_core.config.together import check_together
 from segformer_core.config.values import check_value
 from segformer_core.errors import ConfigError, brief
 
 NORMALISATION = ("img_norm_mean", "img_norm_std")
-LABELLING = ("base_size", *NORMALISATION, *WINDOWS)
+LABELLING = ("base_size", "image_range", *NORMALISATION, *WINDOWS)
 """Keys that say how a network is shown an image: a network that is shown images otherwise labels them worse."""
 RECIPE = tuple(name for name, item in KEYS.items() if item.metadata["decides"] or name in LABELLING)
 """Keys that weights keep: those that decide a run's result, and those above. No path, no machine and no date is among them."""
-LONGEST_TEXT, LONGEST_LIST = 4000, 32
-"""Of a value that is kept: 255 class weights, and more scales than anybody averages."""
+LONGEST_TEXT, LONGEST_LIST = 4000, MOST_CHANNELS
+"""Of a value that is kept: 255 class weights, and a mean of each channel."""
 
 
 def recipe_of(config: Config) -> dict[str, Any]:

@@ -15,6 +15,7 @@ def check_together(config: Config) -> None:
     if low > high:
         raise ConfigError(f"scale_range is [{low}, {high}]; expected the smaller scale first")
     check_windows(config.evaluation)
+    _check_range(config.data.image_range)
     _check_scale("img_norm_mean", config.data.img_norm_mean)
     _check_scale("img_norm_std", config.data.img_norm_std)
     _check_objective(config.loss, config.training.accumulation_steps)
@@ -37,6 +38,27 @@ def check_devices(loss: LossConfig, devices: int) -> None:
             f"loss is {loss.loss} on {devices} devices; lovasz sorts the pixels of the whole batch, which one device must hold: "
             "train on one, or with dice in its place"
         )
+
+
+def check_channels(config: Config) -> None:
+    """Raises ConfigError unless mean and deviation have a number for each channel.
+
+    For a command that knows by now what the weights say: these bring the numbers with them.
+    """
+    count = config.model.in_channels
+    for name in ("img_norm_mean", "img_norm_std"):
+        values = getattr(config.data, name)
+        if len(values) != count:
+            raise ConfigError(
+                f"{name} has {len(values)} numbers and in_channels is {count}; expected a number for each channel: "
+                f"segformer check_dataset {config.data.data_path} --in_channels {count} measures them on your images"
+            )
+
+
+def _check_range(values: tuple[float, ...]) -> None:
+    """Raises ConfigError."""
+    if values and (len(values) != 2 or not values[0] < values[1]):
+        raise ConfigError(f"image_range is {list(values)}; expected two numbers, the lower one first, such as [0, 4095]")
 
 
 def _check_objective(loss: LossConfig, accumulation_steps: int) -> None:

@@ -38,6 +38,8 @@ def check_value(name: str, value: Any, source: str) -> Any:
     item = known_key(name, source)
     parts = typing.get_args(item.type)
     if parts:
+        if item.metadata["empty"] and value in ("", None, [], ()):
+            return ()
         if not isinstance(value, list | tuple) or not value or (... not in parts and len(value) != len(parts)):
             raise ConfigError(f"{name} in {source} is {brief(value)}; expected {_described(item)}")
         if ... in parts:

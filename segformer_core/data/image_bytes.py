@@ -195,6 +195,14 @@ def _byte_order(data: bytes) -> Literal["little", "big"]:
     return "little" if data.startswith(b"II") else "big"
 
 
+def png_orientation(data: bytes) -> int:
+    """The EXIF orientation in a PNG, 1..8; 1, as stored, for any other file, and where there is none."""
+    exif = (
+        next((data[start:end] for name, start, end in png_chunks(data) if name == b"eXIf"), b"") if data.startswith(PNG) else b""
+    )
+    return tiff_values(exif, {ORIENTATION}).get(ORIENTATION, 1) if exif.startswith(TIFF) else 1
+
+
 def webp_orientation(data: bytes) -> int:
     """The EXIF orientation in a WebP, 1..8; 1, as stored, if there is none or the EXIF data are damaged.
 

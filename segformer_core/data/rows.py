@@ -13,6 +13,7 @@ import numpy as np
 from segformer_core.data.header import Header, read_header
 from segformer_core.data.image_bytes import TIFF_GRAY
 from segformer_core.data.image_file import MOST_PIXELS, read_image
+from segformer_core.data.image_form import RGB, ImageForm, on_scale, with_channels
 from segformer_core.data.quiet import quiet_decoders
 from segformer_core.errors import DataError, brief, install
 from segformer_core.memory import check_fits
@@ -49,15 +50,15 @@ class Rows(Protocol):
     place: dict[str, Any]
 
     def read(self, top: int, bottom: int) -> np.ndarray:
-        """(bottom - top, W, 3) uint8 RGB. Raises DataError."""
+        """(bottom - top, W, C), as `read_image` gives the whole. Raises DataError."""
 
     def whole(self) -> np.ndarray:
-        """(H, W, 3) uint8 RGB. Raises DataError."""
+        """(H, W, C). Raises DataError."""
 
 
 @dataclass
 class ArrayRows:
-    """The rows of an (H, W, 3) uint8 RGB array."""
+    """The rows of an (H, W, C) array."""
 
     image: np.ndarray
 
@@ -77,28 +78,29 @@ class Sliding:
 
     def __init__(self, source: Rows):
         self.source, self.first = source, 0
-        self.kept = np.empty((0, source.size[1], 3), np.uint8)
+        self.kept: np.ndarray | None = None
 
     def read(self, top: int, bottom: int) -> np.ndarray:
-        """(bottom - top, W, 3) uint8 RGB, of rows that are not forgotten."""
+        """(bottom - top, W, C), of rows that are not forgotten."""
         if isinstance(self.source, ArrayRows):
             return self.source.read(top, bottom)
-        end = self.first + len(self.kept)
-        if bottom > end:
-            self.kept = np.concatenate((self.kept, self.source.read(end, bottom)))
+        end = self.first + (0 if self.kept is None else len(self.kept))
+        if self.kept is None or bottom > end:
+            more = self.source.read(end, bottom)
+            self.kept = more if self.kept is None else np.concatenate((self.kept, more))
         return self.kept[top - self.first : bottom - self.first]
 
     def forget(self, top: int) -> None:
         """The rows above `top` are not asked for any more."""
-        if not isinstance(self.source, ArrayRows):
+        if self.kept is not None:
             self.kept, self.first = self.kept[top - self.first :].copy(), top
 
 
 class TiffRows:
     """The rows of an open dataset of rasterio."""
 
-    def __init__(self, path: Path, dataset: Any, premultiplied: bool):
-        self.path, self.dataset, self.premultiplied = path, dataset, premultiplied
+    def __init__(self, path: Path, dataset: Any, form: ImageForm, premultiplied: bool):
+        self.path, self.dataset, self.form, self.premultiplied = path, dataset, form, premultiplied
         self.size: tuple[int, int] = (dataset.height, dataset.width)
         self.place = placed(dataset)
 
@@ -114,11 +116,21 @@ class TiffRows:
                 f"{self.path} is damaged between rows {top} and {bottom} ({brief(str(error))}); replace it"
             ) from error
         image = np.ascontiguousarray(values.transpose(1, 2, 0))
+        if self.form.range is not None:
+            return with_channels(on_scale(self._without_gaps(image), self.form, self.path), self.form.channels, self.path)
         if image.dtype == np.uint16:
             image = (image >> 8).astype(np.uint8)
-        if image.shape[2] == 4:
+        if self.form == RGB and image.shape[2] == 4:
             image = image[..., :3] if self.premultiplied else _multiplied(image)
-        return np.repeat(image[..., :1], 3, axis=2) if image.shape[2] < 3 else np.ascontiguousarray(image)
+        return np.ascontiguousarray(with_channels(image, self.form.channels, self.path))
+
+    def _without_gaps(self, image: np.ndarray) -> np.ndarray:
+        """float32, NaN where the file says that there is no value."""
+        values = image.astype(np.float32)
+        for band, nodata in enumerate(self.dataset.nodatavals):
+            if nodata is not None:
+                values[..., band][image[..., band] == nodata] = np.nan
+        return values
 
     def whole(self) -> np.ndarray:
         height, width = self.size
@@ -127,7 +139,7 @@ class TiffRows:
                 f"{self.path} has {height}×{width} pixels, more than are resized at once ({MOST_PIXELS:,}); label it at its own "
                 "size with --eval_mode native, or cut it into parts"
             )
-        return read_image(self.path)
+        return read_image(self.path, self.form)
 
 
 def placed(dataset: Any) -> dict[str, Any]:
@@ -146,37 +158,40 @@ def place_of(path: Path) -> dict[str, Any]:
 
 
 @contextmanager
-def opened_rows(path: Path) -> Iterator[Rows]:
+def opened_rows(path: Path, form: ImageForm = RGB) -> Iterator[Rows]:
     """The rows of an image file: of a TIFF as they are asked for, of another file decoded at once. Raises DataError.
 
     The values are those of `read_image`.
     """
     header = read_header(path)
-    if header is None or header.tiff is None or not by_rows(header):
+    if header is None or header.tiff is None or not by_rows(header, form):
         if header:
             what = f"an image of {header.size[0]}×{header.size[1]} pixels"
-            check_fits(2 * 3 * header.pixels, what, "make it smaller, or a tiled TIFF, which is read by rows")
+            check_fits(2 * form.channels * header.pixels, what, "make it smaller, or a tiled TIFF, which is read by rows")
         if header and header.tiff and header.pixels > MOST_PIXELS and not has_rasterio():
             raise DataError(f"{path} is too large to be decoded at once, and rasterio is not installed: {install('raster')}")
-        yield ArrayRows(read_image(path))
+        yield ArrayRows(read_image(path, form))
         return
     with opened_tiff(path) as dataset:
         block = dataset.block_shapes[0][0] * dataset.width * dataset.count * np.dtype(dataset.dtypes[0]).itemsize
         if block > LARGEST_BLOCK and header.pixels <= MOST_PIXELS:
-            rows: Rows = ArrayRows(read_image(path))
+            rows: Rows = ArrayRows(read_image(path, form))
         else:
-            rows = TiffRows(path, dataset, header.tiff.alpha != UNASSOCIATED)
+            rows = TiffRows(path, dataset, form, header.tiff.alpha != UNASSOCIATED)
         yield rows
 
 
-def by_rows(header: Header) -> bool:
+def by_rows(header: Header, form: ImageForm) -> bool:
     """Whether a TIFF's rows are read as they are asked for: `read_image` gives the same, or cannot read so large a file."""
-    form = header.tiff
-    if form is None or form.kind != "uint" or form.orientation != 1 or not has_rasterio():
+    tiff = header.tiff
+    if tiff is None or tiff.orientation != 1 or not has_rasterio():
         return False
-    plain = (form.channels, form.colours) in ((1, TIFF_GRAY), (3, TIFF_RGB)) and form.bits in (8, 16)
-    plain = plain or ((form.channels, form.colours) == (4, TIFF_RGB) and form.bits == 8)
-    return plain or (header.pixels > MOST_PIXELS and form.channels in (1, 3) and form.bits in (8, 16))
+    depth = tiff.kind == "uint" and tiff.bits in (8, 16)
+    if form == RGB:
+        plain = (tiff.channels, tiff.colours) in ((1, TIFF_GRAY), (3, TIFF_RGB)) and depth
+        plain = plain or ((tiff.channels, tiff.colours) == (4, TIFF_RGB) and depth and tiff.bits == 8)
+        return plain or (header.pixels > MOST_PIXELS and tiff.channels in (1, 3) and depth)
+    return tiff.channels == form.channels and tiff.colours in (TIFF_GRAY, TIFF_RGB) and (depth or form.range is not None)
 
 
 def has_rasterio() -> bool:

@@ -1,7 +1,8 @@
 """The paper's augmentation, step by step: pure functions of a sample and a generator, (image, label) in and out.
 
-An image is (H, W, 3) uint8 RGB until `normalise`, a label (H, W) uint8. The recipe and its order are those of the paper's
-code: scale, crop, flip, distort, normalise, pad.
+An image is (H, W, C) until `normalise`, uint8 or, from files with more than 8 bits, float32 on the scale 0..255, in which NaN
+is "no value". Three channels are RGB. A label is (H, W) uint8. The recipe and its order are those of the paper's code: scale,
+crop, flip, distort, normalise, pad.
 """
 
 from collections.abc import Sequence
@@ -11,6 +12,7 @@ import numpy as np
 
 from segformer_core.config.keys import DataConfig
 from segformer_core.data.dataset import IGNORED
+from segformer_core.data.image_form import RGB_CHANNELS
 
 Sample = tuple[np.ndarray, np.ndarray]
 
@@ -22,7 +24,7 @@ HUE = 18
 
 
 def augment(image: np.ndarray, label: np.ndarray, rng: np.random.Generator, config: DataConfig) -> Sample:
-    """(H, W, 3) uint8 and (H, W) uint8 -> (3, *crop_size) float32, normalised, and (*crop_size) int32."""
+    """(H, W, C) and (H, W) uint8 -> (C, *crop_size) float32, normalised, and (*crop_size) int32."""
     image, label = random_scale(image, label, rng, config.base_size, config.scale_range)
     image, label = random_crop(image, label, rng, config.crop_size, config.cat_max_ratio)
     image, label = random_flip(image, label, rng)
@@ -38,8 +40,15 @@ def fitted_size(size: Sequence[int], bounds: tuple[float, float]) -> tuple[int, 
 
 
 def resize_image(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Resize bilinearly to `size`, (height, width)."""
-    return image if image.shape[:2] == size else cv2.resize(image, size[::-1], interpolation=cv2.INTER_LINEAR)
+    """Resize (H, W, C) bilinearly to `size`, (height, width). A pixel next to one without a value has none either."""
+    if image.shape[:2] == size:
+        return image
+    return with_axis(cv2.resize(image, size[::-1], interpolation=cv2.INTER_LINEAR), image)
+
+
+def with_axis(result: np.ndarray, image: np.ndarray) -> np.ndarray:
+    """cv2's result for an (H, W, C) image, which is (H, W) where C is 1 -> (H, W, C)."""
+    return result if result.ndim == 3 else result.reshape(*result.shape, image.shape[2])
 
 
 def random_scale(
@@ -81,19 +90,58 @@ def random_flip(image: np.ndarray, label: np.ndarray, rng: np.random.Generator) 
 def distort(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Change brightness, contrast (before or after the colours), saturation and hue, each with probability 0.5.
 
-    Values are rounded down to uint8 after every step; saturation and hue each go to HSV and back.
+    Saturation and hue are those of RGB, and each goes to HSV and back; an image of other channels is drawn none. uint8 is rounded
+    down after every step, float32 is neither rounded nor clipped.
     """
+    if image.dtype != np.uint8:
+        return distort_floats(image, rng)
     table = np.arange(256, dtype=np.float32)
     before = _brightness(table, rng)
     contrast_last = rng.random() < 0.5
     if not contrast_last:
         before = _contrast(before, rng)
-    image = cv2.LUT(image, before.astype(np.uint8))
+    image = _looked_up(image, before.astype(np.uint8))
+    if image.shape[2] == RGB_CHANNELS:
+        if rng.random() < 0.5:
+            image = _in_hsv(image, 1, _uint8(table * np.float32(rng.uniform(*SATURATION))))
+        if rng.random() < 0.5:
+            image = _in_hsv(image, 0, (table + rng.integers(-HUE, HUE)) % 180)
+    return _looked_up(image, _contrast(table, rng).astype(np.uint8)) if contrast_last else image
+
+
+def _looked_up(image: np.ndarray, table: np.ndarray) -> np.ndarray:
+    """Each value v of a uint8 image replaced by `table[v]`, or of channel c by `table[0, v, c]`."""
+    return with_axis(cv2.LUT(np.ascontiguousarray(image), table), image)
+
+
+def distort_floats(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """`distort` of float32, by the same draws."""
+
+    def contrast(image: np.ndarray) -> np.ndarray:
+        return image * np.float32(rng.uniform(*CONTRAST)) if rng.random() < 0.5 else image
+
     if rng.random() < 0.5:
-        image = _in_hsv(image, 1, _uint8(table * np.float32(rng.uniform(*SATURATION))))
-    if rng.random() < 0.5:
-        image = _in_hsv(image, 0, (table + rng.integers(-HUE, HUE)) % 180)
-    return cv2.LUT(image, _contrast(table, rng).astype(np.uint8)) if contrast_last else image
+        image = image + np.float32(rng.uniform(-BRIGHTNESS, BRIGHTNESS))
+    contrast_last = rng.random() < 0.5
+    if not contrast_last:
+        image = contrast(image)
+    if image.shape[2] == RGB_CHANNELS:
+        if rng.random() < 0.5:
+            image = _floats_in_hsv(image, saturation=rng.uniform(*SATURATION))
+        if rng.random() < 0.5:
+            image = _floats_in_hsv(image, hue=2 * int(rng.integers(-HUE, HUE)))
+    return contrast(image) if contrast_last else image
+
+
+def _floats_in_hsv(image: np.ndarray, saturation: float = 1.0, hue: int = 0) -> np.ndarray:
+    """(H, W, 3) float32 with another saturation, at most full, and hue, by degrees. What lies below black becomes black."""
+    missing = np.isnan(image).any(2)
+    hsv = cv2.cvtColor(np.maximum(np.nan_to_num(image), 0), cv2.COLOR_RGB2HSV)
+    hsv[..., 0] = (hsv[..., 0] + hue) % 360
+    hsv[..., 1] = np.minimum(hsv[..., 1] * np.float32(saturation), 1)
+    image = cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB)
+    image[missing] = np.nan
+    return image
 
 
 def _in_hsv(image: np.ndarray, channel: int, values: np.ndarray) -> np.ndarray:
@@ -103,15 +151,22 @@ def _in_hsv(image: np.ndarray, channel: int, values: np.ndarray) -> np.ndarray:
     return cv2.cvtColor(cv2.LUT(cv2.cvtColor(image, cv2.COLOR_RGB2HSV), table[None]), cv2.COLOR_HSV2RGB)
 
 
-def normalise(image: np.ndarray, mean: tuple[float, float, float], std: tuple[float, float, float]) -> np.ndarray:
-    """(H, W, 3) uint8 RGB -> (H, W, 3) float32: (value - mean) / std, both in 0..255."""
-    table = (np.arange(256, dtype=np.float32)[:, None] - np.array(mean, np.float32)) / np.array(std, np.float32)
-    return cv2.LUT(np.ascontiguousarray(image), table[None])
+def normalise(image: np.ndarray, mean: Sequence[float], std: Sequence[float]) -> np.ndarray:
+    """(H, W, C) uint8 or float32 -> (H, W, C) float32: (value - mean) / std of each channel, all in 0..255.
+
+    A pixel without a value, NaN, becomes 0: the channel's mean.
+    """
+    means, stds = np.array(mean, np.float32), np.array(std, np.float32)
+    if image.dtype != np.uint8:
+        normalised: np.ndarray = (image.astype(np.float32, copy=False) - means) / stds
+        normalised[~np.isfinite(normalised)] = 0
+        return normalised
+    return _looked_up(image, ((np.arange(256, dtype=np.float32)[:, None] - means) / stds)[None])
 
 
 def pad(image: np.ndarray, label: np.ndarray, size: tuple[int, int]) -> Sample:
-    """Pad to `size` at the bottom and right, the image with 0, the label with 255: (3, *size) float32 and (*size) int32."""
-    padded = np.zeros((3, *size), np.float32)
+    """Pad to `size` at the bottom and right, the image with 0, the label with 255: (C, *size) float32 and (*size) int32."""
+    padded = np.zeros((image.shape[2], *size), np.float32)
     padded[:, : label.shape[0], : label.shape[1]] = image.transpose(2, 0, 1)
     labels = np.full(size, IGNORED, np.int32)
     labels[: label.shape[0], : label.shape[1]] = label

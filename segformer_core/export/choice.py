@@ -6,7 +6,7 @@ from pathlib import Path
 from segformer_core.config.keys import Config
 from segformer_core.errors import BackendError, ConfigError, UserError, brief, install
 from segformer_core.files import temporary_name
-from segformer_core.protocol.form import CHANNELS, FORMATS, LABELS, OF_SUFFIX, Form
+from segformer_core.protocol.form import FORMATS, LABELS, OF_SUFFIX, Form
 from segformer_core.protocol.plan import next_multiple
 from segformer_core.spec.model import SMALLEST_INPUT, SegFormer
 
@@ -48,7 +48,7 @@ def choose_form(config: Config, spec: SegFormer, backend: str, device: str) -> F
         std=config.data.img_norm_std,
         class_count=spec.class_count,
     )
-    check_images(form, spec)
+    check_images(form, config.data.image_range)
     return form
 
 
@@ -70,10 +70,13 @@ def choose_format(asked: str, backend: str, device: str) -> str:
     return name
 
 
-def check_images(form: Form, spec: SegFormer) -> None:
+def check_images(form: Form, image_range: tuple[float, ...]) -> None:
     """Raises ConfigError unless a file of this form can take the network's images."""
-    if spec.in_channels != CHANNELS:
-        raise ConfigError(f"in_channels is {spec.in_channels}; expected {CHANNELS}: exported files take RGB images")
+    if form.preprocess and image_range:
+        raise ConfigError(
+            f"export_preprocess is True and image_range {list(image_range)}; a file that normalises images takes 8 bits a "
+            "channel, and these images have more: export without export_preprocess"
+        )
     if form.dynamic and min(form.size) < form.smallest:
         raise ConfigError(
             f"a {form.format} file of any size takes images of at least {form.smallest}×{form.smallest} pixels, and these are "

@@ -31,6 +31,9 @@ WHOLE = "whole"
 """The eval_mode in which a file of fixed size gets images fitted into that size."""
 
 
+NO_PROBABILITIES = "gives labels, which say nothing of probabilities; export with --export_output logits"
+
+
 @dataclass(frozen=True)
 class ExportedPredictor:
     """`of_logits` carries out a plan with the file's logits. It is not used if the file gives labels."""
@@ -47,13 +50,28 @@ class ExportedPredictor:
         labels = run(self.session, self.form, images[0])
         return np.stack([cv2.resize(image, plan.size[::-1], interpolation=cv2.INTER_NEAREST) for image in labels])
 
-    def bands(self, read: Read, plan: Plan) -> Iterator[tuple[int, Arrays]]:
-        """As `Predictor.bands`. Raises DataError as `predict`."""
+    def bands(self, read: Read, plan: Plan, confidences: bool = False) -> Iterator[tuple[int, Arrays]]:
+        """As `Predictor.bands`. Raises WeightsError and DataError as the verbs do."""
         self._check(plan)
-        if self.form.labels:
+        if self.form.labels and not confidences:
             yield 0, (self.predict([read(0, 0, 0)], plan),)
         else:
-            yield from self.of_logits.bands(read, plan)
+            of_logits = self._with_probabilities(plan) if confidences else self.of_logits
+            yield from of_logits.bands(read, plan, confidences)
+
+    def labels_and_confidences(self, images: Sequence[np.ndarray], plan: Plan) -> tuple[np.ndarray, np.ndarray]:
+        """As `Predictor.labels_and_confidences`. Raises WeightsError if the file gives labels; DataError as `predict`."""
+        return self._with_probabilities(plan).labels_and_confidences(images, plan)
+
+    def probabilities(self, images: Sequence[np.ndarray], plan: Plan) -> np.ndarray:
+        """As `Predictor.probabilities`. Raises WeightsError if the file gives labels; DataError as `predict`."""
+        return self._with_probabilities(plan).probabilities(images, plan)
+
+    def _with_probabilities(self, plan: Plan) -> Predictor:
+        self._check(plan)
+        if self.form.labels:
+            raise WeightsError(f"the file {NO_PROBABILITIES}")
+        return self.of_logits
 
     def _check(self, plan: Plan) -> None:
         for view in plan.views:
@@ -112,7 +130,7 @@ def first_line(error: Exception) -> str:
 
 
 def run(session: Session, form: Form, images: np.ndarray) -> np.ndarray:
-    """(B, 3, H, W) float32 images -> the file's outputs for them. A static file gets the images one by one."""
+    """(B, C, H, W) float32 images -> the file's outputs for them. A static file gets the images one by one."""
     if form.preprocess:
         images = np.ascontiguousarray(images.transpose(0, 2, 3, 1).astype(np.uint8))
     if form.dynamic:
@@ -134,7 +152,9 @@ class Exported:
     def network_keys(self) -> dict[str, Any]:
         """The keys of the configuration that say which network it is, without class_num. Raises ConfigError."""
         source = str(self.path)
-        texts = {name: self.network[name] for name in ("backbone", "decoder_width", "numerics") if name in self.network}
+        texts = {
+            name: self.network[name] for name in ("backbone", "in_channels", "decoder_width", "numerics") if name in self.network
+        }
         return {name: check_value(name, parse_flag(name, text), source) for name, text in texts.items()}
 
 
@@ -161,6 +181,12 @@ def stated_in(content: Mapping[str, Any], form: Form) -> Stated:
     return Stated(classes, None, (*wrong, *faults), colours, recipe | normalisation)
 
 
+def check_probabilities(content: object) -> None:
+    """Raises ConfigError for an exported file of which no confidence can be computed."""
+    if isinstance(content, Exported) and content.form.labels:
+        raise ConfigError(f"{content.path} {NO_PROBABILITIES}, or leave out infer_save_confidence_img and infer_threshold")
+
+
 def open_exported(
     exported: Exported, spec: SegFormer, config: Config, classes: Classes, connect: Connect
 ) -> tuple[Segmenter, Backend, dict[str, str]]:
@@ -183,7 +209,7 @@ def open_exported(
 
     data = config.data
     if form.preprocess:  # the file normalises images itself, so it gets values in 0..255
-        data = replace(data, img_norm_mean=(0.0, 0.0, 0.0), img_norm_std=(1.0, 1.0, 1.0))
+        data = replace(data, img_norm_mean=(0.0,) * form.channels, img_norm_std=(1.0,) * form.channels)
     predictor = ExportedPredictor(form, session, backend.exports.predictor(logits))
     faults = "".join(f". WARNING: {fault}" for fault in exported.stated.warnings)
     source = f"running {path}: {form.format} in {form.precision}, written from {exported.weights['path']}{faults}"

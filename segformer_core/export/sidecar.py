@@ -9,15 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import segformer_core
-from segformer_core.config.keys import Config, flat
+from segformer_core.config.keys import MOST_CHANNELS, Config, flat
 from segformer_core.data.dataset import Classes
+from segformer_core.data.image_form import RGB_CHANNELS
 from segformer_core.errors import WeightsError, brief, one_line
 from segformer_core.export.choice import sidecar_path
 from segformer_core.export.converters import converter_lines
 from segformer_core.export.json_checks import Check, Unexpected, boolean, by_name, fields, integer, number, one_of
 from segformer_core.export.verification import Comparison
 from segformer_core.files import sha256_of_files, special_file, write_text
-from segformer_core.protocol.form import CHANNELS, FORMATS, IMAGES, Form
+from segformer_core.protocol.form import FORMATS, IMAGES, Form
 from segformer_core.spec.model import SegFormer
 
 SIDECAR_VERSION = 1
@@ -33,6 +34,13 @@ def several(check: Check, count: int) -> Check:
         return [check(value) for value in values]
 
     return checked
+
+
+def for_channels(values: Any) -> list[Any]:
+    """A number for each channel."""
+    if not isinstance(values, list) or not 1 <= len(values) <= MOST_CHANNELS:
+        raise Unexpected(f"{brief(values)} for a number of each channel")
+    return [number(value) for value in values]
 
 
 def between(low: int, high: int) -> Check:
@@ -64,8 +72,8 @@ DESCRIPTION = fields(
                 "precision": one_of({"fp32", "fp16"}),
                 "preprocess": boolean,
                 "labels": boolean,
-                "mean": several(number, CHANNELS),
-                "std": several(number, CHANNELS),
+                "mean": for_channels,
+                "std": for_channels,
                 "class_count": between(1, 2**16),
             }
         ),
@@ -133,10 +141,11 @@ def described_input(form: Form) -> dict[str, Any]:
     normalisation = "inside the file" if form.preprocess else "before the file: (value - mean) / std, value and both in 0..255"
     return {
         "name": IMAGES,
-        "shape": [batch, height, width, CHANNELS] if form.preprocess else [batch, CHANNELS, height, width],
+        "shape": [batch, height, width, form.channels] if form.preprocess else [batch, form.channels, height, width],
         "dtype": "uint8" if form.preprocess else "float32",
         "layout": "NHWC" if form.preprocess else "NCHW",
-        "colour_order": "RGB",
+        "channels": form.channels,
+        **({"colour_order": "RGB"} if form.channels == RGB_CHANNELS else {}),
         "normalisation": normalisation,
         "mean": list(form.mean),
         "std": list(form.std),
@@ -215,6 +224,8 @@ def read_sidecar(path: Path) -> tuple[Form, dict[str, Any]]:
         raise WeightsError(f"{path} is not the file that {described.name} describes; export it again")
     fields: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in checked["form"].items()}
     form = Form(**fields)
+    if len(form.mean) != len(form.std) or checked["network"].get("in_channels") != str(form.channels):
+        raise WeightsError(f"{described} has mean and deviation that do not fit the network's channels; export the file again")
     if form.suffix != path.suffix:
         raise WeightsError(f"{described} describes a file of {form.format}; expected one whose name ends in {path.suffix}")
     return form, content | {name: checked[name] for name in ("network", "weights")}

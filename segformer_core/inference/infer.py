@@ -1,7 +1,7 @@
 """Labels images and videos and writes the results at their own size."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +11,7 @@ from segformer_core.data.image_file import read_image
 from segformer_core.data.rows import opened_rows
 from segformer_core.errors import DataError, UserError, one_line
 from segformer_core.inference.results import Results
-from segformer_core.inference.segmenter import Segmenter
+from segformer_core.inference.segmenter import Prepared, Segmenter
 from segformer_core.inference.sources import Source
 from segformer_core.inference.video import Video
 from segformer_core.memory import OutOfMemory, memory_for
@@ -30,6 +30,9 @@ ROWS_AT_ONCE = 256
 
 NAMED = 10
 """How many files the last sentence names; the log names all."""
+
+Answer = tuple[np.ndarray, np.ndarray | None]
+"""(H, W) uint8 labels of an image, and (H, W) float32 their confidence, if it is to be shown."""
 
 
 def infer(segmenter: Segmenter, results: Results, log_interval: int, log: Callable[[str], None]) -> None:
@@ -72,6 +75,17 @@ def infer(segmenter: Segmenter, results: Results, log_interval: int, log: Callab
         raise Incomplete(f"{len(unread)} of {len(results.sources)} files could not be read: {names}; everything else is done")
 
 
+def answering(segmenter: Segmenter, results: Results) -> Callable[[Sequence[Prepared], Sequence[object]], Iterable[Answer]]:
+    """What `Segmenter.run` calls for each batch, so that `results` gets all that it shows."""
+
+    def answers(batch: Sequence[Prepared], _: Sequence[object]) -> Iterable[Answer]:
+        if results.show_confidence:
+            return zip(*segmenter.labels_and_confidences(batch), strict=True)
+        return ((labels, None) for labels in segmenter.label(batch))
+
+    return answers
+
+
 def infer_images(
     segmenter: Segmenter,
     images: Sequence[Source],
@@ -91,15 +105,17 @@ def infer_images(
             return None
         return image, image
 
-    def write(labelled: tuple[Source, np.ndarray, np.ndarray]) -> None:
+    def write(labelled: tuple[Source, np.ndarray, Answer]) -> None:
+        source, image, answer = labelled
         try:
             with memory_for("its results", "make the image smaller"):
-                results.write(*labelled)
+                results.write(source, image, *answer)
         except (DataError, OutOfMemory) as error:
-            pass_over(labelled[0], error)
+            pass_over(source, error)
 
     pace = Pace(log_interval, len(images))
-    written = prefetch(write, segmenter.run(images, read, pass_over), segmenter.data.dataset_num_parallel_workers)
+    labelled = segmenter.run(images, read, pass_over, label=answering(segmenter, results))
+    written = prefetch(write, labelled, segmenter.data.dataset_num_parallel_workers)
     for count, _ in enumerate(written, start=1):
         if (milliseconds := pace(count)) is not None:
             log(f"infer {count}/{len(images)} done, step cost:{milliseconds:.0f}ms")
@@ -108,13 +124,14 @@ def infer_images(
 def infer_large(segmenter: Segmenter, source: Source, results: Results, log: Callable[[str], None]) -> None:
     """Write the results of an image row by row, as its labels are finished. Raises UserError; DataError if it is unreadable."""
     start = said = time.perf_counter()
-    with memory_for("the image", "make it smaller"), opened_rows(source.path) as image:
+    with memory_for("the image", "make it smaller"), opened_rows(source.path, segmenter.form) as image:
         height, width = image.size
         log(f"{source.shown}: {height}×{width} pixels, labelled by rows")
         with results.write_rows(source, image.size, image.place) as write:
-            for top, labels, pixels in segmenter.bands(image):
+            for top, labels, confidence, pixels in segmenter.bands(image, results.show_confidence):
                 for row in range(0, len(labels), ROWS_AT_ONCE):
-                    write(pixels[row : row + ROWS_AT_ONCE], labels[row : row + ROWS_AT_ONCE])
+                    few = slice(row, row + ROWS_AT_ONCE)
+                    write(pixels[few], labels[few], None if confidence is None else confidence[few])
                 done, now = top + len(labels), time.perf_counter()
                 if done == height or now - said >= SECONDS_BETWEEN_LINES:
                     left = (now - start) / done * (height - done)
@@ -140,8 +157,8 @@ def infer_video(segmenter: Segmenter, source: Source, results: Results, log_inte
         log(f"{source.shown}: its height or width is odd; the results repeat the last row or column, as videos need even sizes")
     pace, count = Pace(log_interval, video.length), 0
     with results.write_video(source, video) as write:
-        labelled = segmenter.run(video.frames(), lambda frame: (frame, None))
-        written = prefetch(lambda item: write(item[0], item[2]), labelled, workers=1)  # two threads would change the order
+        labelled = segmenter.run(video.frames(), lambda frame: (frame, None), label=answering(segmenter, results))
+        written = prefetch(lambda item: write(item[0], *item[2]), labelled, workers=1)  # two threads would change the order
         for count, _ in enumerate(written, start=1):
             if (milliseconds := pace(count)) is not None:
                 log(f"infer {one_line(source.path.name)} frame {count}/{video.length} done, step cost:{milliseconds:.0f}ms")

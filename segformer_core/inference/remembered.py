@@ -11,6 +11,7 @@ from segformer_core.config.values import check_value
 from segformer_core.data.cityscapes import CLASSES as CITYSCAPES
 from segformer_core.data.dataset import Classes
 from segformer_core.data.naming import named_classes
+from segformer_core.errors import plural
 from segformer_core.weights.preprocessor import Preparation
 from segformer_core.weights.remembered import Stated
 
@@ -36,7 +37,7 @@ def settled(config: Config, stated: Stated, count: int, source: str, known: Clas
     usable, _ = checked_recipe({name: value for name, value in stated.keys.items() if name in LABELLING}, source)
     if stated.preparation and stated.preparation.normalises_like(Preparation.of(config.data)):
         usable = {name: value for name, value in usable.items() if name not in NORMALISATION or name in stated.recipe}
-    new, taken = filled(config, usable)
+    new, taken = filled(config, {name: _for_channels(name, value, config) for name, value in usable.items()})
     if taken.keys() & {"eval_crop_size", "eval_stride"}:
         check_windows(new.evaluation)
     classes = known or named_classes(stated.classes, stated.colours, count, source)
@@ -44,6 +45,12 @@ def settled(config: Config, stated: Stated, count: int, source: str, known: Clas
     things = f"{', '.join(said[:-1])} and {said[-1]}" if len(said) > 1 else "".join(said)
     unnamed = [] if known or stated.classes else [_unnamed(classes)]
     return Settled(new, classes, "; ".join([*([f"{things} as the weights say"] if said else []), *unnamed]))
+
+
+def _for_channels(name: str, value: Any, config: Config) -> Any:
+    """Mean and deviation as a number for each channel, where the weights have one for all of them."""
+    count = config.model.in_channels
+    return value[:1] * count if name in NORMALISATION and len(value) != count and len(set(value)) == 1 else value
 
 
 def counted(config: Config, count: int, source: str) -> Config:
@@ -55,7 +62,7 @@ def counted(config: Config, count: int, source: str) -> Config:
 
 def _names(stated: Stated, count: int) -> list[str]:
     what = " and ".join(name for name, there in (("names", stated.classes), ("colours", stated.colours)) if there)
-    return [f"{what} of {count} classes"] if what else []
+    return [f"{what} of {plural(count, 'class')}"] if what else []
 
 
 def _unnamed(classes: Classes) -> str:

@@ -19,13 +19,13 @@ from segformer_core.inference.sources import Source
 from segformer_core.inference.video import Video, video_writer
 from segformer_core.pictures import colourise, legend, overlay, write_png
 
-GRAY, COLOUR, OVERLAP = "_gray.png", "_color.png", "_overlap.png"
+GRAY, COLOUR, OVERLAP, CONFIDENCE = "_gray.png", "_color.png", "_overlap.png", "_confidence.png"
 """The endings of an image's results, which follow the image's name."""
 
-TIFF_ENDINGS = {GRAY: "_gray.tif", COLOUR: "_color.tif", OVERLAP: "_overlap.tif"}
+TIFF_ENDINGS = {GRAY: "_gray.tif", COLOUR: "_color.tif", OVERLAP: "_overlap.tif", CONFIDENCE: "_confidence.tif"}
 """Ending of an image's result -> ending of the same result of a TIFF that is large or has a place on the earth."""
 
-VIDEO_ENDINGS = {GRAY: "_gray.mkv", COLOUR: "_color.mp4", OVERLAP: "_overlap.mp4"}
+VIDEO_ENDINGS = {GRAY: "_gray.mkv", COLOUR: "_color.mp4", OVERLAP: "_overlap.mp4", CONFIDENCE: "_confidence.mkv"}
 """Ending of an image's result -> ending of the same result of a video."""
 
 LEGEND, LEGEND_WIDTH = "legend.png", 640
@@ -43,7 +43,7 @@ class Results:
     """
 
     def __init__(self, sources: Sequence[Source], classes: Classes, inference: InferenceConfig):
-        self.sources, self.classes = sources, classes
+        self.sources, self.classes, self.inference = sources, classes, inference
         self.refused: dict[Source, DataError] = {}
         self.copies_images = inference.infer_copy_original_img
         self.endings = _endings(inference)
@@ -55,17 +55,24 @@ class Results:
         for folder in sorted({(self.folder / source.place).parent for source in sources}):
             writable_directory(folder)
 
-    def write(self, source: Source, image: np.ndarray, labels: np.ndarray) -> None:
-        """Write all results of an image, (H, W, 3) uint8 RGB, and its labels, (H, W) uint8. No image is copied onto itself.
+    @property
+    def show_confidence(self) -> bool:
+        """Whether a picture of the confidence is among the results."""
+        return CONFIDENCE in self.endings
+
+    def write(self, source: Source, image: np.ndarray, labels: np.ndarray, confidence: np.ndarray | None = None) -> None:
+        """Write all results of an image, (H, W, 3) uint8 RGB, its labels, (H, W) uint8, and, if it is shown, their confidence.
+
+        That is (H, W) float32, 0..1. No image is copied onto itself.
 
         Raises DataError if the image cannot be copied because it is gone; UserError if a file cannot be written.
         """
         try:
             if source.gives_tiff:
                 with self.write_rows(source, (image.shape[0], image.shape[1]), place_of(source.path)) as write:
-                    write(image, labels)
+                    write(image, labels, confidence)
             else:
-                for ending, picture in self._pictures(image, labels).items():
+                for ending, picture in self._pictures(image, labels, confidence).items():
                     write_png(self.folder / f"{source.name}{ending}", picture)
             self.copy(source)
         except UserError as error:
@@ -93,28 +100,28 @@ class Results:
         with ExitStack() as stack:
             writers = {}
             for ending in self.endings:
-                channels = 1 if ending == GRAY else 3
+                channels = 1 if ending in (GRAY, CONFIDENCE) else 3
                 if source.gives_tiff:
                     path = self.folder / f"{source.name}{TIFF_ENDINGS[ending]}"
                     writers[ending] = stack.enter_context(tiff_writer(path, size, channels, place))
                 else:
                     writers[ending] = stack.enter_context(png_writer(self.folder / f"{source.name}{ending}", size, channels))
 
-            def write(image: np.ndarray, labels: np.ndarray) -> None:
-                for ending, picture in self._pictures(image, labels).items():
+            def write(image: np.ndarray, labels: np.ndarray, confidence: np.ndarray | None = None) -> None:
+                for ending, picture in self._pictures(image, labels, confidence).items():
                     writers[ending](picture)
 
             yield write
 
     @contextmanager
-    def write_video(self, source: Source, video: Video) -> Iterator[Callable[[np.ndarray, np.ndarray], None]]:
-        """A function that takes the video's frames and labels, one by one; the files appear when the context is left."""
+    def write_video(self, source: Source, video: Video) -> Iterator[Callable[[np.ndarray, np.ndarray, np.ndarray | None], None]]:
+        """A function that takes what `write` takes of each frame, one by one; the files appear when the context is left."""
         with ExitStack() as stack:
             paths = {ending: self.folder / f"{source.name}{VIDEO_ENDINGS[ending]}" for ending in self.endings}
             writers = {ending: stack.enter_context(video_writer(path, video.rate, video.size)) for ending, path in paths.items()}
 
-            def write(frame: np.ndarray, labels: np.ndarray) -> None:
-                for ending, picture in self._pictures(frame, labels).items():
+            def write(frame: np.ndarray, labels: np.ndarray, confidence: np.ndarray | None) -> None:
+                for ending, picture in self._pictures(frame, labels, confidence).items():
                     writers[ending](picture)
 
             yield write
@@ -129,11 +136,17 @@ class Results:
         else:
             write_png(path, legend(self.classes, LEGEND_WIDTH))
 
-    def _pictures(self, image: np.ndarray, labels: np.ndarray) -> dict[str, np.ndarray]:
-        """Ending -> class indices (H, W), colours or overlay (H, W, 3)."""
-        colours = colourise(labels, self.classes)
-        pictures = {GRAY: labels, COLOUR: colours, OVERLAP: overlay(image, colours)}
-        return {ending: pictures[ending] for ending in self.endings}
+    def _pictures(self, image: np.ndarray, labels: np.ndarray, confidence: np.ndarray | None) -> dict[str, np.ndarray]:
+        """Ending -> class indices or confidence (H, W), colours or overlay (H, W, 3)."""
+        alpha, outlines = self.inference.infer_overlap_alpha, self.inference.infer_overlap_outlines
+        make: dict[str, Callable[[], np.ndarray]] = {
+            GRAY: lambda: labels,
+            COLOUR: lambda: colourise(labels, self.classes),
+            OVERLAP: lambda: overlay(image, labels, self.classes, alpha, outlines),
+        }
+        if confidence is not None:
+            make[CONFIDENCE] = lambda: shades(confidence)
+        return {ending: make[ending]() for ending in self.endings}
 
     def _check_names(self) -> set[Path]:
         """The paths of all sources and results. Raises DataError where two are the same."""
@@ -174,6 +187,7 @@ def _endings(inference: InferenceConfig) -> list[str]:
         GRAY: inference.infer_save_gray_img,
         COLOUR: inference.infer_save_color_img,
         OVERLAP: inference.infer_save_overlap_img,
+        CONFIDENCE: inference.infer_save_confidence_img,
     }
     return [ending for ending, switch in switches.items() if switch]
 
@@ -182,3 +196,8 @@ def _fill(path: Path, file: BinaryIO) -> None:
     """Copy an open file piece by piece."""
     with path.open("wb") as copy:
         shutil.copyfileobj(file, copy, BLOCK_BYTES)
+
+
+def shades(confidence: np.ndarray) -> np.ndarray:
+    """(H, W) float32, 0..1 -> (H, W) uint8, 0..255; 0 where it is no number."""
+    return np.rint(255 * np.nan_to_num(confidence)).astype(np.uint8)

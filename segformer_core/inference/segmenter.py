@@ -11,22 +11,27 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar, overload
 
 import numpy as np
 
-from segformer_core.config.agreement import CHANNELS, check_agreement, check_channels
+from segformer_core.config.agreement import check_agreement
 from segformer_core.config.files import find_config
 from segformer_core.config.keys import Config, DataConfig, EvaluationConfig
 from segformer_core.config.load import load_config
+from segformer_core.config.remembered import filled
+from segformer_core.config.together import check_channels
 from segformer_core.data.ahead import prefetch
 from segformer_core.data.dataset import Classes
 from segformer_core.data.description import read_classes
 from segformer_core.data.image_file import read_image
+from segformer_core.data.image_form import RGB_CHANNELS, ImageForm, form_of, on_scale
 from segformer_core.data.rows import ArrayRows, Rows, Sliding
 from segformer_core.data.transforms import normalise, resize_image
 from segformer_core.errors import DataError, UserError, WeightsError, brief
+from segformer_core.inference.likeliest import likeliest
 from segformer_core.inference.remembered import settled
+from segformer_core.inference.threshold import thresholded
 from segformer_core.memory import OutOfMemory, check_fits, memory_for
 from segformer_core.paths import expanded, path_fault
 from segformer_core.protocol.bands import FLOAT_BYTES, Read, in_bands, kept_bytes, reader
@@ -37,9 +42,9 @@ from segformer_core.weights.loading import network_in, read_network
 
 T = TypeVar("T")
 R = TypeVar("R")
-Predict = Callable[[Sequence[np.ndarray], Plan], np.ndarray]
-"""`Predictor.predict`."""
-
+A = TypeVar("A")
+Verb = Callable[[Sequence[np.ndarray], Plan], A]
+"""One of a `Predictor`'s, such as `predict`."""
 
 WINDOW_ADVICE = "lower eval_crop_size, or raise eval_stride"
 ADVICE = "lower base_size, eval_scales or eval_batch_size, or use eval_mode slide with a smaller eval_crop_size"
@@ -47,7 +52,7 @@ ADVICE = "lower base_size, eval_scales or eval_batch_size, or use eval_mode slid
 
 @dataclass(frozen=True)
 class Prepared:
-    """An image as the network needs it: for each view of the plan a (3, H, W) float32 array of its size."""
+    """An image as the network needs it: for each view of the plan a (C, H, W) float32 array of its size."""
 
     images: tuple[np.ndarray, ...]
     plan: Plan
@@ -57,7 +62,8 @@ class Prepared:
 class Segmenter:
     """A network with its weights, the settings with which it labels images, and the names and colours of its classes.
 
-    `classes` may be missing where a program of your own makes one.
+    `classes` may be missing where a program of your own makes one. Labels follow the rule of `thresholded`; with a `threshold`
+    of 0 they are the likeliest classes.
     """
 
     predictor: Predictor
@@ -65,47 +71,103 @@ class Segmenter:
     data: DataConfig
     evaluation: EvaluationConfig
     classes: Classes | None = None
+    threshold: float = 0.0
+
+    @property
+    def form(self) -> ImageForm:
+        """How the network's images are read."""
+        return form_of(self.spec.in_channels, self.data.image_range)
 
     def segment(self, image: np.ndarray | str | Path) -> np.ndarray:
-        """(H, W, 3) uint8 RGB, or an image file, -> (H, W) uint8 class indices. Raises DataError for what is no image."""
-        pixels = image if isinstance(image, np.ndarray) else read_image(Path(usable(image, DataError)))
-        return self.label([self.prepare(pixels)])[0]
+        """An image file, or (H, W, C) numbers as one holds them, -> (H, W) uint8 class indices.
+
+        uint8 is 0..255; of other numbers image_range says which are black and white. Raises DataError for what is no image.
+        """
+        return self.label([self._read(image)])[0]
+
+    def labels_and_confidence(self, image: np.ndarray | str | Path) -> tuple[np.ndarray, np.ndarray]:
+        """An image as for `segment` -> its labels, and (H, W) float32: each pixel's largest probability, 1/K..1."""
+        labels, confidences = self.labels_and_confidences([self._read(image)])
+        return labels[0], confidences[0]
+
+    @overload
+    def probabilities(self, image: np.ndarray | str | Path, top: None = None) -> np.ndarray: ...
+
+    @overload
+    def probabilities(self, image: np.ndarray | str | Path, top: int) -> tuple[np.ndarray, np.ndarray]: ...
+
+    def probabilities(self, image: np.ndarray | str | Path, top: int | None = None) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
+        """An image as for `segment` -> (K, H, W) float32, 0..1; the classes of a pixel sum to 1.
+
+        With `top` only each pixel's likeliest classes: their (top, H, W) uint8 indices, the likeliest first, and their (top, H,
+        W) float32 probabilities. Raises DataError for what is no image, and for a `top` that is not 1 to K.
+        """
+        count = self.spec.class_count
+        if top is not None and (not isinstance(top, int | np.integer) or not 1 <= top <= count):
+            raise DataError(f"top is {brief(top)}; expected how many classes to give of each pixel, 1 to {count}")
+        found = self.label([self._read(image)], self.predictor.probabilities)[0]
+        return found if top is None else likeliest(found, int(top))
+
+    def _read(self, image: np.ndarray | str | Path) -> Prepared:
+        if isinstance(image, np.ndarray):
+            _check_image(image, self.spec.in_channels)
+            return self.prepare(on_scale(image, self.form, "the image"))
+        return self.prepare(read_image(Path(usable(image, DataError)), self.form))
 
     def prepare(self, image: np.ndarray) -> Prepared:
-        """(H, W, 3) uint8 RGB, resized and normalised. For threads, too. Raises DataError, OutOfMemory."""
-        _check_image(image)
+        """An image of the network's channels (three: RGB), resized and normalised. For threads, too.
+
+        (H, W, C) uint8, or float32 on the scale 0..255, NaN where there is no value. Raises DataError, OutOfMemory.
+        """
+        _check_image(image, self.spec.in_channels)
         plan = make_plan((image.shape[0], image.shape[1]), self.data, self.evaluation)
         what = _described(plan, 1)
-        check_fits(sum(3 * FLOAT_BYTES * view.size[0] * view.size[1] for view in plan.views), what, ADVICE)
+        check_fits(sum(self.spec.in_channels * FLOAT_BYTES * view.size[0] * view.size[1] for view in plan.views), what, ADVICE)
         with memory_for(what, ADVICE):
             return Prepared(tuple(network_image(image, view, self.data) for view in plan.views), plan)
 
-    def label(self, batch: Sequence[Prepared], predict: Predict | None = None) -> np.ndarray:
-        """Images of one plan -> (B, H, W) uint8 class indices, by `predict` in the predictor's place. Raises OutOfMemory."""
+    @overload
+    def label(self, batch: Sequence[Prepared], verb: None = None) -> np.ndarray: ...
+
+    @overload
+    def label(self, batch: Sequence[Prepared], verb: Verb[A]) -> A: ...
+
+    def label(self, batch: Sequence[Prepared], verb: Verb[Any] | None = None) -> Any:
+        """Images of one plan -> (B, H, W) uint8 class indices; or what `verb` gives of them. Raises OutOfMemory."""
+        if verb is None and self.threshold:
+            return self.labels_and_confidences(batch)[0]
         with memory_for(_described(batch[0].plan, len(batch)), ADVICE):
             images = [np.stack(views) for views in zip(*(prepared.images for prepared in batch), strict=True)]
-            return (predict or self.predictor.predict)(images, batch[0].plan)
+            return (verb or self.predictor.predict)(images, batch[0].plan)
 
-    def bands(self, image: Rows) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
-        """An image of any height, from the top: first row, (rows, W) uint8 class indices, (rows, W, 3) uint8 RGB.
+    def labels_and_confidences(self, batch: Sequence[Prepared]) -> tuple[np.ndarray, np.ndarray]:
+        """Images of one plan -> (B, H, W) uint8 class indices, and (B, H, W) float32: each pixel's largest probability."""
+        labels, confidences = self.label(batch, self.predictor.labels_and_confidences)
+        return thresholded(labels, confidences, self.threshold, self.spec.class_count), confidences
 
-        With windows of the image's own size only as many rows are read and kept as a window needs; else the image is read at
-        once. Memory then grows with the width alone. The labels are those of `label`. Raises DataError, OutOfMemory.
+    def bands(self, image: Rows, confidences: bool = False) -> Iterator[tuple[int, np.ndarray, np.ndarray | None, np.ndarray]]:
+        """An image of any height, from the top: first row, (rows, W) uint8 class indices, their confidence, and the image's rows.
+
+        The confidence is (rows, W) float32 with `confidences`, else it may be None. With windows of the image's own size only as
+        many rows are read and kept as a window needs; else the image is read at once. Memory then grows with the width alone.
+        The labels are those of `label`. Raises DataError, OutOfMemory.
         """
         plan = make_plan(image.size, self.data, self.evaluation)
         what = _described(plan, 1)
         with memory_for(what, ADVICE):
             if in_bands(plan):
                 check_fits(kept_bytes(plan.views[0], self.spec.class_count), what, WINDOW_ADVICE)
-                rows = Sliding(image)
-                found = self.predictor.bands(self._reader(rows, plan), plan)
+                rows, read = (seen := Sliding(image)), self._reader(seen, plan)
             else:
-                rows = Sliding(ArrayRows(image.whole()))
-                prepared = self.prepare(rows.source.whole())
-                found = self.predictor.bands(reader([view[None] for view in prepared.images], plan), plan)
-            for top, (labels, *_) in found:
-                yield top, labels[0], rows.read(top, top + labels.shape[1])
-                rows.forget(top + labels.shape[1])
+                whole = image.whole()
+                rows, read = Sliding(ArrayRows(whole)), reader([view[None] for view in self.prepare(whole).images], plan)
+            for top, arrays in self.predictor.bands(read, plan, confidences or self.threshold > 0):
+                labels, best = arrays[0][0], arrays[1][0] if len(arrays) > 1 else None
+                if best is not None:
+                    labels = thresholded(labels, best, self.threshold, self.spec.class_count)
+                bottom = top + len(labels)
+                yield top, labels, best, rows.read(top, bottom)
+                rows.forget(bottom)
 
     def _reader(self, rows: Sliding, plan: Plan) -> Read:
         """The windows of an image that is seen at its own size, normalised one by one."""
@@ -117,19 +179,39 @@ class Segmenter:
 
         return read
 
+    @overload
     def run(
         self,
         items: Iterable[T],
         read: Callable[[T], tuple[np.ndarray, R] | None],
         too_large: Callable[[T, OutOfMemory], object] | None = None,
-        label: Callable[[Sequence[Prepared], Sequence[R]], np.ndarray] | None = None,
-    ) -> Iterator[tuple[T, R, np.ndarray]]:
+        label: None = None,
+    ) -> Iterator[tuple[T, R, np.ndarray]]: ...
+
+    @overload
+    def run(
+        self,
+        items: Iterable[T],
+        read: Callable[[T], tuple[np.ndarray, R] | None],
+        too_large: Callable[[T, OutOfMemory], object] | None = None,
+        *,
+        label: Callable[[Sequence[Prepared], Sequence[R]], Iterable[A]],
+    ) -> Iterator[tuple[T, R, A]]: ...
+
+    def run(
+        self,
+        items: Iterable[T],
+        read: Callable[[T], tuple[np.ndarray, R] | None],
+        too_large: Callable[[T, OutOfMemory], object] | None = None,
+        label: Callable[[Sequence[Prepared], Sequence[R]], Iterable[Any]] | None = None,
+    ) -> Iterator[tuple[T, R, Any]]:
         """Label the images that `read` makes of the items; yields (item, companion, (H, W) uint8 class indices) in their order.
 
-        `read` returns an (H, W, 3) uint8 RGB image and a companion of any type, or None to leave the item out. It is called
+        `read` returns an image as `prepare` takes it and a companion of any type, or None to leave the item out. It is called
         ahead in threads. Images of one plan are labelled together, at most eval_batch_size of them.
         `too_large` is called for an item that the memory does not hold, and the others go on; without it OutOfMemory is raised.
-        `label` is called in place of the method for each batch, with the companions as well.
+        `label` is called in place of the method for each batch, with the companions as well; what it gives of each image takes
+        the class indices' place.
         """
 
         def prepared(item: T) -> tuple[T, R, Prepared] | None:
@@ -153,17 +235,17 @@ class Segmenter:
         self,
         batch: Sequence[tuple[T, R, Prepared]],
         too_large: Callable[[T, OutOfMemory], object] | None,
-        label: Callable[[Sequence[Prepared], Sequence[R]], np.ndarray],
-    ) -> Iterator[tuple[T, R, np.ndarray]]:
+        label: Callable[[Sequence[Prepared], Sequence[R]], Iterable[A]],
+    ) -> Iterator[tuple[T, R, A]]:
         try:
-            labels = label([sample[2] for sample in batch], [sample[1] for sample in batch])
+            answers = label([sample[2] for sample in batch], [sample[1] for sample in batch])
         except OutOfMemory as error:
             if too_large is None:
                 raise
             if len(batch) == 1:
                 too_large(batch[0][0], error)
         else:
-            yield from ((item, companion, label_map) for (item, companion, _), label_map in zip(batch, labels, strict=True))
+            yield from ((item, companion, answer) for (item, companion, _), answer in zip(batch, answers, strict=True))
             return
         for sample in batch if len(batch) > 1 else ():  # each alone may fit, now that the error holds nothing of the batch
             yield from self._labelled([sample], too_large, label)
@@ -179,11 +261,14 @@ class Segmenter:
             yield batch
 
 
-def _check_image(pixels: np.ndarray) -> None:
+def _check_image(pixels: np.ndarray, channels: int) -> None:
     """Raises DataError unless the array is an image; that its channels are red, green and blue nobody can see."""
-    if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != CHANNELS or not pixels.size:
+    if pixels.dtype.kind not in "uif" or pixels.ndim != 3 or pixels.shape[2] != channels or not pixels.size:
         shape = "×".join(map(str, pixels.shape))
-        raise DataError(f"the image is an array of {shape} {pixels.dtype}; expected height × width × 3, uint8 0..255, RGB")
+        rgb = ", RGB" if channels == RGB_CHANNELS else ""
+        raise DataError(
+            f"the image is an array of {shape} {pixels.dtype}; expected height × width × {channels}, uint8 0..255{rgb}"
+        )
 
 
 def _described(plan: Plan, count: int) -> str:
@@ -195,12 +280,12 @@ def _described(plan: Plan, count: int) -> str:
 
 
 def network_image(image: np.ndarray, view: View, data: DataConfig) -> np.ndarray:
-    """(H, W, 3) uint8 RGB -> (3, *size) float32: resized to the view's size and normalised."""
+    """(H, W, C) -> (C, *size) float32: resized to the view's size and normalised."""
     return normalised(resize_image(image, view.size), data)
 
 
 def normalised(image: np.ndarray, data: DataConfig) -> np.ndarray:
-    """(H, W, 3) uint8 RGB -> (3, H, W) float32."""
+    """(H, W, C) -> (C, H, W) float32."""
     return np.ascontiguousarray(normalise(image, data.img_norm_mean, data.img_norm_std).transpose(2, 0, 1))
 
 
@@ -228,15 +313,18 @@ def load(connect: Connect, weights: str | Path, config_path: str | Path, keys: M
     path = usable(weights, WeightsError)
     content = read_network(path, config.model.ckpt_part)
     count = content.architecture.class_count or 0
+    config, _ = filled(config, {"in_channels": content.architecture.in_channels})
     about = settled(config, content.stated, count, path, _classes_of(config, count, path))
     numerics = config.model.numerics if "numerics" in config.given else ""
     spec, arrays, faults = network_in(content, path, about.config.data, numerics)
-    check_channels(spec.in_channels, path)
+    check_agreement(f"{path} has", {"in_channels": (spec.in_channels, config.model.in_channels)})
+    check_channels(about.config)
     for fault in faults:
         warnings.warn(f"{path}: {fault}", UserWarning, stacklevel=USERS_LINE)
     learner = connect(config.runtime).learner(spec, about.config, lambda _: None)
     learner.load_arrays(arrays)
-    return Segmenter(learner, spec, about.config.data, about.config.evaluation, about.classes)
+    data, evaluation, threshold = about.config.data, about.config.evaluation, about.config.inference.infer_threshold
+    return Segmenter(learner, spec, data, evaluation, about.classes, threshold)
 
 
 def _classes_of(config: Config, count: int, path: str) -> Classes | None:

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 
-from segformer_core.config.agreement import CHANNELS
 from segformer_core.spec.model import SMALLEST_INPUT
 
 IMAGES, LOGITS, LABELS = "images", "logits", "labels"
@@ -38,7 +37,7 @@ OF_SUFFIX = {form.suffix: name for name, form in FORMATS.items()}
 
 @dataclass(frozen=True)
 class Form:
-    """`mean` and `std` are RGB, 0..255. A file that preprocesses applies them; otherwise the caller does."""
+    """`mean` and `std`: of each channel, 0..255. A file that preprocesses applies them; otherwise the caller does."""
 
     format: str
     size: tuple[int, int]
@@ -46,9 +45,14 @@ class Form:
     precision: str
     preprocess: bool
     labels: bool
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
     class_count: int
+
+    @property
+    def channels(self) -> int:
+        """Of an image."""
+        return len(self.mean)
 
     @property
     def suffix(self) -> str:
@@ -60,8 +64,8 @@ class Form:
 
     @property
     def input_shape(self) -> tuple[int, ...]:
-        """The shape of one image of `size`: (1, H, W, 3) where the file preprocesses, else (1, 3, H, W)."""
-        return (1, *self.size, CHANNELS) if self.preprocess else (1, CHANNELS, *self.size)
+        """The shape of one image of `size`: (1, H, W, C) where the file preprocesses, else (1, C, H, W)."""
+        return (1, *self.size, self.channels) if self.preprocess else (1, self.channels, *self.size)
 
     @property
     def input_axes(self) -> dict[str, int]:

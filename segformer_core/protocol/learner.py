@@ -92,10 +92,20 @@ class Predictor(Protocol):
         size. These are the scores; where the plan averages, they are the softmax summed over views and mirror images.
         """
 
-    def bands(self, read: Read, plan: Plan) -> Iterator[tuple[int, Arrays]]:
+    def bands(self, read: Read, plan: Plan, confidences: bool = False) -> Iterator[tuple[int, Arrays]]:
         """`predict`'s labels in bands of rows, from the top: the first row, and an array of (B, rows, W) uint8.
 
-        No more of the scores is kept than the rest of the image needs. `read` is asked for the windows one by one.
+        With `confidences` the largest probabilities, too, (B, rows, W) float32. No more of the scores is kept than the rest of
+        the image needs. `read` is asked for the windows one by one.
+        """
+
+    def labels_and_confidences(self, images: Sequence[np.ndarray], plan: Plan) -> tuple[np.ndarray, np.ndarray]:
+        """`predict`'s labels, and (B, *size) float32: the largest of `probabilities`, 1/K..1. Only these leave the device."""
+
+    def probabilities(self, images: Sequence[np.ndarray], plan: Plan) -> np.ndarray:
+        """(B, 3, H, W) float32 for each view -> (B, K, *size) float32, 0..1; the classes of a pixel sum to 1.
+
+        The softmax of the scores; where the plan averages, the mean softmax over views and mirror images.
         """
 
 

@@ -74,9 +74,14 @@ class Plan:
         return (False, True) if self.flip else (False,)
 
     @property
+    def maps(self) -> int:
+        """How many maps of scores there are: one for each view, and one for each mirror image."""
+        return len(self.views) * len(self.mirrorings)
+
+    @property
     def averages(self) -> bool:
         """Whether there is more than one map of scores. For a single map the arg-max needs no probabilities."""
-        return len(self.views) * len(self.mirrorings) > 1
+        return self.maps > 1
 
 
 def make_plan(size: Size, data: DataConfig, evaluation: EvaluationConfig) -> Plan:

@@ -12,6 +12,8 @@ from segformer_core.weights.containers.json_file import is_there, read_object
 
 TRANSFORMERS_FILE = "preprocessor_config.json"
 KERAS_FILE = "image_converter.json"
+RGB = 3
+"""Channels that one number stands for."""
 LARGEST_VALUE = 255
 """Of a pixel. transformers divides by it before it normalises."""
 TOLERANCE = 0.01
@@ -20,21 +22,25 @@ TOLERANCE = 0.01
 FAULTS = (TypeError, ValueError, KeyError, IndexError, AttributeError, ArithmeticError)
 """What values of unexpected types and sizes raise."""
 
-Colour = tuple[float, float, float]
+Channels = tuple[float, ...]
+"""A number for each channel of an image."""
 
 
 @dataclass(frozen=True)
 class Preparation:
-    """(height, width) that images are resized to, and mean and standard deviation of R, G and B, 0..255. `file` states it."""
+    """(height, width) that images are resized to, and mean and standard deviation of each channel, 0..255. `file` states it."""
 
     size: tuple[int, int]
-    mean: Colour
-    std: Colour
+    mean: Channels
+    std: Channels
     file: str = ""
 
     def __str__(self) -> str:
         mean, std = (", ".join(f"{value:g}" for value in values) for values in (self.mean, self.std))
-        return f"mean [{mean}] and deviation [{std}] of R, G, B in 0..255, {self.size[0]}×{self.size[1]}, as {self.file} states"
+        channels = "R, G, B" if len(self.mean) == RGB else f"{len(self.mean)} channels"
+        return (
+            f"mean [{mean}] and deviation [{std}] of {channels} in 0..255, {self.size[0]}×{self.size[1]}, as {self.file} states"
+        )
 
     @staticmethod
     def of(data: DataConfig) -> "Preparation":
@@ -42,6 +48,8 @@ class Preparation:
         return Preparation(data.base_size, data.img_norm_mean, data.img_norm_std)
 
     def normalises_like(self, other: "Preparation") -> bool:
+        if len(self.mean) != len(other.mean):
+            return False
         pairs = zip((*self.mean, *self.std), (*other.mean, *other.std), strict=True)
         return all(math.isclose(one, another, abs_tol=TOLERANCE) for one, another in pairs)
 
@@ -62,7 +70,7 @@ def preparation_beside(folder: Path) -> tuple[Preparation | None, tuple[str, ...
 
 def preparation_of(keys: Mapping[str, Any], file: str) -> Preparation:
     """From `size`, `img_norm_mean` and `img_norm_std`, as our own files keep them. Raises one of FAULTS."""
-    return _preparation(keys["size"], _colour(keys["img_norm_mean"]), _colour(keys["img_norm_std"]), 1.0, file)
+    return _preparation(keys["size"], _numbers(keys["img_norm_mean"]), _numbers(keys["img_norm_std"]), 1.0, file)
 
 
 def transformers_preprocessor(preparation: Preparation) -> dict[str, Any]:
@@ -90,9 +98,9 @@ def keras_scale_and_offset(preparation: Preparation) -> dict[str, list[float]]:
 
 def _of_transformers(content: Mapping[str, Any], file: str) -> Preparation:
     factor = float(content.get("rescale_factor", 1 / LARGEST_VALUE)) if content.get("do_rescale", True) else 1.0
-    mean, std = _colour(0), _colour(1)
+    mean, std = _numbers(0), _numbers(1)
     if content.get("do_normalize", True):
-        mean, std = _colour(content["image_mean"]), _colour(content["image_std"])
+        mean, std = _numbers(content["image_mean"]), _numbers(content["image_std"])
     return _preparation(content.get("size"), mean, std, factor, file)
 
 
@@ -100,9 +108,9 @@ def _of_keras(content: Mapping[str, Any], file: str) -> Preparation:
     keys = content["config"]
     if "mean" in keys or "std" in keys:
         raise ValueError(f"{file} is of an early keras-hub")
-    scale, offset = (_colour(default if (value := keys.get(key)) is None else value) for key, default in DEFAULTS.items())
-    mean = -offset[0] / scale[0], -offset[1] / scale[1], -offset[2] / scale[2]
-    return _preparation(keys.get("image_size"), mean, (1 / scale[0], 1 / scale[1], 1 / scale[2]), 1.0, file)
+    scale, offset = (_numbers(default if (value := keys.get(key)) is None else value) for key, default in DEFAULTS.items())
+    mean = tuple(-shift / factor for shift, factor in zip(offset, scale, strict=True))
+    return _preparation(keys.get("image_size"), mean, tuple(1 / factor for factor in scale), 1.0, file)
 
 
 DEFAULTS = {"scale": 1.0, "offset": 0.0}
@@ -112,12 +120,12 @@ TAKEN: Mapping[str, Callable[[Mapping[str, Any], str], Preparation]] = {
 }
 
 
-def _preparation(size: Any, mean: Colour, std: Colour, factor: float, file: str) -> Preparation:
+def _preparation(size: Any, mean: Channels, std: Channels, factor: float, file: str) -> Preparation:
     """Mean and deviation of an image that was multiplied by `factor` -> those of the image itself. Raises ValueError."""
-    values = [value / factor for value in (*mean, *std)]
-    if not all(math.isfinite(value) for value in values) or min(values[3:]) <= 0:
-        raise ValueError(f"{file} states {brief(values)}")
-    return Preparation(_size(size), (values[0], values[1], values[2]), (values[3], values[4], values[5]), file)
+    mean, std = (tuple(value / factor for value in values) for values in (mean, std))
+    if not all(map(math.isfinite, (*mean, *std))) or min(std) <= 0 or len(mean) != len(std):
+        raise ValueError(f"{file} states {brief((mean, std))}")
+    return Preparation(_size(size), mean, std, file)
 
 
 def _size(stated: Any) -> tuple[int, int]:
@@ -130,9 +138,8 @@ def _size(stated: Any) -> tuple[int, int]:
     return sides[0], sides[1]
 
 
-def _colour(stated: Any) -> Colour:
-    """One value for all channels, or one for each, also with axes around them as in keras-hub."""
-    while isinstance(stated, list) and len(stated) == 1:
+def _numbers(stated: Any) -> Channels:
+    """One value for R, G and B, or one for each channel, also with axes around them as in keras-hub."""
+    while isinstance(stated, list) and len(stated) == 1 and isinstance(stated[0], list):
         stated = stated[0]
-    values = [float(value) for value in stated] if isinstance(stated, list) else [float(stated)] * 3
-    return values[0], values[1], values[2]
+    return tuple(map(float, stated)) if isinstance(stated, list) else (float(stated),) * RGB

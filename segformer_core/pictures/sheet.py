@@ -1,39 +1,20 @@
-"""Label maps as pictures: colours, overlays, a legend, a contact sheet. Pictures are (H, W, 3) uint8 RGB."""
+"""A legend, and a contact sheet. Pictures are (H, W, 3) uint8 RGB."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import cv2
 import numpy as np
 
 from segformer_core.data.dataset import Classes
-from segformer_core.files import atomic_write
+from segformer_core.pictures.painting import colourise
 
-OPACITY = 0.5
 COLUMNS = ("image", "truth", "prediction")
 MARGIN, GAP = 24, 12
 SWATCH = 18
 FONT = cv2.FONT_HERSHEY_SIMPLEX
 TITLE_SIZE, TEXT_SIZE = 0.7, 0.5
 PAPER, INK, SOFT_INK = 255, (30, 30, 30), (110, 110, 110)
-
-
-def write_png(path: Path, picture: np.ndarray) -> None:
-    """Write (H, W) uint8 gray or (H, W, 3) uint8 RGB. Raises UserError."""
-    pixels = picture if picture.ndim == 2 else cv2.cvtColor(picture, cv2.COLOR_RGB2BGR)
-    encoded = cv2.imencode(".png", pixels)[1]  # cv2's default settings: others take at least twice the time and save little
-    atomic_write(path, lambda temporary: temporary.write_bytes(encoded.tobytes()))
-
-
-def colourise(labels: np.ndarray, classes: Classes) -> np.ndarray:
-    """(H, W) uint8 labels -> (H, W, 3) uint8 RGB, the colours of their classes; black where ignored."""
-    return cv2.applyColorMap(labels, classes.palette()[:, None])
-
-
-def overlay(image: np.ndarray, colours: np.ndarray, opacity: float = OPACITY) -> np.ndarray:
-    """`colours` laid over `image` of the same size; opacity 0 shows only the image, 1 only the colours."""
-    return cv2.addWeighted(image, 1.0 - opacity, colours, opacity, 0.0)
 
 
 def legend(classes: Classes, width: int) -> np.ndarray:
