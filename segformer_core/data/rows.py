@@ -30,6 +30,9 @@ UNASSOCIATED = 2
 LARGEST_BLOCK = 2**28
 """Bytes of a TIFF's tiles side by side, or of a strip: what is decoded at once."""
 
+ROWS_AT_ONCE = 256
+"""That are decoded together, as their decoder keeps a copy of its own."""
+
 CACHE_BYTES = 2**25
 ALONE = {
     "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",
@@ -86,8 +89,11 @@ class Sliding:
             return self.source.read(top, bottom)
         end = self.first + (0 if self.kept is None else len(self.kept))
         if self.kept is None or bottom > end:
-            more = self.source.read(end, bottom)
-            self.kept = more if self.kept is None else np.concatenate((self.kept, more))
+            pieces = [] if self.kept is None else [self.kept]
+            self.kept = None
+            for row in range(end, bottom, ROWS_AT_ONCE):
+                pieces.append(self.source.read(row, min(row + ROWS_AT_ONCE, bottom)))
+            self.kept = np.concatenate(pieces)
         return self.kept[top - self.first : bottom - self.first]
 
     def forget(self, top: int) -> None:
