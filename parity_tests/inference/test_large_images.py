@@ -152,6 +152,7 @@ def test_a_tiffs_rows_are_those_of_the_image_read_at_once(form, tmp_path):
 def test_more_pixels_than_opencv_takes_are_read_by_rows(tmp_path):
     rasterio = pytest.importorskip("rasterio")
     keys = {"height": 33000, "width": 33000, "count": 3, "dtype": "uint8", "tiled": True, "sparse_ok": True}
+    keys |= {"photometric": "RGB", "transform": rasterio.Affine(1, 0, 5, 0, -1, 5)}
     with rasterio.open(
         tmp_path / "x.tif", "w", driver="GTiff", photometric="RGB", transform=rasterio.Affine(1, 0, 5, 0, -1, 5), **keys
     ) as file:
