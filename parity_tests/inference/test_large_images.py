@@ -153,9 +153,7 @@ def test_more_pixels_than_opencv_takes_are_read_by_rows(tmp_path):
     rasterio = pytest.importorskip("rasterio")
     keys = {"height": 33000, "width": 33000, "count": 3, "dtype": "uint8", "tiled": True, "sparse_ok": True}
     keys |= {"photometric": "RGB", "transform": rasterio.Affine(1, 0, 5, 0, -1, 5)}
-    with rasterio.open(
-        tmp_path / "x.tif", "w", driver="GTiff", photometric="RGB", transform=rasterio.Affine(1, 0, 5, 0, -1, 5), **keys
-    ) as file:
+    with rasterio.open(tmp_path / "x.tif", "w", driver="GTiff", **keys) as file:
         file.write(np.full((3, 256, 256), 77, np.uint8), window=((32512, 32768), (0, 256)))
     with opened_rows(tmp_path / "x.tif") as image:
         assert image.read(32700, 32702)[:, [0, 300]].tolist() == [[[77] * 3, [0] * 3]] * 2
