@@ -1,6 +1,6 @@
 """The verbs of `segformer_core.protocol.learner.Learner` in MindSpore; `backend_torch/learner.py` is its twin."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property
 
@@ -17,6 +17,7 @@ from backend_mindspore.prediction import Prediction
 from backend_mindspore.training_step import Loss, TrainingStep
 from segformer_core.config.keys import Config
 from segformer_core.protocol import loss_scale
+from segformer_core.protocol.bands import Arrays, Read
 from segformer_core.protocol.learner import Batch, LogLine, Precision, Step, Training
 from segformer_core.protocol.masks import KeepMasks
 from segformer_core.protocol.plan import Plan
@@ -100,6 +101,9 @@ class Learner:
     def predict(self, images: Sequence[np.ndarray], plan: Plan) -> np.ndarray:
         return self.prediction.predict(images, plan)
 
+    def bands(self, read: Read, plan: Plan, confidences: bool = False) -> Iterator[tuple[int, Arrays]]:
+        return self.prediction.bands(read, plan, confidences)
+
     def labels_and_confidences(self, images: Sequence[np.ndarray], plan: Plan) -> tuple[np.ndarray, np.ndarray]:
         return self.prediction.labels_and_confidences(images, plan)
 
@@ -128,7 +132,7 @@ class Learner:
         each scale, also in windows, which are cut to a smaller image.
         """
         evaluation = self.config.evaluation
-        if evaluation.eval_mode == "slide" and shape[2:] == evaluation.eval_crop_size:
+        if evaluation.eval_mode != "whole" and shape[2:] == evaluation.eval_crop_size:
             return True
         if len(self.static_shapes) < self.static_graphs:
             self.static_shapes.add(shape)

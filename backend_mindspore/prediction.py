@@ -3,14 +3,35 @@
 Only the network is a graph. What follows it are single operators, which compile nothing when an image has another size.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import mindspore as ms
 import numpy as np
 from mindspore import Tensor, ops
 
+from backend_mindspore.bands import Part, Windows, cut
 from segformer_core.data.dataset import IGNORED
-from segformer_core.protocol.plan import SMALLEST_PROBABILITY, Plan, View
+from segformer_core.protocol.bands import (
+    Arrays,
+    Read,
+    assembled,
+    gathered,
+    in_bands,
+    in_strips,
+    maps_of,
+    reader,
+    row_mix,
+    strips,
+)
+from segformer_core.protocol.plan import SMALLEST_PROBABILITY, Plan
+
+Finish = Callable[[Tensor], tuple[Tensor, ...]]
+"""(B, K, h, w) scores -> (B, h, w) each: what is kept of them."""
+
+
+def most_likely(scores: Tensor) -> Tensor:
+    """(B, K, H, W) -> (B, H, W) uint8."""
+    return ops.Argmax(axis=1, output_type=ms.int32)(scores).to(ms.uint8)
 
 
 class Prediction:
@@ -21,13 +42,59 @@ class Prediction:
 
     def predict(self, images: Sequence[np.ndarray], plan: Plan) -> np.ndarray:
         """(B, 3, H, W) float32 for each view, of its size -> (B, *size) uint8."""
-        return most_likely(self.scores(images, plan)).asnumpy()
+        return assembled(self.bands(reader(images, plan), plan), plan.size)[0]
+
+    def bands(self, read: Read, plan: Plan, confidences: bool = False) -> Iterator[tuple[int, Arrays]]:
+        """The labels in bands of rows from the top, and with `confidences` their probabilities: first row, (B, rows, W) each."""
+
+        def finish(scores: Tensor) -> tuple[Tensor, ...]:
+            if not confidences:
+                return (most_likely(scores),)
+            best = ops.div(largest(scores), plan.maps) if plan.averages else largest(softmax(scores))
+            return most_likely(scores), best
+
+        yield from gathered(self._finished(read, plan, finish), plan)
+
+    def _finished(self, read: Read, plan: Plan, finish: Finish) -> Iterator[tuple[int, int, Arrays]]:
+        parts = self._bands(read, plan) if in_bands(plan) else self._strips(read, plan)
+        for top, left, scores in parts:
+            arrays = tuple(array.asnumpy() for array in finish(scores))
+            del scores
+            yield top, left, arrays
+
+    def _bands(self, read: Read, plan: Plan) -> Iterator[Part]:
+        """The scores where windows are of the labels' own pixels: no more of them is kept than the next windows need."""
+        if not plan.averages:
+            yield from self._windows(read, plan, 0, mirrored=False).parts()
+            return
+        maps = [self._windows(read, plan, 0, mirrored).bands() for mirrored in plan.mirrorings]
+        for (top, scores), (_, others) in zip(*maps, strict=True):
+            yield top, 0, ops.add(softmax(scores), softmax(flip(others)))
+            del scores, others
+
+    def _strips(self, read: Read, plan: Plan) -> Iterator[Part]:
+        """The scores where they are resized: whole where they are small, else strip by strip."""
+        if not in_strips(plan):
+            yield 0, 0, self._scores(read, plan)
+            return
+        maps = [self._map(read, plan, *which) for which in maps_of(plan)]
+        for top, bottom in strips(plan.size, maps[0].shape[1]):
+            yield top, 0, self._sum((self._rows(scores, plan.size, top, bottom) for scores in maps), plan)
+
+    def _rows(self, scores: Tensor, size: tuple[int, int], top: int, bottom: int) -> Tensor:
+        """(B, K, h, w) -> rows `top` to before `bottom` of (B, K, *size)."""
+        if (top, bottom) == (0, size[0]):
+            return resize(scores, size)
+        mix = row_mix(scores.shape[2], size[0], top, bottom)
+        low, high, share = (Tensor(array) for array in (mix.low, mix.high, mix.share))
+        scores = cut(scores, 2, mix.first, mix.last + 1)
+        rows = ops.add(ops.mul(ops.gather(scores, low, 2), 1 - share), ops.mul(ops.gather(scores, high, 2), share))
+        return resize(rows, (bottom - top, size[1]))
 
     def labels_and_confidences(self, images: Sequence[np.ndarray], plan: Plan) -> tuple[np.ndarray, np.ndarray]:
         """-> (B, *size) uint8, and (B, *size) float32: the largest probability."""
-        scores = self.scores(images, plan)
-        best = ops.div(largest(scores), plan.maps) if plan.averages else largest(softmax(scores))
-        return most_likely(scores).asnumpy(), best.asnumpy()
+        labels, best = assembled(self.bands(reader(images, plan), plan, confidences=True), plan.size)
+        return labels, best
 
     def probabilities(self, images: Sequence[np.ndarray], plan: Plan) -> np.ndarray:
         """-> (B, K, *size) float32: the softmax of the scores; where the plan averages, the mean of all probabilities."""
@@ -42,32 +109,37 @@ class Prediction:
 
     def scores(self, images: Sequence[np.ndarray], plan: Plan) -> Tensor:
         """(B, 3, H, W) for each view -> (B, K, *size): logits, or where the plan averages the sum of all probabilities."""
+        return self._scores(reader(images, plan), plan)
+
+    def _scores(self, read: Read, plan: Plan) -> Tensor:
+        return self._sum((resize(self._map(read, plan, *which), plan.size) for which in maps_of(plan)), plan)
+
+    def _sum(self, maps: Iterable[Tensor], plan: Plan) -> Tensor:
         total = None
-        for image, view in zip(images, plan.views, strict=True):
-            x = Tensor(image)
-            for mirrored in plan.mirrorings:
-                scores = flip(self._view(flip(x), view)) if mirrored else self._view(x, view)
-                scores = resize(scores, plan.size)
-                if plan.averages:
-                    scores = softmax(scores)
-                total = scores if total is None else ops.add(total, scores)
+        for scores in maps:
+            if plan.averages:
+                scores = softmax(scores)
+            total = scores if total is None else ops.add(total, scores)
         return total
 
-    def _view(self, x: Tensor, view: View) -> Tensor:
-        """(B, 3, H, W) -> (B, K, h, w) logits, with windows their mean (B, K, H, W)."""
-        if not view.windows:
-            return self.logits(x)
-        total = None
-        for top, left in view.windows:
-            logits = resize(self.logits(ops.slice(x, (0, 0, top, left), (*x.shape[:2], *view.crop))), view.crop)
-            placed = place(logits, top, left, view.size)
-            total = placed if total is None else ops.add(total, placed)
-        return ops.div(total, Tensor(view.counts))
+    def _map(self, read: Read, plan: Plan, index: int, mirrored: bool) -> Tensor:
+        """(B, K, h, w) logits of a view, with windows their mean (B, K, H, W)."""
+        if not plan.views[index].windows:
+            x = tensor(read(index, 0, 0))
+            return flip(self.logits(flip(x))) if mirrored else self.logits(x)
+        scores = self._windows(read, plan, index, mirrored).whole()
+        return flip(scores) if mirrored else scores
 
+    def _windows(self, read: Read, plan: Plan, index: int, mirrored: bool) -> Windows:
+        """Those of a view, or of its mirror image."""
+        view = plan.views[index]
 
-def most_likely(scores: Tensor) -> Tensor:
-    """(B, K, H, W) -> (B, H, W) uint8."""
-    return ops.Argmax(axis=1, output_type=ms.int32)(scores).to(ms.uint8)
+        def logits(top: int, left: int) -> Tensor:
+            x = tensor(read(index, top, view.size[1] - view.crop[1] - left if mirrored else left))
+            x = flip(x) if mirrored else x
+            return resize(self.logits(x), view.crop)
+
+        return Windows(view, logits)
 
 
 def negative_log_likelihood(scores: Tensor, truth: Tensor, are_probabilities: bool) -> Tensor:
@@ -96,17 +168,5 @@ def resize(x: Tensor, size: tuple[int, int]) -> Tensor:
     return x if x.shape[2:] == size else ops.interpolate(x, size=size, mode="bilinear", align_corners=False)
 
 
-def place(x: Tensor, top: int, left: int, size: tuple[int, int]) -> Tensor:
-    """(B, C, h, w) -> (B, C, *size): `x` at its place, zeros around it. Concatenation is the fastest way on a CPU."""
-    h, w = x.shape[2:]
-    return pad(pad(x, 3, left, size[1] - left - w), 2, top, size[0] - top - h)
-
-
-def pad(x: Tensor, axis: int, before: int, after: int) -> Tensor:
-    """`x` with zeros added before and after it on one axis."""
-    shape = x.shape
-    if before:
-        x = ops.concat((ops.zeros((*shape[:axis], before, *shape[axis + 1 :]), x.dtype), x), axis)
-    if after:
-        x = ops.concat((x, ops.zeros((*shape[:axis], after, *shape[axis + 1 :]), x.dtype)), axis)
-    return x
+def tensor(array: np.ndarray) -> Tensor:
+    return Tensor(np.ascontiguousarray(array))

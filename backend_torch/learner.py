@@ -1,6 +1,6 @@
 """The verbs of `segformer_core.protocol.learner.Learner` in PyTorch; `backend_mindspore/learner.py` is its twin."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property
 
@@ -16,6 +16,7 @@ from backend_torch.prediction import Prediction
 from backend_torch.training_step import Loss, TrainingStep
 from segformer_core.config.keys import Config
 from segformer_core.protocol import loss_scale
+from segformer_core.protocol.bands import Arrays, Read
 from segformer_core.protocol.learner import Batch, Precision, Step, Training
 from segformer_core.protocol.masks import KeepMasks
 from segformer_core.protocol.plan import Plan
@@ -90,6 +91,9 @@ class Learner:
 
     def predict(self, images: Sequence[np.ndarray], plan: Plan) -> np.ndarray:
         return self.prediction.predict(images, plan)
+
+    def bands(self, read: Read, plan: Plan, confidences: bool = False) -> Iterator[tuple[int, Arrays]]:
+        return self.prediction.bands(read, plan, confidences)
 
     def labels_and_confidences(self, images: Sequence[np.ndarray], plan: Plan) -> tuple[np.ndarray, np.ndarray]:
         return self.prediction.labels_and_confidences(images, plan)

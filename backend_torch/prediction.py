@@ -1,15 +1,36 @@
 """Carries out a plan: from a function that gives logits to scores and labels; `backend_mindspore/prediction.py` is its twin."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from backend_torch.bands import Part, Windows
 from backend_torch.kernels import Upsample
 from segformer_core.data.dataset import IGNORED
-from segformer_core.protocol.plan import SMALLEST_PROBABILITY, Plan, View
+from segformer_core.protocol.bands import (
+    Arrays,
+    Read,
+    assembled,
+    gathered,
+    in_bands,
+    in_strips,
+    maps_of,
+    reader,
+    row_mix,
+    strips,
+)
+from segformer_core.protocol.plan import SMALLEST_PROBABILITY, Plan
+
+Finish = Callable[[Tensor], tuple[Tensor, ...]]
+"""(B, K, h, w) scores -> (B, h, w) each: what is kept of them."""
+
+
+def most_likely(scores: Tensor) -> Tensor:
+    """(B, K, H, W) -> (B, H, W) uint8."""
+    return scores.argmax(1).to(torch.uint8)
 
 
 class Prediction:
@@ -21,14 +42,61 @@ class Prediction:
 
     def predict(self, images: Sequence[np.ndarray], plan: Plan) -> np.ndarray:
         """(B, 3, H, W) float32 for each view, of its size -> (B, *size) uint8."""
-        return most_likely(self.scores(images, plan)).cpu().numpy()
+        return assembled(self.bands(reader(images, plan), plan), plan.size)[0]
+
+    @torch.inference_mode()
+    def bands(self, read: Read, plan: Plan, confidences: bool = False) -> Iterator[tuple[int, Arrays]]:
+        """The labels in bands of rows from the top, and with `confidences` their probabilities: first row, (B, rows, W) each."""
+
+        def finish(scores: Tensor) -> tuple[Tensor, ...]:
+            if not confidences:
+                return (most_likely(scores),)
+            best = largest(scores).div_(plan.maps) if plan.averages else largest(softmax(scores))
+            return most_likely(scores), best
+
+        yield from gathered(self._finished(read, plan, finish), plan)
+
+    def _finished(self, read: Read, plan: Plan, finish: Finish) -> Iterator[tuple[int, int, Arrays]]:
+        parts = self._bands(read, plan) if in_bands(plan) else self._strips(read, plan)
+        for top, left, scores in parts:
+            arrays = tuple(array.cpu().numpy() for array in finish(scores))
+            del scores
+            yield top, left, arrays
+
+    def _bands(self, read: Read, plan: Plan) -> Iterator[Part]:
+        """The scores where windows are of the labels' own pixels: no more of them is kept than the next windows need."""
+        if not plan.averages:
+            yield from self._windows(read, plan, 0, mirrored=False).parts()
+            return
+        maps = [self._windows(read, plan, 0, mirrored).bands() for mirrored in plan.mirrorings]
+        for (top, scores), (_, others) in zip(*maps, strict=True):
+            yield top, 0, softmax(scores).add_(softmax(others.flip(3)))
+            del scores, others
+
+    def _strips(self, read: Read, plan: Plan) -> Iterator[Part]:
+        """The scores where they are resized: whole where they are small, else strip by strip."""
+        if not in_strips(plan):
+            yield 0, 0, self._scores(read, plan)
+            return
+        maps = [self._map(read, plan, *which) for which in maps_of(plan)]
+        for top, bottom in strips(plan.size, maps[0].shape[1]):
+            yield top, 0, self._sum((self._rows(scores, plan.size, top, bottom) for scores in maps), plan)
+
+    def _rows(self, scores: Tensor, size: tuple[int, int], top: int, bottom: int) -> Tensor:
+        """(B, K, h, w) -> rows `top` to before `bottom` of (B, K, *size)."""
+        if (top, bottom) == (0, size[0]):
+            return self.upsample(scores, size)
+        mix = row_mix(scores.shape[2], size[0], top, bottom)
+        low, high, share = (self._tensor(array) for array in (mix.low, mix.high, mix.share))
+        scores = scores[:, :, mix.first : mix.last + 1]
+        rows = scores.index_select(2, low) * (1 - share) + scores.index_select(2, high) * share
+        return self.upsample(rows, (bottom - top, size[1]))
 
     @torch.inference_mode()
     def labels_and_confidences(self, images: Sequence[np.ndarray], plan: Plan) -> tuple[np.ndarray, np.ndarray]:
         """-> (B, *size) uint8, and (B, *size) float32: the largest probability."""
-        scores = self.scores(images, plan)
-        best = largest(scores).div_(plan.maps) if plan.averages else largest(softmax(scores))
-        return most_likely(scores).cpu().numpy(), best.cpu().numpy()
+        labels, best = assembled(self.bands(reader(images, plan), plan, confidences=True), plan.size)
+        return labels, best
 
     @torch.inference_mode()
     def probabilities(self, images: Sequence[np.ndarray], plan: Plan) -> np.ndarray:
@@ -46,37 +114,40 @@ class Prediction:
     @torch.inference_mode()
     def scores(self, images: Sequence[np.ndarray], plan: Plan) -> Tensor:
         """(B, 3, H, W) for each view -> (B, K, *size): logits, or where the plan averages the sum of all probabilities."""
+        return self._scores(reader(images, plan), plan)
+
+    def _scores(self, read: Read, plan: Plan) -> Tensor:
+        return self._sum((self.upsample(self._map(read, plan, *which), plan.size) for which in maps_of(plan)), plan)
+
+    def _sum(self, maps: Iterable[Tensor], plan: Plan) -> Tensor:
         total: Any = None
-        for image, view in zip(images, plan.views, strict=True):
-            x = self._tensor(image)
-            for mirrored in plan.mirrorings:
-                scores = self._view(x.flip(3), view).flip(3) if mirrored else self._view(x, view)
-                scores = self.upsample(scores, plan.size)
-                if plan.averages:
-                    scores = softmax(scores)
-                total = scores if total is None else total.add_(scores)
+        for scores in maps:
+            if plan.averages:
+                scores = softmax(scores)
+            total = scores if total is None else total.add_(scores)
         return total
 
-    def _view(self, x: Tensor, view: View) -> Tensor:
-        """(B, 3, H, W) -> (B, K, h, w) logits, with windows their mean (B, K, H, W)."""
-        if not view.windows:
-            return self.logits(x)
-        total: Any = None
-        height, width = view.crop
-        for top, left in view.windows:
-            logits = self.upsample(self.logits(x[:, :, top : top + height, left : left + width]), view.crop)
-            if total is None:
-                total = logits.new_zeros((*logits.shape[:2], *view.size))
-            total[:, :, top : top + height, left : left + width] += logits
-        return total.div_(self._tensor(view.counts))
+    def _map(self, read: Read, plan: Plan, index: int, mirrored: bool) -> Tensor:
+        """(B, K, h, w) logits of a view, with windows their mean (B, K, H, W)."""
+        if not plan.views[index].windows:
+            x = self._tensor(read(index, 0, 0))
+            return self.logits(x.flip(3)).flip(3) if mirrored else self.logits(x)
+        scores = self._windows(read, plan, index, mirrored).whole()
+        return scores.flip(3) if mirrored else scores
+
+    def _windows(self, read: Read, plan: Plan, index: int, mirrored: bool) -> Windows:
+        """Those of a view, or of its mirror image."""
+        view = plan.views[index]
+
+        def logits(top: int, left: int) -> Tensor:
+            x = self._tensor(read(index, top, view.size[1] - view.crop[1] - left if mirrored else left))
+            x = x.flip(3) if mirrored else x
+            return self.upsample(self.logits(x), view.crop)
+
+        return Windows(view, logits, self._tensor)
 
     def _tensor(self, array: np.ndarray) -> Tensor:
         return torch.from_numpy(array).to(self.device, non_blocking=True)
-
-
-def most_likely(scores: Tensor) -> Tensor:
-    """(B, K, H, W) -> (B, H, W) uint8."""
-    return scores.argmax(1).to(torch.uint8)
 
 
 def negative_log_likelihood(scores: Tensor, truth: Tensor, are_probabilities: bool) -> Tensor:

@@ -3,7 +3,8 @@
 import mindspore as ms
 from mindspore import Tensor, nn, ops
 
-from backend_mindspore.prediction import flip, most_likely, place, resize, softmax
+from backend_mindspore.bands import cut, joined, pad
+from backend_mindspore.prediction import flip, most_likely, resize, softmax
 from segformer_core.protocol.groups import SMALLEST_WEIGHT
 
 
@@ -66,7 +67,7 @@ class AfterTheNetwork(nn.Cell):
     """The operators that `backend_mindspore.prediction` calls one by one, as a graph."""
 
     def construct(self, scores: Tensor) -> Tensor:
-        B, K, H, W = scores.shape
-        placed = place(resize(scores, (2 * H, 2 * W)), 3, 5, (2 * H + 8, 2 * W + 8))
+        H, W = scores.shape[2:]
+        placed = pad(pad(resize(scores, (2 * H, 2 * W)), 3, 5, 3), 2, 3, 5)
         mean = ops.div(ops.add(placed, flip(placed)), ops.ones((2 * H + 8, 2 * W + 8), scores.dtype))
-        return most_likely(softmax(ops.slice(mean, (0, 0, 0, 0), (B, K, H, W))))
+        return most_likely(softmax(joined([cut(mean, 2, 0, H // 2), cut(mean, 2, H // 2, H)], 2)))

@@ -89,7 +89,7 @@ def test_values_from_the_command_line(arguments, group, key, value):
         ("eval_scales: 1.0", r"eval_scales in .* is 1.0; expected a list \(a number each\)"),
         ("eval_scales: []", "eval_scales in .* is \\[\\]; expected a list"),
         ("eval_scales: [1, 0]", "expected 0.01 to 100"),
-        ("eval_mode: tiles", "expected one of whole, slide"),
+        ("eval_mode: tiles", "expected one of whole, slide, native"),
         ("eval_stride: [769, 1025]", r"eval_stride is \[769, 1025\] and eval_crop_size \[1024, 1024\].*no larger than the crop"),
         ("seed: 1\nseed: 2", "line 2: key 'seed' is given twice"),
         ("seed: [1", "recipe.yaml, line"),

@@ -72,6 +72,10 @@ def test_nothing_to_score() -> None:
             "sliding windows of 768×700, 500×600 apart, over images fitted into 512×1024 at scale 1, not mirrored",
         ),
         (
+            {"eval_mode": "native", "eval_crop_size": [96, 64], "eval_stride": [64, 48], "eval_blend": "feather"},
+            "64×48 apart, weighted by the distance to their borders, over images of their own size at scale 1, not mirrored",
+        ),
+        (
             {"eval_scales": [0.5, 1.0, 1.75], "eval_flip": True},
             "whole images fitted into 512×1024 at scales 0.5, 1, 1.75, averaged with their mirror images",
         ),

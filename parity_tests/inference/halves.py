@@ -1,7 +1,7 @@
 """A network that labels the left half of every image 0 and the right half 1, and what inference needs besides."""
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -9,6 +9,7 @@ import numpy as np
 from segformer_core.config.keys import Config, DataConfig, EvaluationConfig, RuntimeConfig
 from segformer_core.data.dataset import Classes
 from segformer_core.inference.segmenter import Segmenter
+from segformer_core.protocol.bands import Arrays, Band, Read, bands, in_bands
 from segformer_core.protocol.learner import Backend, Precision
 from segformer_core.protocol.plan import Plan
 from segformer_core.spec.model import SegFormer, segformer
@@ -30,6 +31,15 @@ class Halves:
         for batch, view in zip(images, plan.views, strict=True):
             assert batch.dtype == np.float32 and batch.shape[1:] == (3, *view.size)
         return np.stack([halves(plan.size)] * len(images[0]))
+
+    def bands(self, read: Read, plan: Plan, confidences: bool = False) -> Iterator[tuple[int, Arrays]]:
+        """As `Predictor.bands`, by its rows of windows."""
+        for band in bands(plan.views[0]) if in_bands(plan) else [Band(0, plan.size[0], (0,))]:
+            for index, view in enumerate(plan.views):
+                for top in band.tops:
+                    assert read(index, top, 0).shape == (1, 3, *view.crop)
+            labels = halves(plan.size)[None, band.top : band.bottom]
+            yield band.top, (labels, np.array(CONFIDENCES, np.float32)[labels]) if confidences else (labels,)
 
     def labels_and_confidences(self, images: Sequence[np.ndarray], plan: Plan) -> tuple[np.ndarray, np.ndarray]:
         labels = self.predict(images, plan)

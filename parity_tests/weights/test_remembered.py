@@ -106,7 +106,7 @@ STRANGE = {
     "statistics of 0..1": ({"config": {"img_norm_mean": [0.4, 0.4, 0.4]}}, "of pixels in 0..1"),
     "a stride beyond the window": ({"config": {"eval_crop_size": [64, 64], "eval_stride": [96, 96]}}, "no larger than the crop"),
     "a million scales": ({"config": {"eval_scales": [1.0] * 10**6}}, "expected a length of at most 32"),
-    "a mode that is none": ({"config": {"eval_mode": "\x1b[2J"}}, "expected one of whole, slide"),
+    "a mode that is none": ({"config": {"eval_mode": "\x1b[2J"}}, "expected one of whole, slide, native"),
 }
 
 

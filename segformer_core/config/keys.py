@@ -178,9 +178,18 @@ class EvaluationConfig:
     eval_split: str = key("val", "split to evaluate; test with save_submission needs no labels", choices=("train", "val", "test"))
     eval_log_interval: int = key(100, "images between log lines", low=1)
     eval_batch_size: int = key(1, "images of one size that the network labels together", low=1, high=65536)
-    eval_mode: str = key("whole", "the network gets whole images or sliding windows; for infer too", choices=("whole", "slide"))
+    eval_mode: str = key(
+        "whole",
+        "the network gets whole images, sliding windows, or windows of the image at its own size; for infer too",
+        choices=("whole", "slide", "native"),
+    )
     eval_crop_size: tuple[int, int] = key((1024, 1024), "height, width of a sliding window", low=32, high=LONGEST_SIDE)
     eval_stride: tuple[int, int] = key((768, 768), "rows, columns from one sliding window to the next", low=1)
+    eval_blend: str = key(
+        "mean",
+        "where windows overlap, all count alike, or each the more, the farther its border is; for infer too",
+        choices=("mean", "feather"),
+    )
     eval_scales: tuple[float, ...] = key(
         (1.0,), "scales of base_size whose class probabilities are averaged; for infer too", low=0.01, high=100
     )

@@ -6,7 +6,7 @@ from segformer_core.config.keys import GROUPS
 
 IMAGES = ("data_path", "dataset_file", "base_size", "image_range", "img_norm_mean", "img_norm_std")
 NETWORK = ("backbone", "class_num", "in_channels", "decoder_width", "numerics", "ckpt_part")
-WINDOWS = ("eval_mode", "eval_crop_size", "eval_stride", "eval_scales", "eval_size_divisor", "eval_flip")
+WINDOWS = ("eval_mode", "eval_crop_size", "eval_stride", "eval_blend", "eval_scales", "eval_size_divisor", "eval_flip")
 LABELLING = ("dataset_num_parallel_workers", "eval_batch_size", *WINDOWS)
 IN_TRAINING = ("run_eval", "eval_start_epoch", "eval_interval", "eval_interval_steps", "eval_loss", "early_stop")
 """When and how a training run evaluates."""

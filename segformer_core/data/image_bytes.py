@@ -24,6 +24,7 @@ WEBP_EXIF = re.compile(rb"EXIF.{4}(?:Exif\0\0)?(?=II\*\0|MM\0\*)", re.DOTALL)
 
 TIFF, BIG_TIFF = (b"II*\0", b"MM\0*"), (b"II+\0", b"MM\0+")
 ORIENTATION, BITS, COMPRESSION, COLOURS, CHANNELS, PLANES, FORMAT = 0x112, 0x102, 0x103, 0x106, 0x115, 0x11C, 0x153
+ALPHA = 0x152
 """Tags of a TIFF header."""
 
 TIFF_WHITE_IS_ZERO, TIFF_GRAY, TIFF_RGB, TIFF_PALETTE, TIFF_CMYK = 0, 1, 2, 3, 5
@@ -129,7 +130,8 @@ def without_palette(data: bytes) -> bytes:
 class TiffForm:
     """How a TIFF stores its first picture.
 
-    `kind` is a word such as uint or float, `colours` what its values mean, `compression` the number of the method.
+    `kind` is a word such as uint or float, `colours` what its values mean, `compression` the number of the method, `alpha` what
+    the first channel beyond the colours is: 0 unknown, 1 alpha by which they are multiplied, 2 alpha by which they are not.
     """
 
     channels: int
@@ -138,17 +140,20 @@ class TiffForm:
     separate: bool
     colours: int
     compression: int
+    alpha: int = 0
+    orientation: int = 1
 
 
 def tiff_form(data: bytes) -> TiffForm | None:
     """None if the data are no TIFF, or a damaged one."""
     if not data.startswith(TIFF + BIG_TIFF):
         return None
-    values = tiff_values(data, {BITS, COMPRESSION, CHANNELS, COLOURS, PLANES, FORMAT})
+    values = tiff_values(data, {BITS, COMPRESSION, CHANNELS, COLOURS, PLANES, FORMAT, ALPHA, ORIENTATION})
     kind = TIFF_KINDS.get(values.get(FORMAT, 1), "uint")
     separate = values.get(PLANES, 1) == 2
     colours, compression = values.get(COLOURS, TIFF_GRAY), values.get(COMPRESSION, 1)
-    return TiffForm(values.get(CHANNELS, 1), kind, values.get(BITS, 1), separate, colours, compression)
+    marks = values.get(ALPHA, 0), values.get(ORIENTATION, 1)
+    return TiffForm(values.get(CHANNELS, 1), kind, values.get(BITS, 1), separate, colours, compression, *marks)
 
 
 def tiff_without_palette(data: bytes) -> bytes:

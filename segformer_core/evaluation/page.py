@@ -80,15 +80,19 @@ def error_overlay(truth: np.ndarray, prediction: np.ndarray) -> np.ndarray:
 
 def _method(settings: Mapping[str, Any]) -> str:
     height, width = settings["base_size"]
-    images = "whole images"
-    if settings["eval_mode"] == "slide":
+    images, fitted = "whole images", f"fitted into {height}×{width}"
+    if settings["eval_mode"] != "whole":
         crop, stride = ("×".join(map(str, settings[key])) for key in ("eval_crop_size", "eval_stride"))
-        images = f"sliding windows of {crop}, {stride} apart, over images"
+        blend = ", weighted by the distance to their borders" * (settings.get("eval_blend") == "feather")
+        images = f"sliding windows of {crop}, {stride} apart{blend}, over images"
+    divisor = settings["eval_size_divisor"]
+    if settings["eval_mode"] == "native":
+        fitted, divisor = "of their own size", 1
     scales = ", ".join(f"{scale:g}" for scale in settings["eval_scales"])
     flip = "averaged with their mirror images" if settings["eval_flip"] else "not mirrored"
     plural = "s" * (len(settings["eval_scales"]) > 1)
-    rounded = f", rounded up to multiples of {settings['eval_size_divisor']}" if settings["eval_size_divisor"] > 1 else ""
-    return f"{images} fitted into {height}×{width} at scale{plural} {scales}{rounded}, {flip}"
+    rounded = f", rounded up to multiples of {divisor}" if divisor > 1 else ""
+    return f"{images} {fitted} at scale{plural} {scales}{rounded}, {flip}"
 
 
 def _run(result: Mapping[str, Any]) -> str:

@@ -1,6 +1,6 @@
 """An exported file in place of a network, for `evaluate` and `infer`."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from segformer_core.export.choice import need_packages
 from segformer_core.export.sidecar import network_keys, read_sidecar
 from segformer_core.inference.segmenter import Segmenter
 from segformer_core.memory import is_out_of_memory
+from segformer_core.protocol.bands import Arrays, Read
 from segformer_core.protocol.form import FORMATS, Form
 from segformer_core.protocol.learner import Backend, Connect, Predictor, Session
 from segformer_core.protocol.plan import Plan, next_multiple
@@ -48,6 +49,15 @@ class ExportedPredictor:
             return self.of_logits.predict(images, plan)
         labels = run(self.session, self.form, images[0])
         return np.stack([cv2.resize(image, plan.size[::-1], interpolation=cv2.INTER_NEAREST) for image in labels])
+
+    def bands(self, read: Read, plan: Plan, confidences: bool = False) -> Iterator[tuple[int, Arrays]]:
+        """As `Predictor.bands`. Raises WeightsError and DataError as the verbs do."""
+        self._check(plan)
+        if self.form.labels and not confidences:
+            yield 0, (self.predict([read(0, 0, 0)], plan),)
+        else:
+            of_logits = self._with_probabilities(plan) if confidences else self.of_logits
+            yield from of_logits.bands(read, plan, confidences)
 
     def labels_and_confidences(self, images: Sequence[np.ndarray], plan: Plan) -> tuple[np.ndarray, np.ndarray]:
         """As `Predictor.labels_and_confidences`. Raises WeightsError if the file gives labels; DataError as `predict`."""
@@ -215,7 +225,7 @@ def check_recipe(path: Path, form: Form, keys: Mapping[str, str], spec: SegForme
         pairs["img_norm_std"] = shown(form.std), shown(config.data.img_norm_std)
     check_agreement(f"{path} was exported with", pairs, data_classes=True)
     evaluation = config.evaluation
-    if form.labels and (evaluation.eval_mode == "slide" or len(evaluation.eval_scales) > 1 or evaluation.eval_flip):
+    if form.labels and (evaluation.eval_mode != WHOLE or len(evaluation.eval_scales) > 1 or evaluation.eval_flip):
         raise ConfigError(
             f"{path} gives labels, which windows, scales and mirror images cannot be averaged of; use --eval_mode whole, one of "
             "eval_scales and no eval_flip, or export with --export_output logits"

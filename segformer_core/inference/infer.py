@@ -11,6 +11,7 @@ from tqdm import tqdm
 from segformer_core.data.ahead import prefetch
 from segformer_core.data.image_file import read_image
 from segformer_core.data.image_form import with_channels
+from segformer_core.data.rows import opened_rows
 from segformer_core.errors import DataError, UserError, one_line
 from segformer_core.inference.results import Results
 from segformer_core.inference.segmenter import Prepared, Segmenter
@@ -26,6 +27,12 @@ class Incomplete(UserError):
     """Some files have not all their results; those of all others are there. The command exits with 1."""
 
 
+SECONDS_BETWEEN_LINES = 5
+"""On a large image: a row of windows may take less."""
+
+ROWS_AT_ONCE = 256
+"""Of a large image's results: colours and overlays of more would take more memory than the labels do."""
+
 NAMED = 10
 """How many files the last sentence names; the log names all."""
 
@@ -39,9 +46,11 @@ def infer(segmenter: Segmenter, results: Results, log_interval: int, log: Callab
     Raises UserError if a result cannot be written. A source that is unreadable, or too large for the memory, is logged and
     skipped; if there was one, Incomplete is raised at the end.
     """
-    images = [source for source in results.sources if not source.is_video and source not in results.refused]
+    stills = [source for source in results.sources if not source.is_video and source not in results.refused]
+    large = [source for source in stills if source.is_large]
+    images = [source for source in stills if not source.is_large]
     videos = [source for source in results.sources if source.is_video and source not in results.refused]
-    sizes = f"get image size:{len(images)}" + (f", videos:{len(videos)}" if videos else "")
+    sizes = f"get image size:{len(stills)}" + (f", videos:{len(videos)}" if videos else "")
     log(f"{sizes}, infer result will save to {results.folder.resolve()}")
     start = time.perf_counter()
     results.write_legend(log)
@@ -54,6 +63,11 @@ def infer(segmenter: Segmenter, results: Results, log_interval: int, log: Callab
     for source, error in results.refused.items():
         pass_over(source, error)
     infer_images(segmenter, images, results, log_interval, log, pass_over)
+    for source in large:
+        try:
+            infer_large(segmenter, source, results, log)
+        except (DataError, OutOfMemory) as error:
+            pass_over(source, error)
     for video in videos:
         try:
             infer_video(segmenter, video, results, log_interval, log)
@@ -123,6 +137,33 @@ def _shown(labelled: Iterable[T], bar: tqdm) -> Iterator[T]:
     for item in labelled:
         bar.update()
         yield item
+
+
+def infer_large(segmenter: Segmenter, source: Source, results: Results, log: Callable[[str], None]) -> None:
+    """Write the results of an image row by row, as its labels are finished. Raises UserError; DataError if it is unreadable."""
+    start = said = time.perf_counter()
+    with memory_for("the image", "make it smaller"), opened_rows(source.path, segmenter.form) as image:
+        height, width = image.size
+        log(f"{source.shown}: {height}×{width} pixels, labelled by rows")
+        with results.write_rows(source, image.size, image.place) as write:
+            for top, labels, confidence, pixels in segmenter.bands(image, results.show_confidence):
+                for row in range(0, len(labels), ROWS_AT_ONCE):
+                    few = slice(row, row + ROWS_AT_ONCE)
+                    write(pixels[few], labels[few], None if confidence is None else confidence[few])
+                done, now = top + len(labels), time.perf_counter()
+                if done == height or now - said >= SECONDS_BETWEEN_LINES:
+                    left = (now - start) / done * (height - done)
+                    log(f"infer {one_line(source.path.name)} rows {done}/{height}, {duration(left)} left")
+                    said = now
+    results.copy(source)
+
+
+def duration(seconds: float) -> str:
+    """In words: "40 s", "3 min", "2 h 5 min"."""
+    minutes = round(seconds / 60)
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
 
 
 def infer_video(segmenter: Segmenter, source: Source, results: Results, log_interval: int, log: Callable[[str], None]) -> None:

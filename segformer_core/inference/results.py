@@ -1,23 +1,30 @@
 """The files that inference writes for an image or a video, under the original repository's names."""
 
 import os
+import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any, BinaryIO
 
 import numpy as np
 
 from segformer_core.config.keys import InferenceConfig
 from segformer_core.data.dataset import Classes
 from segformer_core.data.display import shown
+from segformer_core.data.rows import place_of
 from segformer_core.errors import DataError, UserError
-from segformer_core.files import atomic_write, temporary_name, writable_directory
+from segformer_core.files import BLOCK_BYTES, atomic_write, temporary_name, writable_directory
+from segformer_core.inference.row_files import png_writer, tiff_writer
 from segformer_core.inference.sources import Source
 from segformer_core.inference.video import Video, video_writer
 from segformer_core.pictures import colourise, complaint, legend, overlay, write_png
 
 GRAY, COLOUR, OVERLAP, CONFIDENCE = "_gray.png", "_color.png", "_overlap.png", "_confidence.png"
 """The endings of an image's results, which follow the image's name."""
+
+TIFF_ENDINGS = {GRAY: "_gray.tif", COLOUR: "_color.tif", OVERLAP: "_overlap.tif", CONFIDENCE: "_confidence.tif"}
+"""Ending of an image's result -> ending of the same result of a TIFF that is large or has a place on the earth."""
 
 VIDEO_ENDINGS = {GRAY: "_gray.mkv", COLOUR: "_color.mp4", OVERLAP: "_overlap.mp4", CONFIDENCE: "_confidence.mkv"}
 """Ending of an image's result -> ending of the same result of a video."""
@@ -62,16 +69,50 @@ class Results:
         Raises DataError if the image cannot be copied because it is gone; UserError if a file cannot be written.
         """
         try:
-            for ending, picture in self._pictures(image, labels, confidence).items():
-                write_png(self.folder / f"{source.name}{ending}", picture)
-            copy = self.folder / source.place
-            if self.copies_images and copy.resolve() != source.path.resolve():
-                original = _content(source.path)
-                atomic_write(copy, lambda temporary: temporary.write_bytes(original))
+            if source.gives_tiff:
+                with self.write_rows(source, (image.shape[0], image.shape[1]), place_of(source.path)) as write:
+                    write(image, labels, confidence)
+            else:
+                for ending, picture in self._pictures(image, labels, confidence).items():
+                    write_png(self.folder / f"{source.name}{ending}", picture)
+            self.copy(source)
         except UserError as error:
             if not self.folder.is_dir():
                 raise UserError(f"folder {self.folder} was removed while its results were written; start again") from error
             raise
+
+    def copy(self, source: Source) -> None:
+        """Copy an image, unless onto itself. Raises DataError if it is gone, UserError if it cannot be written."""
+        copy = self.folder / source.place
+        if self.copies_images and copy.resolve() != source.path.resolve():
+            try:
+                file = source.path.open("rb")
+            except OSError as error:
+                raise DataError(f"cannot copy {source.path}: {error.strerror}; its other results are written") from error
+            with file:
+                atomic_write(copy, lambda temporary: _fill(temporary, file))
+
+    @contextmanager
+    def write_rows(self, source: Source, size: tuple[int, int], place: dict[str, Any]) -> Iterator[Callable[..., None]]:
+        """A function that takes the next rows of an image of `size`, and their labels; the files appear when the context is left.
+
+        TIFFs have the image's `place` on the earth.
+        """
+        with ExitStack() as stack:
+            writers = {}
+            for ending in self.endings:
+                channels = 1 if ending in (GRAY, CONFIDENCE) else 3
+                if source.gives_tiff:
+                    path = self.folder / f"{source.name}{TIFF_ENDINGS[ending]}"
+                    writers[ending] = stack.enter_context(tiff_writer(path, size, channels, place))
+                else:
+                    writers[ending] = stack.enter_context(png_writer(self.folder / f"{source.name}{ending}", size, channels))
+
+            def write(image: np.ndarray, labels: np.ndarray, confidence: np.ndarray | None = None) -> None:
+                for ending, picture in self._pictures(image, labels, confidence).items():
+                    writers[ending](picture)
+
+            yield write
 
     @contextmanager
     def write_video(self, source: Source, video: Video) -> Iterator[Callable[[np.ndarray, np.ndarray, np.ndarray | None], None]]:
@@ -137,7 +178,8 @@ class Results:
 
     def _names(self, source: Source) -> list[Path]:
         """The results of one source, relative to the output folder."""
-        endings = [VIDEO_ENDINGS[ending] if source.is_video else ending for ending in self.endings]
+        other = VIDEO_ENDINGS if source.is_video else TIFF_ENDINGS if source.gives_tiff else {}
+        endings = [other.get(ending, ending) for ending in self.endings]
         copies = [source.place] if self.copies_images and not source.is_video else []
         return [Path(f"{source.name}{ending}") for ending in endings] + copies
 
@@ -153,14 +195,12 @@ def _endings(inference: InferenceConfig) -> list[str]:
     return [ending for ending, switch in switches.items() if switch]
 
 
+def _fill(path: Path, file: BinaryIO) -> None:
+    """Copy an open file piece by piece."""
+    with path.open("wb") as copy:
+        shutil.copyfileobj(file, copy, BLOCK_BYTES)
+
+
 def shades(confidence: np.ndarray) -> np.ndarray:
     """(H, W) float32, 0..1 -> (H, W) uint8, 0..255; 0 where it is no number."""
     return np.rint(255 * np.nan_to_num(confidence)).astype(np.uint8)
-
-
-def _content(path: Path) -> bytes:
-    """An image's bytes. Raises DataError if it cannot be read any more."""
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise DataError(f"cannot copy {path}: {error.strerror}; its other results are written") from error

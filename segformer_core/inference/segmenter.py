@@ -14,12 +14,14 @@ from segformer_core.config.keys import DataConfig, EvaluationConfig
 from segformer_core.data.ahead import prefetch
 from segformer_core.data.dataset import Classes
 from segformer_core.data.image_form import RGB_CHANNELS, ImageForm, form_of
+from segformer_core.data.rows import ArrayRows, Rows, Sliding
 from segformer_core.data.transforms import normalise, resize_image
 from segformer_core.errors import DataError, UserError, brief
 from segformer_core.inference.images import Image, read
 from segformer_core.inference.likeliest import likeliest
 from segformer_core.inference.threshold import thresholded
 from segformer_core.memory import OutOfMemory, check_fits, memory_for
+from segformer_core.protocol.bands import FLOAT_BYTES, Read, in_bands, kept_bytes, reader
 from segformer_core.protocol.learner import Predictor
 from segformer_core.protocol.plan import Plan, View, make_plan
 from segformer_core.spec.model import SegFormer
@@ -30,7 +32,7 @@ A = TypeVar("A")
 Verb = Callable[[Sequence[np.ndarray], Plan], A]
 """One of a `Predictor`'s, such as `predict`."""
 
-FLOAT_BYTES = 4
+WINDOW_ADVICE = "lower eval_crop_size, or raise eval_stride"
 ADVICE = "lower base_size, eval_scales or eval_batch_size, or use eval_mode slide with a smaller eval_crop_size"
 
 
@@ -125,6 +127,40 @@ class Segmenter:
         """Images of one plan -> (B, H, W) uint8 class indices, and (B, H, W) float32: each pixel's largest probability."""
         labels, confidences = self.label(batch, self.predictor.labels_and_confidences)
         return thresholded(labels, confidences, self.threshold, self.spec.class_count), confidences
+
+    def bands(self, image: Rows, confidences: bool = False) -> Iterator[tuple[int, np.ndarray, np.ndarray | None, np.ndarray]]:
+        """An image of any height, from the top: first row, (rows, W) uint8 class indices, their confidence, and the image's rows.
+
+        The confidence is (rows, W) float32 with `confidences`, else it may be None. With windows of the image's own size only as
+        many rows are read and kept as a window needs; else the image is read at once. Memory then grows with the width alone.
+        The labels are those of `label`. Raises DataError, OutOfMemory.
+        """
+        plan = make_plan(image.size, self.data, self.evaluation)
+        what = _described(plan, 1)
+        with memory_for(what, ADVICE):
+            if in_bands(plan):
+                check_fits(kept_bytes(plan.views[0], self.spec.class_count), what, WINDOW_ADVICE)
+                rows, read = (seen := Sliding(image)), self._reader(seen, plan)
+            else:
+                whole = image.whole()
+                rows, read = Sliding(ArrayRows(whole)), reader([view[None] for view in self.prepare(whole).images], plan)
+            for top, arrays in self.predictor.bands(read, plan, confidences or self.threshold > 0):
+                labels, best = arrays[0][0], arrays[1][0] if len(arrays) > 1 else None
+                if best is not None:
+                    labels = thresholded(labels, best, self.threshold, self.spec.class_count)
+                bottom = top + len(labels)
+                yield top, labels, best, rows.read(top, bottom)
+                rows.forget(bottom)
+
+    def _reader(self, rows: Sliding, plan: Plan) -> Read:
+        """The windows of an image that is seen at its own size, normalised one by one."""
+        height, width = plan.views[0].crop
+
+        def read(_: int, top: int, left: int) -> np.ndarray:
+            pixels = rows.read(top, top + height)[:, left : left + width]
+            return normalised(pixels, self.data)[None]
+
+        return read
 
     @overload
     def run(
@@ -233,5 +269,9 @@ def _described(plan: Plan, count: int) -> str:
 
 def network_image(image: np.ndarray, view: View, data: DataConfig) -> np.ndarray:
     """(H, W, C) -> (C, *size) float32: resized to the view's size and normalised."""
-    resized = resize_image(image, view.size)
-    return np.ascontiguousarray(normalise(resized, data.img_norm_mean, data.img_norm_std).transpose(2, 0, 1))
+    return normalised(resize_image(image, view.size), data)
+
+
+def normalised(image: np.ndarray, data: DataConfig) -> np.ndarray:
+    """(H, W, C) -> (C, H, W) float32."""
+    return np.ascontiguousarray(normalise(image, data.img_norm_mean, data.img_norm_std).transpose(2, 0, 1))

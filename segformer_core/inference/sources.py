@@ -5,15 +5,17 @@ import os
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from itertools import takewhile
 from pathlib import Path
 
 from segformer_core.data.dataset import Classes
 from segformer_core.data.description import find_description, read_classes
+from segformer_core.data.header import Header, read_header
 from segformer_core.data.image_file import ARRAY_SUFFIXES, IMAGE_SUFFIXES
 from segformer_core.data.layout import find_layout, open_dataset
 from segformer_core.data.listing import UNREADABLE_KINDS, is_junk, passed_over
+from segformer_core.data.rows import LARGE, has_rasterio
 from segformer_core.errors import DataError, one_line
 from segformer_core.files import special_file
 from segformer_core.inference.video import VIDEO_SUFFIXES
@@ -36,6 +38,22 @@ class Source:
     def shown(self) -> str:
         """The path, as a line of a log can show it."""
         return one_line(self.path)
+
+    @cached_property
+    def header(self) -> Header | None:
+        """What the file says of itself, of a kind that may be read by rows."""
+        return None if self.is_video else read_header(self.path)
+
+    @property
+    def is_large(self) -> bool:
+        """Whether it is read, labelled and written by rows, one image at a time."""
+        return self.header is not None and self.header.pixels >= LARGE
+
+    @property
+    def gives_tiff(self) -> bool:
+        """Whether its results are TIFFs: those of a TIFF that is large or has a place on the earth."""
+        header = self.header
+        return header is not None and header.tiff is not None and (header.georeferenced or self.is_large) and has_rasterio()
 
     @property
     def is_video(self) -> bool:

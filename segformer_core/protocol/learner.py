@@ -11,6 +11,7 @@ import numpy as np
 
 from segformer_core.config.keys import Config, RuntimeConfig
 from segformer_core.data.pipeline import TrainingStream
+from segformer_core.protocol.bands import Arrays, Read
 from segformer_core.protocol.form import Form
 from segformer_core.protocol.groups import ParameterGroup
 from segformer_core.protocol.masks import KeepMasks
@@ -89,6 +90,13 @@ class Predictor(Protocol):
 
         A view's logits, or with windows the mean over them of the logits at the view's resolution, are resized to the plan's
         size. These are the scores; where the plan averages, they are the softmax summed over views and mirror images.
+        """
+
+    def bands(self, read: Read, plan: Plan, confidences: bool = False) -> Iterator[tuple[int, Arrays]]:
+        """`predict`'s labels in bands of rows, from the top: the first row, and an array of (B, rows, W) uint8.
+
+        With `confidences` the largest probabilities, too, (B, rows, W) float32. No more of the scores is kept than the rest of
+        the image needs. `read` is asked for the windows one by one.
         """
 
     def labels_and_confidences(self, images: Sequence[np.ndarray], plan: Plan) -> tuple[np.ndarray, np.ndarray]:

@@ -24,20 +24,41 @@ class View:
     """An image at one scale, resized to `size`.
 
     Without `windows` the network sees all of it. With them it sees `crop`, which is no larger than the image, at every
-    (top, left), and a pixel's scores are the mean over the windows it is in.
+    (top, left), row by row, and a pixel's scores are the mean over the windows it is in. With `feather` a window counts the
+    more, the farther the pixel is from its border.
     """
 
     size: Size
     crop: Size
     windows: tuple[tuple[int, int], ...] = ()
+    feather: bool = False
 
     @cached_property
-    def counts(self) -> np.ndarray:
-        """(*size) float32: in how many windows a pixel is."""
-        counts = np.zeros(self.size, np.float32)
-        for top, left in self.windows:
-            counts[top : top + self.crop[0], left : left + self.crop[1]] += 1
-        return counts
+    def tops(self) -> tuple[int, ...]:
+        return tuple(dict.fromkeys(top for top, _ in self.windows))
+
+    @cached_property
+    def lefts(self) -> tuple[int, ...]:
+        return tuple(dict.fromkeys(left for _, left in self.windows))
+
+    @cached_property
+    def weights(self) -> np.ndarray:
+        """(*crop) float32: how much each pixel of a window counts."""
+        return np.outer(*(_weights(side, self.feather) for side in self.crop))
+
+    @cached_property
+    def sums(self) -> tuple[np.ndarray, np.ndarray]:
+        """(H,) and (W,) float32: the product of two is the sum of the weights of all windows in which a pixel is."""
+        axes = zip(self.size, self.crop, (self.tops, self.lefts), strict=True)
+        return tuple(_sums(length, crop, starts, self.feather) for length, crop, starts in axes)  # type: ignore[return-value]
+
+    def counts(self, top: int, bottom: int, left: int, right: int) -> np.ndarray:
+        """float32, of the pixels from (top, left) to before (bottom, right): the sum of the weights of their windows.
+
+        Without `feather` it is the number of windows in which a pixel is.
+        """
+        rows, columns = self.sums
+        return np.outer(rows[top:bottom], columns[left:right])
 
 
 @dataclass(frozen=True)
@@ -72,16 +93,20 @@ def make_plan(size: Size, data: DataConfig, evaluation: EvaluationConfig) -> Pla
 def _view(size: Size, data: DataConfig, evaluation: EvaluationConfig, scale: float) -> View:
     """The short side of an extremely long image is stretched to the network's smallest input, and each side to a multiple.
 
-    A window larger than the image is cut to it, as in the paper's code.
+    A window larger than the image is cut to it, as in the paper's code. In the mode native the image keeps its own size, which
+    then takes the place of base_size and is not rounded.
     """
-    bounds = int(data.base_size[0] * scale), int(data.base_size[1] * scale)
+    native = evaluation.eval_mode == "native"
+    base, divisor = (size, 1) if native else (data.base_size, evaluation.eval_size_divisor)
+    bounds = int(base[0] * scale), int(base[1] * scale)
     sides = (max(side, SMALLEST_INPUT) for side in fitted_size(size, bounds))
-    height, width = (next_multiple(side, evaluation.eval_size_divisor) for side in sides)
+    height, width = (next_multiple(side, divisor) for side in sides)
     if evaluation.eval_mode == "whole":
         return View((height, width), (height, width))
     crop = min(evaluation.eval_crop_size[0], height), min(evaluation.eval_crop_size[1], width)
     tops, lefts = (_starts(*axis) for axis in zip((height, width), crop, evaluation.eval_stride, strict=True))
-    return View((height, width), crop, tuple((top, left) for top in tops for left in lefts))
+    windows = tuple((top, left) for top in tops for left in lefts)
+    return View((height, width), crop, windows, evaluation.eval_blend == "feather")
 
 
 def next_multiple(side: int, divisor: int) -> int:
@@ -93,3 +118,19 @@ def _starts(length: int, crop: int, stride: int) -> list[int]:
     """The first pixels of the windows on one axis: a stride apart, and the last window ends at the image's end."""
     steps = -(-(length - crop) // stride)
     return [min(step * stride, length - crop) for step in range(steps + 1)]
+
+
+def _weights(side: int, feather: bool) -> np.ndarray:
+    """(side,) float32: 1, or the distance to the nearer end as a share of the largest one."""
+    if not feather:
+        return np.ones(side, np.float32)
+    places = np.arange(1, side + 1)
+    return (np.minimum(places, places[::-1]) / -(-side // 2)).astype(np.float32)
+
+
+def _sums(length: int, crop: int, starts: tuple[int, ...], feather: bool) -> np.ndarray:
+    """(length,) float32: the sum of the weights of the windows that begin at `starts`."""
+    sums = np.zeros(length, np.float32)
+    for start in starts:
+        sums[start : start + crop] += _weights(crop, feather)
+    return sums
