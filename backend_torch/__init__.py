@@ -19,6 +19,7 @@ def load(
     eval_mode: api.Mode | None = None,
     eval_crop_size: api.Size | None = None,
     eval_stride: api.Size | None = None,
+    eval_blend: api.Blend | None = None,
     eval_scales: tuple[float, ...] | list[float] | None = None,
     eval_flip: bool | None = None,
     eval_size_divisor: int | None = None,
@@ -46,9 +47,10 @@ def load(
     leaves the file usable, such as a NaN. Raises UserError.
 
     base_size           height, width in pixels that an image is fitted into, its ratio kept: the size that the network sees
-    eval_mode           whole: the network sees the fitted image; slide: windows of it
+    eval_mode           whole: the network sees the fitted image; slide: windows of it; native: windows of the image's own size
     eval_crop_size      height, width of a window
     eval_stride         rows, columns from one window to the next
+    eval_blend          mean over the windows, or feather: the nearer to a window's middle the more weight
     eval_scales         scales of base_size whose class probabilities are averaged
     eval_flip           average with the mirror image too
     eval_size_divisor   round the size that the network sees up to a multiple of this

@@ -37,7 +37,8 @@ from segformer_core.weights.numerics import IMPORTED
 
 Size = tuple[int, int] | list[int]
 """Height and width in pixels."""
-Mode = Literal["whole", "slide"]
+Mode = Literal["whole", "slide", "native"]
+Blend = Literal["mean", "feather"]
 Numerics = Literal["nvlabs", "hf", "mmseg", "zoo", "keras"]
 Device = Literal["auto", "CPU", "GPU", "CUDA", "Ascend"]
 Arithmetic = Literal["auto", "fp32", "fp16", "bf16"]
