@@ -36,12 +36,14 @@ from segformer_core.weights.stem import STEM, with_stem
 from segformer_core.weights.store import save_weights
 
 COUNTS = [1, 4, 10]
+FLOOR = 2e-3
+"""Of the largest gradient. That of stages.3.norm.bias is less than 1e-3 of it, and float32 is 1.1e-4 of this from float64."""
 
 
 @pytest.mark.compares("mindspore, graph", "torch")
 @pytest.mark.parametrize("channels", COUNTS)
 def test_logits_and_gradients_of_other_channels_agree(channels, need_torch, need_mindspore):
-    spec = segformer("b0", class_count=3, in_channels=channels)
+    spec = segformer("b0", class_count=7, in_channels=channels)
     arrays, images = hot_arrays(spec), random_images(1, 64, 96, channels=channels)
     torch_twin, mindspore_twin = torch_learner(spec, arrays), mindspore_learner(spec, arrays)
     assert_close(f"logits of {channels} channels", logits(mindspore_twin, images), logits(torch_twin, images), "logits")
@@ -52,7 +54,7 @@ def test_logits_and_gradients_of_other_channels_agree(channels, need_torch, need
     assert want[STEM].shape == (32, channels, 7, 7) and got.keys() == want.keys()
     largest = max(float(np.abs(value).max()) for value in want.values())
     for name, value in want.items():
-        scale = max(float(np.abs(value).max()), 1e-3 * largest)
+        scale = max(float(np.abs(value).max()), FLOOR * largest)
         check_difference(name, difference(got[name], value) / scale, "gradients")
     if channels > 1:
         check_control("two channels swapped", difference(want[STEM][:, ::-1], want[STEM]) / np.abs(want[STEM]).max(), "gradients")

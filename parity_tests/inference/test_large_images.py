@@ -149,6 +149,28 @@ def test_a_tiffs_rows_are_those_of_the_image_read_at_once(form, tmp_path):
             seen.forget(top)
 
 
+def test_rows_of_16_bits_that_may_be_nearly_black_are_a_question(tmp_path):
+    dark = np.full((600, 64, 1), 4095, np.uint16)
+    write_tiff(tmp_path / "dark.tif", dark)
+    with pytest.raises(DataError, match=r"no value above 4095, .* image_range: \[0, 4095\] if these are data of 12 bits"):
+        with opened_rows(tmp_path / "dark.tif"):
+            pass
+    dark[-1, -1] = 2**14
+    write_tiff(tmp_path / "bright.tif", dark)
+    with opened_rows(tmp_path / "bright.tif") as image:
+        assert isinstance(image, TiffRows) and image.read(599, 600)[0, -1].tolist() == [64] * 3
+
+
+def test_dark_parts_of_an_image_are_as_dark_as_the_others(pixels, tmp_path, monkeypatch):
+    """At once the image is lifted as a whole; by rows no part is, as the next one may be lifted otherwise."""
+    cv2.imwrite(str(tmp_path / "night.png"), dark := pixels // 8)
+    for large in (True, False):
+        run(tmp_path, ["night.png"], large, monkeypatch, infer_overlap_alpha=0.25)
+    by_rows, at_once = (content(tmp_path / where)["night_overlap.png"].mean() for where in ("large", "small"))
+    colours = content(tmp_path / "large")["night_color.png"].mean()
+    assert by_rows == pytest.approx(0.75 * dark.mean() + 0.25 * colours, abs=1) and at_once > by_rows + 10
+
+
 def test_more_pixels_than_opencv_takes_are_read_by_rows(tmp_path):
     rasterio = pytest.importorskip("rasterio")
     keys = {"height": 33000, "width": 33000, "count": 3, "dtype": "uint8", "tiled": True, "sparse_ok": True}

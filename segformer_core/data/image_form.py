@@ -69,13 +69,18 @@ def on_scale(values: np.ndarray, form: ImageForm, source: object) -> np.ndarray:
             f"{source} holds {values.dtype} values, here from {lowest:.6g} to {largest:.6g}: say which of them become black and "
             f"white, for all images alike, such as image_range: {'[0, 1]' if 0 <= lowest <= largest <= 1 else own}"
         )
+    check_depth(largest, source)
+    return (values >> 8).astype(np.uint8)
+
+
+def check_depth(largest: float, source: object) -> None:
+    """Raises RangeQuestion if the largest of an image's 16-bit values is that of a sensor with fewer bits."""
     if 0 < largest < FAR_BELOW:
         bits = next(bits for bits in DEPTHS if largest < 2**bits)
         raise RangeQuestion(
             f"{source} has 16 bits a channel and no value above {largest:.0f}, so it may be nearly black: set image_range: "
             f"[0, {2**bits - 1}] if these are data of {bits} bits, or image_range: [0, 65535] if the image is as dark as this"
         )
-    return (values >> 8).astype(np.uint8)
 
 
 def ends(values: np.ndarray) -> tuple[float, float]:

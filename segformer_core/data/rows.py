@@ -13,7 +13,7 @@ import numpy as np
 from segformer_core.data.header import Header, read_header
 from segformer_core.data.image_bytes import TIFF_GRAY
 from segformer_core.data.image_file import MOST_PIXELS, read_image
-from segformer_core.data.image_form import RGB, ImageForm, on_scale, with_channels
+from segformer_core.data.image_form import FAR_BELOW, RGB, ImageForm, check_depth, on_scale, with_channels
 from segformer_core.data.quiet import quiet_decoders
 from segformer_core.errors import DataError, brief, install
 from segformer_core.memory import check_fits
@@ -110,18 +110,33 @@ class TiffRows:
         self.size: tuple[int, int] = (dataset.height, dataset.width)
         self.place = placed(dataset)
 
-    def read(self, top: int, bottom: int) -> np.ndarray:
+    def check_depth(self) -> None:
+        """Raise RangeQuestion as `read_image` does of the whole: the rows are read until one has a value of 15 bits or more."""
+        if self.form.range is not None or self.dataset.dtypes[0] != "uint16":
+            return
+        largest = 0
+        for top in range(0, self.size[0], ROWS_AT_ONCE):
+            largest = max(largest, int(self._stored(top, min(top + ROWS_AT_ONCE, self.size[0])).max()))
+            if largest >= FAR_BELOW:
+                return
+        check_depth(largest, self.path)
+
+    def _stored(self, top: int, bottom: int) -> np.ndarray:
+        """(C, bottom - top, W), as the file has them. Raises DataError."""
         from rasterio.errors import RasterioError
         from rasterio.windows import Window
 
         try:
             with quiet_decoders():
-                values = self.dataset.read(window=Window(0, top, self.size[1], bottom - top))
+                values: np.ndarray = self.dataset.read(window=Window(0, top, self.size[1], bottom - top))
         except RasterioError as error:
             raise DataError(
                 f"{self.path} is damaged between rows {top} and {bottom} ({brief(str(error))}); replace it"
             ) from error
-        image = np.ascontiguousarray(values.transpose(1, 2, 0))
+        return values
+
+    def read(self, top: int, bottom: int) -> np.ndarray:
+        image = np.ascontiguousarray(self._stored(top, bottom).transpose(1, 2, 0))
         if self.form.range is not None:
             return with_channels(on_scale(self._without_gaps(image), self.form, self.path), self.form.channels, self.path)
         if image.dtype == np.uint16:
@@ -181,10 +196,11 @@ def opened_rows(path: Path, form: ImageForm = RGB) -> Iterator[Rows]:
     with opened_tiff(path) as dataset:
         block = dataset.block_shapes[0][0] * dataset.width * dataset.count * np.dtype(dataset.dtypes[0]).itemsize
         if block > LARGEST_BLOCK and header.pixels <= MOST_PIXELS:
-            rows: Rows = ArrayRows(read_image(path, form))
+            yield ArrayRows(read_image(path, form))
         else:
             rows = TiffRows(path, dataset, form, header.tiff.alpha != UNASSOCIATED)
-        yield rows
+            rows.check_depth()
+            yield rows
 
 
 def by_rows(header: Header, form: ImageForm) -> bool:

@@ -70,7 +70,7 @@ class Results:
         """
         try:
             if source.gives_tiff:
-                with self.write_rows(source, (image.shape[0], image.shape[1]), place_of(source.path)) as write:
+                with self.write_rows(source, (image.shape[0], image.shape[1]), place_of(source.path), whole=True) as write:
                     write(image, labels, confidence)
             else:
                 for ending, picture in self._pictures(image, labels, confidence).items():
@@ -93,10 +93,13 @@ class Results:
                 atomic_write(copy, lambda temporary: _fill(temporary, file))
 
     @contextmanager
-    def write_rows(self, source: Source, size: tuple[int, int], place: dict[str, Any]) -> Iterator[Callable[..., None]]:
+    def write_rows(
+        self, source: Source, size: tuple[int, int], place: dict[str, Any], whole: bool = False
+    ) -> Iterator[Callable[..., None]]:
         """A function that takes the next rows of an image of `size`, and their labels; the files appear when the context is left.
 
-        TIFFs have the image's `place` on the earth.
+        TIFFs have the image's `place` on the earth. `whole`: all rows are given at once. Else no overlay is lifted, as each part
+        would be by its own brightness.
         """
         with ExitStack() as stack:
             writers = {}
@@ -109,7 +112,7 @@ class Results:
                     writers[ending] = stack.enter_context(png_writer(self.folder / f"{source.name}{ending}", size, channels))
 
             def write(image: np.ndarray, labels: np.ndarray, confidence: np.ndarray | None = None) -> None:
-                for ending, picture in self._pictures(image, labels, confidence).items():
+                for ending, picture in self._pictures(image, labels, confidence, lift=whole).items():
                     writers[ending](picture)
 
             yield write
@@ -139,13 +142,15 @@ class Results:
             if undrawn := complaint(self.classes.names):
                 log(f"{LEGEND} shows classes by their numbers: {undrawn}")
 
-    def _pictures(self, image: np.ndarray, labels: np.ndarray, confidence: np.ndarray | None) -> dict[str, np.ndarray]:
+    def _pictures(
+        self, image: np.ndarray, labels: np.ndarray, confidence: np.ndarray | None, lift: bool = True
+    ) -> dict[str, np.ndarray]:
         """Ending -> class indices or confidence (H, W), colours or overlay (H, W, 3)."""
         alpha, outlines = self.inference.infer_overlap_alpha, self.inference.infer_overlap_outlines
         make: dict[str, Callable[[], np.ndarray]] = {
             GRAY: lambda: labels,
             COLOUR: lambda: colourise(labels, self.classes),
-            OVERLAP: lambda: overlay(shown(image), labels, self.classes, alpha, outlines),
+            OVERLAP: lambda: overlay(shown(image), labels, self.classes, alpha, outlines, lift),
         }
         if confidence is not None:
             make[CONFIDENCE] = lambda: shades(confidence)

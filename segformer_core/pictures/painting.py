@@ -35,12 +35,14 @@ def colourise(labels: np.ndarray, classes: Classes) -> np.ndarray:
     return cv2.applyColorMap(labels, classes.palette()[:, None])
 
 
-def overlay(image: np.ndarray, labels: np.ndarray, classes: Classes, alpha: float = ALPHA, outlines: bool = False) -> np.ndarray:
+def overlay(
+    image: np.ndarray, labels: np.ndarray, classes: Classes, alpha: float = ALPHA, outlines: bool = False, lift: bool = True
+) -> np.ndarray:
     """(H, W, 3) uint8 RGB and (H, W) uint8 labels -> (H, W, 3) uint8 RGB: the classes' colours laid over the image.
 
-    `alpha` is the colours' share: 0 leaves the image as it is, 1 shows only colours. A dark image is lifted first. `outlines`
-    draws the borders of the classes. Ignored pixels show the image unchanged. Raises DataError if the sizes differ, or alpha is
-    not in 0..1.
+    `alpha` is the colours' share: 0 leaves the image as it is, 1 shows only colours. A dark image is lifted first, unless `lift`
+    is off: for a part of an image, whose other parts are brighter or darker. `outlines` draws the borders of the classes. Ignored
+    pixels show the image unchanged. Raises DataError if the sizes differ, or alpha is not in 0..1.
     """
     if labels.shape != image.shape[:2]:
         raise DataError(f"labels of shape {labels.shape} for an image of shape {image.shape}; expected the same height and width")
@@ -48,7 +50,7 @@ def overlay(image: np.ndarray, labels: np.ndarray, classes: Classes, alpha: floa
         raise DataError(f"an overlay's alpha is {alpha}; expected 0 (only the image) to 1 (only the colours)")
     colours = colourise(labels, classes)
     coloured = (labels < len(classes)).view(np.uint8)
-    under = _lifted(image, coloured) if alpha else image
+    under = _lifted(image, coloured) if alpha and lift else image
     picture = cv2.addWeighted(under, 1.0 - alpha, colours, alpha, 0.0)
     if outlines:
         _draw_outlines(picture, labels, colours, classes)
