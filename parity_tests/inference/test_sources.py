@@ -113,7 +113,7 @@ def test_nothing_found_is_said_in_a_sentence(shots: Path, data_path: str) -> Non
     assert str(raised.value).startswith(
         f"no images or videos at {data_path}; expected a dataset, a file, a folder or a quoted pattern"
     )
-    assert ".webp, .mp4" in str(raised.value) and " outside out" in str(raised.value)
+    assert ".webp, .npy, .mp4" in str(raised.value) and " outside out" in str(raised.value)
 
 
 def test_what_is_no_pattern_is_said_in_a_sentence(shots: Path) -> None:
