@@ -40,6 +40,11 @@ def one_line(text: object) -> str:
     return UNPRINTABLE.sub(lambda match: ascii(match[0])[1:-1], str(text))
 
 
+def plural(count: int, noun: str) -> str:
+    """ "1 image", "3 images", "2 classes"."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}{'es' if noun.endswith('s') else 's'}"
+
+
 def install(extra: str) -> str:
     """How to install what the optional part `extra` of this project needs, in the versions that it was tested with."""
     return f"run pip install -c constraints.txt '.[{extra}]' in the project's folder"

@@ -15,7 +15,7 @@ from segformer_core.config.files import find_config
 from segformer_core.data import cityscapes
 from segformer_core.data.dataset import Classes
 from segformer_core.data.description import read_classes
-from segformer_core.errors import ConfigError
+from segformer_core.errors import ConfigError, plural
 from segformer_core.spec.model import NUMERICS
 from segformer_core.weights.containers.stored import WRITTEN_TYPES
 from segformer_core.weights.hub import local_path, stated_numerics
@@ -56,7 +56,8 @@ def named(weights: Weights, dataset_file: str) -> Weights:
     classes: Classes = cityscapes.CLASSES if dataset_file == CITYSCAPES else read_classes(find_config(dataset_file))
     count = weights.architecture.class_count
     if len(classes) != count:
-        raise ConfigError(f"{path} names {len(classes)} classes and {weights.source} has {count or 'no'} classes; name its own")
+        there = plural(count, "class") if count else "no classes"
+        raise ConfigError(f"{path} names {plural(len(classes), 'class')} and {weights.source} has {there}; name its own")
     return replace(weights, stated=replace(weights.stated, classes=classes.names, colours=classes.colours))
 
 

@@ -9,7 +9,7 @@ from segformer_core.config.keys import Config
 from segformer_core.config.remembered import filled
 from segformer_core.data.dataset import Classes, Dataset, NoSuchSplit
 from segformer_core.data.layout import open_dataset
-from segformer_core.errors import ConfigError, DataError, brief
+from segformer_core.errors import ConfigError, DataError, brief, plural
 from segformer_core.export.exported import Exported, open_exported, read_exported
 from segformer_core.inference.remembered import counted, settled
 from segformer_core.inference.segmenter import Segmenter
@@ -160,7 +160,7 @@ def opened_segmenter(subject: Subject, connect: Connect) -> tuple[Segmenter, Bac
 def describe(spec: SegFormer, backend: Backend) -> str:
     device = f"{backend.device} (device {backend.device_id}, {backend.chosen})" if backend.chosen else backend.device
     return (
-        f"SegFormer mit_{spec.variant}, {spec.class_count} classes, {parameter_count(spec):,} parameters, "
+        f"SegFormer mit_{spec.variant}, {plural(spec.class_count, 'class')}, {parameter_count(spec):,} parameters, "
         f"{backend.name} on {device}, linear layers in {backend.precision.training} in training and "
         f"{backend.precision.inference} in evaluation"
     )
@@ -171,10 +171,10 @@ def check_classes(classes: Classes, config: Config) -> None:
     if config.model.class_num not in (0, len(classes)):
         count, names = len(classes), ", ".join(classes.names[:SHOWN]) + (", …" if len(classes) > SHOWN else "")
         cityscapes = f"no file names the data's classes, so they are Cityscapes' {count}"
+        whose = f"{classes.source} names {plural(count, 'class')}" if classes.source else cityscapes
         raise DataError(
-            f"{f'{classes.source} names {count} classes' if classes.source else cityscapes} ({names}), and class_num is "
-            f"{config.model.class_num}; set --class_num {count} if these are the data's classes, else name a file that lists "
-            "them, as --dataset_file FILE"
+            f"{whose} ({names}), and class_num is {config.model.class_num}; set --class_num {count} if "
+            "these are the data's classes, else name a file that lists them, as --dataset_file FILE"
         )
 
 

@@ -17,7 +17,7 @@ from segformer_core.data.classes import AUTO, COLOURS, FORMS, IGNORED, INDICES, 
 from segformer_core.data.colours import RGB, class_colours
 from segformer_core.data.label_form import NAMED_COLOUR, missing_colour
 from segformer_core.data.split_files import Files, read_files
-from segformer_core.errors import DataError, brief
+from segformer_core.errors import DataError, brief, plural
 
 FILE_NAME = "dataset.yaml"
 KEYS = (
@@ -176,7 +176,8 @@ def _check_ignored(classes: Classes) -> None:
 def check_names(names: Sequence[str], source: str) -> None:
     """Raises DataError if there are no classes or too many, or if a name is wrong or given twice."""
     if not 1 <= len(names) <= IGNORED:
-        raise DataError(f"{source} lists {len(names)} classes; expected 1 to {IGNORED}, as a label map holds 8 bits a pixel")
+        there = plural(len(names), "class")
+        raise DataError(f"{source} lists {there}; expected 1 to {IGNORED}, as a label map holds 8 bits a pixel")
     for index, name in enumerate(names):
         if not is_name(name):
             raise DataError(f"{source}, class {index}: {brief(name)} is no name; expected 1 to {LONGEST_CLASS} letters")

@@ -11,6 +11,7 @@ from segformer_core.config.values import check_value
 from segformer_core.data.cityscapes import CLASSES as CITYSCAPES
 from segformer_core.data.dataset import Classes
 from segformer_core.data.naming import named_classes
+from segformer_core.errors import plural
 from segformer_core.weights.preprocessor import Preparation
 from segformer_core.weights.remembered import Stated
 
@@ -55,7 +56,7 @@ def counted(config: Config, count: int, source: str) -> Config:
 
 def _names(stated: Stated, count: int) -> list[str]:
     what = " and ".join(name for name, there in (("names", stated.classes), ("colours", stated.colours)) if there)
-    return [f"{what} of {count} classes"] if what else []
+    return [f"{what} of {plural(count, 'class')}"] if what else []
 
 
 def _unnamed(classes: Classes) -> str:

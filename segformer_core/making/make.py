@@ -17,7 +17,7 @@ from segformer_core.data.description import FILE_NAME
 from segformer_core.data.draft import Draft
 from segformer_core.data.image_bytes import sound_png_size
 from segformer_core.data.image_file import decode, read_bytes, read_image
-from segformer_core.errors import ConfigError, DataError
+from segformer_core.errors import ConfigError, DataError, plural
 from segformer_core.making.annotated import Plan, ask_of_bare, plan, said_of_bare, share
 from segformer_core.making.classes import Stated
 from segformer_core.making.drawing import OVERLAPS, Counts, paint
@@ -141,7 +141,7 @@ def say(found: Found, draft: Draft, examples: Sequence[Example], rule: SplitRule
     """Log what was decided."""
     shown = ", ".join(f"{index} {one.name}" for index, one in enumerate(draft.classes))
     ignored = ", ".join(str(value).replace(" ", "") for value in draft.ignore or ()) or "nothing"
-    log(f"{len(draft.classes)} classes: {shown}; ignored: {ignored}; labels store {draft.label_form}")
+    log(f"{plural(len(draft.classes), 'class')}: {shown}; ignored: {ignored}; labels store {draft.label_form}")
     counts = Counter(example.split for example in examples)
     how = "" if all(example.split for example in found.examples) else f" ({rule.words()})"
     log(f"{counts[TRAIN]} {TRAIN}, {counts[VAL]} {VAL}{how}")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from segformer_core.errors import WeightsError
+from segformer_core.errors import WeightsError, plural
 from segformer_core.seeds import generator
 from segformer_core.spec.layers import (
     RUNNING_STATISTICS,
@@ -69,8 +69,8 @@ def check_arrays(spec: SegFormer, arrays: Mapping[str, np.ndarray], source: str)
     ]
     if differences:
         raise WeightsError(
-            f"{source} does not hold the weights of mit_{spec.variant} with {spec.class_count} classes and decoder width "
-            f"{spec.decoder_width}: {len(differences)} differences: " + "; ".join(differences)
+            f"{source} does not hold the weights of mit_{spec.variant} with {plural(spec.class_count, 'class')} and "
+            f"decoder width {spec.decoder_width}: {len(differences)} differences: " + "; ".join(differences)
         )
 
 

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from segformer_core.data.classes import IGNORED
-from segformer_core.survey.findings import Finding, plural
+from segformer_core.errors import plural
+from segformer_core.survey.findings import Finding
 from segformer_core.survey.pair import Value
 from segformer_core.survey.proposal import Choice, words
 from segformer_core.survey.survey import Survey

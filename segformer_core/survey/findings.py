@@ -10,6 +10,7 @@ import numpy as np
 from segformer_core.config.keys import DataConfig
 from segformer_core.data.classes import IGNORED
 from segformer_core.data.dataset import Item
+from segformer_core.errors import plural
 from segformer_core.survey.pair import MOST_VALUES, Record, unknown_values
 from segformer_core.survey.splits import LABELLED
 from segformer_core.survey.survey import Survey, listed
@@ -261,8 +262,3 @@ CHECKS = (
     statistics,
     notes,
 )
-
-
-def plural(count: int, noun: str) -> str:
-    """ "1 image", "3 images", "2 classes"."""
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}{'es' if noun.endswith('s') else 's'}"

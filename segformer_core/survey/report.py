@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from segformer_core.data.description import FILE_NAME
-from segformer_core.errors import UserError
+from segformer_core.errors import UserError, plural
 from segformer_core.files import writable_directory, write_text
 from segformer_core.survey.described import described
-from segformer_core.survey.findings import Finding, findings, plural
+from segformer_core.survey.findings import Finding, findings
 from segformer_core.survey.page import MARK, page
 from segformer_core.survey.proposal import proposal, recipe_folder
 from segformer_core.survey.splits import find_layout

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
+from segformer_core.errors import plural
 from segformer_core.spec.layers import BatchNorm2d, Conv2d, LayerNorm, Leaf, Linear
 from segformer_core.spec.model import DECODE_HEAD, SegFormer, Variant, leaves, segformer
 
@@ -42,9 +43,9 @@ class Architecture:
     def __str__(self) -> str:
         name = f"MiT-{self.variant.upper()}" if self.variant != "custom" else f"an encoder {self.widths} × {self.depths}"
         if self.class_count is not None:
-            name += f" with a decode head of width {self.decoder_width} and {self.class_count} classes"
+            name += f" with a decode head of width {self.decoder_width} and {plural(self.class_count, 'class')}"
         if self.image_classes is not None:
-            name += f" with an ImageNet classifier of {self.image_classes} classes"
+            name += f" with an ImageNet classifier of {plural(self.image_classes, 'class')}"
         if self.class_count is None and self.image_classes is None:
             name += ", encoder alone"
         return name if self.in_channels == 3 else f"{name}, {self.in_channels} input channels"

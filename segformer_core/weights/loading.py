@@ -6,7 +6,7 @@ import numpy as np
 
 from segformer_core.config.agreement import check_agreement
 from segformer_core.config.keys import DataConfig
-from segformer_core.errors import WeightsError, brief
+from segformer_core.errors import WeightsError, brief, plural
 from segformer_core.spec.model import DECODE_HEAD, NUMERICS, TRANSFORMERS_NUMERICS, SegFormer, segformer
 from segformer_core.weights.detect import LEFT_OVER
 from segformer_core.weights.dialect import Arrays
@@ -76,7 +76,8 @@ def load_pretrained(
         return network_arrays(weights), _sentence(weights, spec, data, path, WHOLE)
     head = {name: array for name, array in fresh.items() if name.startswith(DECODE_HEAD)}
     encoder = {name: array for name, array in network_arrays(weights).items() if not name.startswith(DECODE_HEAD)}
-    why = "it has no decode head" if count is None else f"its head has {count} classes and class_num is {spec.class_count}"
+    there = f"its head has {plural(count or 0, 'class')} and class_num is {spec.class_count}"
+    why = "it has no decode head" if count is None else there
     return encoder | head, _sentence(weights, spec, data, path, f"the encoder ({len(encoder)} arrays)") + (
         f"; {why}, so the head starts fresh ({len(head)} arrays)"
     )
