@@ -61,7 +61,6 @@ def join(target: str) -> Processes:
     with joining(group(target)):
         communication.init()
     STATE["count"] = communication.get_group_size()
-    ms.set_auto_parallel_context(parallel_mode=ms.ParallelMode.DATA_PARALLEL, gradients_mean=True)
     summed = Sum()
 
     def all_reduce(array: np.ndarray) -> np.ndarray:
