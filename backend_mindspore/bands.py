@@ -133,7 +133,7 @@ def cut(x: Tensor, axis: int, start: int, end: int) -> Tensor:
         return x
     begin, size = [0, 0, 0, 0], list(x.shape)
     begin[axis], size[axis] = start, end - start
-    return ops.slice(x, begin, size)
+    return ops.Slice()(x, begin, size)
 
 
 def joined(parts: list[Tensor], axis: int) -> Tensor:
@@ -150,4 +150,4 @@ def zeros(x: Tensor, axis: int, length: int) -> Tensor:
     """Zeros of the shape of `x`, but of `length` on one axis."""
     shape = list(x.shape)
     shape[axis] = length
-    return ops.zeros(tuple(shape), x.dtype)
+    return ops.zeros(tuple(shape), dtype=x.dtype)

@@ -71,7 +71,7 @@ class Normalise(nn.Cell):
 
     def construct(self, images: Tensor) -> Tensor:
         """(B, H, W, C) uint8 -> (B, C, H, W) float32."""
-        return (ops.transpose(images.to(ms.float32), (0, 3, 1, 2)) - self.mean) * self.scale
+        return (ops.permute(images.to(ms.float32), (0, 3, 1, 2)) - self.mean) * self.scale
 
 
 class FoldedDecodeHead(nn.Cell):

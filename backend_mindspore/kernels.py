@@ -143,7 +143,7 @@ class Upsample(nn.Cell):
         else:
             rows, columns = interpolation_matrix(h, size[0]), interpolation_matrix(w, size[1])
         x = ops.MatMul(transpose_b=True)(ops.reshape(x, (B * C * h, w)), columns.to(x.dtype))
-        rows = ops.broadcast_to(ops.expand_dims(rows.to(x.dtype), 0), (B * C, size[0], h))
+        rows = ops.broadcast_to(ops.unsqueeze(rows.to(x.dtype), 0), (B * C, size[0], h))
         return ops.reshape(ops.BatchMatMul()(rows, ops.reshape(x, (B * C, h, size[1]))), (B, C, *size))
 
 
@@ -160,7 +160,7 @@ def interpolation_matrix_of_any_size(inputs: int, outputs: int) -> Tensor:
     unit = 2 * outputs  # a centre is a whole number of 1 / unit: whole numbers keep float32 from rounding it
     centres = ops.clamp((2 * first_numbers(outputs) + 1) * inputs - outputs, 0, (inputs - 1) * unit)
     whole = centres // unit
-    steps, rest = ops.expand_dims(whole, 1) - first_numbers(inputs), ops.expand_dims(centres - whole * unit, 1)
+    steps, rest = ops.unsqueeze(whole, 1) - first_numbers(inputs), ops.unsqueeze(centres - whole * unit, 1)
     distances = ops.abs(steps.to(ms.float32) + rest.to(ms.float32) / unit)
     return ops.relu(1.0 - distances)
 
@@ -171,4 +171,4 @@ LONGEST_SIDE = 1 << 14
 
 def first_numbers(count: int) -> Tensor:
     """0 … count - 1. (Ascend's Range takes no count that is known only when the graph runs.)"""
-    return ops.slice(Tensor(np.arange(LONGEST_SIDE)), (0,), (count,))
+    return ops.Slice()(Tensor(np.arange(LONGEST_SIDE)), (0,), (count,))

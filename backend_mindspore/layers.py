@@ -151,8 +151,8 @@ class BatchNorm(nn.Cell):
         x = centred * ops.reshape(self.gamma * ops.rsqrt(variance + self.eps), (1, C, 1, 1)) + ops.reshape(
             self.beta, (1, C, 1, 1)
         )
-        x = ops.depend(x, ops.assign(self.moving_mean, new_mean))
-        return ops.depend(x, ops.assign(self.moving_variance, new_variance))
+        x = ops.depend(x, ops.Assign()(self.moving_mean, new_mean))
+        return ops.depend(x, ops.Assign()(self.moving_variance, new_variance))
 
 
 class Mixed(nn.Cell):
@@ -170,13 +170,13 @@ class Mixed(nn.Cell):
 def to_map(tokens: Tensor, size: tuple[int, int]) -> Tensor:
     """(B, H·W, C) -> (B, C, H, W)."""
     B, _, C = tokens.shape
-    return ops.reshape(ops.transpose(tokens, (0, 2, 1)), (B, C, *size))
+    return ops.reshape(ops.permute(tokens, (0, 2, 1)), (B, C, *size))
 
 
 def to_tokens(x: Tensor) -> Tensor:
     """(B, C, H, W) -> (B, H·W, C)."""
     B, C, H, W = x.shape
-    return ops.transpose(ops.reshape(x, (B, C, H * W)), (0, 2, 1))
+    return ops.permute(ops.reshape(x, (B, C, H * W)), (0, 2, 1))
 
 
 def linear(tokens: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
@@ -216,11 +216,11 @@ def reduce_tokens(sr: Convolution, tokens: Tensor, size: tuple[int, int]) -> Ten
     x = ops.reshape(tokens, (B, *size, C))
     if ops.is_sequence_value_unknown(size) or (h * R, w * R) != size:
         x = x[:, : h * R, : w * R]
-    x = ops.transpose(ops.reshape(x, (B, h, R, w, R * C)), (0, 1, 3, 2, 4))
-    weight = ops.reshape(ops.transpose(sr.weight, (0, 2, 3, 1)), (C, R * R * C))
+    x = ops.permute(ops.reshape(x, (B, h, R, w, R * C)), (0, 1, 3, 2, 4))
+    weight = ops.reshape(ops.permute(sr.weight, (0, 2, 3, 1)), (C, R * R * C))
     return linear(ops.reshape(x, (B, h * w, R * R * C)), weight, sr.bias)
 
 
 def _batched(weight: Tensor, batch: int) -> Tensor:
     """(O, C) -> (batch, O, C)."""
-    return ops.broadcast_to(ops.expand_dims(weight, 0), (batch, *weight.shape))
+    return ops.broadcast_to(ops.unsqueeze(weight, 0), (batch, *weight.shape))

@@ -42,13 +42,13 @@ class DeviceStatus(nn.Cell):
 
     def note(self, gradients: tuple[Tensor, ...]) -> Tensor:
         """Keep for `finite` what was noted until these gradients were there: those of one part of a batch in several parts."""
-        return ops.assign_add(self.noted, self._overflows(gradients))
+        return ops.AssignAdd()(self.noted, self._overflows(gradients))
 
     def finite(self, gradients: tuple[Tensor, ...]) -> Tensor:
         """Whether nothing overflowed, in no part and in no process; the next step starts anew."""
         overflows = self._overflows(gradients) + self.noted
         finite = sum_over_processes(overflows) == 0
-        return ops.depend(finite, ops.assign(self.noted, ops.zeros_like(overflows)))
+        return ops.depend(finite, ops.Assign()(self.noted, ops.zeros_like(overflows)))
 
     def _overflows(self, gradients: tuple[Tensor, ...]) -> Tensor:
-        return ops.cast(ops.logical_not(amp.all_finite(gradients)), ms.float32)
+        return ops.Cast()(ops.logical_not(amp.all_finite(gradients)), ms.float32)

@@ -88,7 +88,7 @@ class Accumulate(nn.Cell):
         done = self.map(add, self.gradients, gradients)
         if self.status is not None:
             done = ops.depend(self.status.note(gradients), done)
-        return ops.depend(ops.assign_add(self.total, total), (ops.assign_add(self.weight, weight), done))
+        return ops.depend(ops.AssignAdd()(self.total, total), (ops.AssignAdd()(self.weight, weight), done))
 
     def taken(self, total: Tensor, weight: Tensor, gradients: tuple[Tensor, ...]) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
         """The sums with the last part's; the next batch starts from zero."""
@@ -169,13 +169,13 @@ keep_if_finite = ops.MultitypeFuncGraph("keep_if_finite")
 
 @add.register("Tensor", "Tensor")
 def _(accumulated, value):
-    return ops.assign_add(accumulated, value)
+    return ops.AssignAdd()(accumulated, value)
 
 
 @take.register("Tensor", "Tensor")
 def _(accumulated, value):
     value = value + accumulated
-    return ops.depend(value, ops.assign(accumulated, ops.zeros_like(value)))
+    return ops.depend(value, ops.Assign()(accumulated, ops.zeros_like(value)))
 
 
 @squared_norm.register("Tensor")
@@ -185,11 +185,11 @@ def _(gradient):
 
 @restore.register("Tensor", "Tensor")
 def _(statistic, sound):
-    return ops.assign(statistic, sound)
+    return ops.Assign()(statistic, sound)
 
 
 @keep_if_finite.register("Tensor", "Tensor", "Tensor")
 def _(finite, statistic, sound):
     """After an overflow restore the copy of the statistics; after a finite step renew the copy."""
     value = ops.Select()(finite, statistic, sound)
-    return ops.depend(ops.assign(statistic, value), ops.assign(sound, value))
+    return ops.depend(ops.Assign()(statistic, value), ops.Assign()(sound, value))
