@@ -13,6 +13,7 @@ from segformer_core.config.keys import DataConfig, EvaluationConfig, InferenceCo
 from segformer_core.data import rows as rows_file
 from segformer_core.data.header import read_header
 from segformer_core.data.image_file import read_image
+from segformer_core.data.image_form import ImageForm
 from segformer_core.data.rows import Sliding, TiffRows, opened_rows
 from segformer_core.errors import DataError
 from segformer_core.inference import infer as infer_file
@@ -135,20 +136,26 @@ FORMS = {
     "16 bits": (3, np.uint16, {"photometric": "RGB"}),
     "alpha": (4, np.uint8, {"photometric": "RGB", "alpha": "YES"}),
     "premultiplied alpha": (4, np.uint8, {"photometric": "RGB", "alpha": "PREMULTIPLIED"}),
+    "bands": (5, np.uint8, {}),
+    "bands of 16 bits without a value": (5, np.uint16, {"nodata": 65535}),
 }
 
 
+@pytest.mark.parametrize("scale", [None, (0.0, 4095.0)], ids=["no range", "a range"])
 @pytest.mark.parametrize("form", FORMS)
-def test_a_tiffs_rows_are_those_of_the_image_read_at_once(form, tmp_path):
+def test_a_tiffs_rows_are_those_of_the_image_read_at_once(form, scale, tmp_path):
+    """Of 8 bits they are as stored, whatever the range."""
     count, kind, keys = FORMS[form]
     values = np.random.default_rng(2).integers(0, np.iinfo(kind).max, (*SIZE, count), endpoint=True).astype(kind)
     write_tiff(tmp_path / "x.tif", values, **keys)
-    want = read_image(tmp_path / "x.tif")
-    with opened_rows(tmp_path / "x.tif") as image:
-        assert isinstance(image, TiffRows) and image.size == SIZE
+    shown = ImageForm(max(count, 3) if count != 4 else 3, scale)
+    want = read_image(tmp_path / "x.tif", shown)
+    assert want.dtype == (np.uint8 if scale is None or kind is np.uint8 else np.float32)
+    with opened_rows(tmp_path / "x.tif", shown) as image:
+        assert image.size == SIZE and (scale is not None or isinstance(image, TiffRows))
         seen = Sliding(image)
         for top, bottom in ((0, 64), (48, 112), (86, 150)):
-            assert np.array_equal(seen.read(top, bottom), want[top:bottom])
+            assert np.array_equal(seen.read(top, bottom), want[top:bottom], equal_nan=want.dtype == np.float32)
             seen.forget(top)
 
 

@@ -3,6 +3,7 @@
 import base64
 import doctest
 import re
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -246,10 +247,31 @@ def test_two_files_of_one_name_are_not_saved_over_each_other(network, folder, tm
     first, second = network([tmp_path / "one/a.jpg", tmp_path / "two/a.jpg"])
     first.save(tmp_path / "out")
     first.save(tmp_path / "out")
-    with pytest.raises(DataError, match=r"one/a\.jpg and .*two/a\.jpg would both be written to .*out/a_…; give one a name"):
-        second.save(tmp_path / "out")
+    for _ in range(2):
+        with pytest.raises(DataError, match=r"one/a\.jpg and .*two/a\.jpg would both be written to .*out/a_…; give one a name"):
+            second.save(tmp_path / "out")
     second.save(tmp_path / "out", name="b")
     assert {path.name for path in (tmp_path / "out").glob("b*")} == {"b.jpg", "b_color.png", "b_gray.png", "b_overlap.png"}
+
+
+def test_a_photo_that_lies_there_is_never_replaced(network, folder, tmp_path):
+    """Whether its name is given or comes from the image; results of an earlier run are."""
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    for name in ("1", "2", "image"):
+        shutil.copy(folder / "street.jpg", photos / f"{name}.png")
+    before = (photos / "2.png").read_bytes()
+    (photos / "1.png").write_bytes((photos / "1.png").read_bytes() + b" ")
+    for result, name in ((network(photos / "1.png"), "2"), (network(np.zeros((*SIZE, 3), np.uint8)), "")):
+        for _ in range(2):
+            with pytest.raises(DataError, match=r"(2|image)\.png is another image; save to another folder"):
+                result.save(photos, name=name)
+    assert (photos / "2.png").read_bytes() == (photos / "image.png").read_bytes() == before
+    blank = replace(network, saved={})(np.zeros((*SIZE, 3), np.uint8))
+    for other in (network, replace(network, saved={})):
+        other(np.full((*SIZE, 3), 200, np.uint8)).save(tmp_path / "out")
+    blank.save(tmp_path / "out")
+    assert not cv2.imread(str(tmp_path / "out/image.png")).any()
 
 
 def test_an_image_in_memory_is_saved_with_a_copy(network, tmp_path):

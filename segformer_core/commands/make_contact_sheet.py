@@ -16,7 +16,7 @@ from segformer_core.data.layout import open_dataset
 from segformer_core.errors import DataError
 from segformer_core.evaluation.metrics import confusion_matrix, scores
 from segformer_core.files import writable_directory
-from segformer_core.inference.results import GRAY
+from segformer_core.inference.results import GRAY, TIFF_ENDINGS
 from segformer_core.pictures import SheetRow, complaint, contact_sheet, write_png
 
 
@@ -42,9 +42,10 @@ def main(arguments: Sequence[str]) -> None:
 
 def sheet_row(item: Item, classes: Classes, infer_output_path: Path) -> SheetRow:
     """An item with its prediction, captioned with its name and scores. Raises DataError."""
-    predicted = infer_output_path / f"{item.name}{GRAY}"
-    if not predicted.is_file():
-        raise DataError(f"no prediction {predicted}; run infer with that infer_output_path first")
+    named = [infer_output_path / f"{item.name}{ending}" for ending in (GRAY, TIFF_ENDINGS[GRAY])]
+    predicted = max(filter(Path.is_file, named), key=lambda path: path.stat().st_mtime, default=None)
+    if predicted is None:
+        raise DataError(f"no prediction {named[0]}; run infer with that infer_output_path first")
     image, truth = read_pair(item, classes, own_form(item.image))
     prediction = read_label(predicted, classes.stored_as_indices())
     if prediction.shape != truth.shape:

@@ -238,7 +238,7 @@ class ExportConfig:
     export_dynamic: bool = key(False, "let the file accept any number of images of any size from 32×32 (TORCH 64×64)")
     export_precision: str = key("fp32", "precision of matrix products, convolutions and their weights", choices=("fp32", "fp16"))
     export_output: str = key("auto", "auto: labels with export_preprocess, else logits", choices=("auto", "logits", "labels"))
-    export_preprocess: bool = key(False, "let the file accept (N, H, W, 3) uint8 RGB images and normalise them itself")
+    export_preprocess: bool = key(False, "let the file accept (N, H, W, C) uint8 images, C 3 for RGB, and normalise them itself")
     export_force: bool = key(False, "replace an existing file; --force for short")
 
 

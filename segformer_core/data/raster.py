@@ -22,13 +22,13 @@ MOST_VALUES = 2**33
 def raster_values(data: bytes, source: object, gaps: bool) -> tuple[np.ndarray, int]:
     """The bytes of a TIFF -> (H, W, bands) as stored, and its orientation, 1..8. Raises DataError.
 
-    `gaps`: the result is float32, NaN where the file says that there is no value (its nodata).
+    `gaps`: of more than 8 bits the result is float32, NaN where the file says that there is no value (its nodata).
     """
     with opened(data, source) as dataset:
         if dataset.height * dataset.width * dataset.count > MOST_VALUES:
             raise DataError(f"{source} has {dataset.height}×{dataset.width} pixels of {dataset.count} bands; cut it into parts")
         values = dataset.read()  # (bands, H, W)
-        if gaps:
+        if gaps and values.dtype != np.uint8:
             missing = [None if nodata is None else values[band] == nodata for band, nodata in enumerate(dataset.nodatavals)]
             values = values.astype(np.float32)
             for band, where in enumerate(missing):

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from segformer_core.data.header import Header, read_header
-from segformer_core.data.image_bytes import TIFF_GRAY
+from segformer_core.data.image_bytes import TIFF_GRAY, TIFF_RGB
 from segformer_core.data.image_file import MOST_PIXELS, read_image
 from segformer_core.data.image_form import FAR_BELOW, RGB, ImageForm, check_depth, on_scale, with_channels
 from segformer_core.data.quiet import quiet_decoders
@@ -21,8 +21,8 @@ from segformer_core.memory import check_fits
 LARGE = 2**24
 """Pixels of an image that is read and written by rows: as the network takes it, one of 4096×4096 pixels has 200 MB."""
 
-TIFF_RGB = 2
-"""What a TIFF's values mean, its tag COLOURS."""
+TIFF_YCBCR = 6
+"""What a TIFF's values mean, its tag COLOURS: GDAL makes RGB of them."""
 
 UNASSOCIATED = 2
 """Of a TIFF's fourth channel: the colours are not multiplied by it yet."""
@@ -137,7 +137,7 @@ class TiffRows:
 
     def read(self, top: int, bottom: int) -> np.ndarray:
         image = np.ascontiguousarray(self._stored(top, bottom).transpose(1, 2, 0))
-        if self.form.range is not None:
+        if self.form.range is not None and image.dtype != np.uint8:
             return with_channels(on_scale(self._without_gaps(image), self.form, self.path), self.form.channels, self.path)
         if image.dtype == np.uint16:
             image = (image >> 8).astype(np.uint8)
@@ -160,6 +160,12 @@ class TiffRows:
                 f"{self.path} has {height}×{width} pixels, more than are resized at once ({MOST_PIXELS:,}); label it at its own "
                 "size with --eval_mode native, or cut it into parts"
             )
+        stored = self.dataset.count * np.dtype(self.dataset.dtypes[0]).itemsize
+        shown = self.form.channels * (1 if self.form.range is None else np.dtype(np.float32).itemsize)
+        what = f"an image of {height}×{width} pixels"
+        check_fits(
+            (stored + shown) * height * width, what, "label it at its own size with --eval_mode native, or make it smaller"
+        )
         return read_image(self.path, self.form)
 
 
@@ -212,7 +218,8 @@ def by_rows(header: Header, form: ImageForm) -> bool:
     if form == RGB:
         plain = (tiff.channels, tiff.colours) in ((1, TIFF_GRAY), (3, TIFF_RGB)) and depth
         plain = plain or ((tiff.channels, tiff.colours) == (4, TIFF_RGB) and depth and tiff.bits == 8)
-        return plain or (header.pixels > MOST_PIXELS and tiff.channels in (1, 3) and depth)
+        large = header.pixels > MOST_PIXELS and tiff.colours in (TIFF_GRAY, TIFF_RGB, TIFF_YCBCR)
+        return plain or (large and tiff.channels in (1, 3) and depth)
     return tiff.channels == form.channels and tiff.colours in (TIFF_GRAY, TIFF_RGB) and (depth or form.range is not None)
 
 

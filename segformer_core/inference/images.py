@@ -16,7 +16,7 @@ from PIL import ImageOps
 from PIL.Image import Image as Picture
 
 from segformer_core.data.image_file import read_image
-from segformer_core.data.image_form import LARGEST, RGB, RGB_CHANNELS, ImageForm, may_have, on_scale, with_channels
+from segformer_core.data.image_form import GRAY, LARGEST, RGB, RGB_CHANNELS, ImageForm, may_have, on_scale, with_channels
 from segformer_core.errors import DataError, brief
 from segformer_core.files import usable
 from segformer_core.inference.video import VIDEO_SUFFIXES
@@ -131,10 +131,12 @@ def _framework(image: object) -> str:
 
 
 def _of_pillow(picture: Picture, channels: int) -> np.ndarray:
-    """Turned as EXIF says; for three channels as a viewer shows it, no alpha; more than 8 bits keep their values."""
+    """Turned as EXIF says; gray and RGB as a viewer shows it, no alpha; more than 8 bits keep their values."""
     turned = ImageOps.exif_transpose(picture)
     deep = turned.mode in ("I", "F") or turned.mode.startswith("I;")
-    return np.asarray(turned.convert("RGB") if channels == RGB_CHANNELS and not deep else turned)
+    if deep or channels not in (GRAY, RGB_CHANNELS):
+        return np.asarray(turned)
+    return with_channels(np.asarray(turned.convert("RGB")), channels, "the image")
 
 
 def _channels_last(values: np.ndarray, channels: int, what: str) -> np.ndarray:

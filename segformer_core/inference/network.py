@@ -137,8 +137,8 @@ class Network(Segmenter):
             self._known(),
             seen.source,
             seen.name,
-            lambda: self.probabilities(seen.pixels),
-            lambda: self.labels_and_confidence(seen.pixels)[1] if known is None else known,
+            lambda: self.label([self.prepare(seen.pixels)], self.predictor.probabilities)[0],
+            lambda: self.labels_and_confidences([self.prepare(seen.pixels)])[1][0] if known is None else known,
             self.saved,
         )
 

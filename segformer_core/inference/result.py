@@ -1,6 +1,7 @@
 """What a network says of an image: labels, probabilities, and what people make of them."""
 
 import difflib
+import filecmp
 import json
 from collections.abc import Callable, Iterator, MutableMapping, Sequence
 from dataclasses import dataclass, field
@@ -16,12 +17,13 @@ from segformer_core.data.display import shown
 from segformer_core.errors import DataError, one_line
 from segformer_core.inference.notebook import html
 from segformer_core.inference.polygons import coordinates, regions
-from segformer_core.inference.results import Results
+from segformer_core.inference.results import GRAY, Results
 from segformer_core.inference.sources import Source
 from segformer_core.pictures import overlay, write_png
 
 COPY = ".png"
 """The ending of the copy of an image that is no file."""
+NAME_ONE = 'save(folder, name="…")'
 NAMED = 3
 """How many classes a line names."""
 
@@ -123,8 +125,8 @@ class Result:
         `NAME_confidence.png`, 0..255.
 
         NAME is the file's, without its ending; of an image in memory `name`, else "image", or with its number where several are
-        labelled. Files of an earlier run are replaced, the image itself never. Raises DataError if an image of another file was
-        saved there under the same name; UserError.
+        labelled. Files of an earlier run are replaced, the image itself never. Raises DataError if another image was saved
+        there under the same name, or lies there; UserError.
         """
         source, begins = self.source, name or self.name
         path = source or Path(f"{begins}{COPY}")
@@ -136,13 +138,13 @@ class Result:
         for refused in results.refused.values():
             raise refused
         begun = results.folder.resolve() / begins
-        owner = self._saved.get(begun)
-        self._saved[begun] = source or owner
-        if owner and source and owner != source:
-            raise DataError(
-                f"{owner} and {source} would both be written to {results.folder / begins}_…; give one a name, as "
-                'save(folder, name="…")'
-            )
+        own, copy = source and source.resolve(), results.folder / place
+        if (owner := self._saved.get(begun, own)) != own:
+            both = " and ".join(str(name or "an image in memory") for name in (owner, source))
+            raise DataError(f"{both} would both be written to {results.folder / begins}_…; give one a name, as {NAME_ONE}")
+        if begun not in self._saved and _is_anothers(copy, own, results.folder / f"{begins}{GRAY}"):
+            raise DataError(f"{copy} is another image; save to another folder, or give a name, as {NAME_ONE}")
+        self._saved[begun] = own
         results.write(results.sources[0], shown(self.image), self.labels, self.confidence if confidence else None)
         if source is None:
             write_png(results.folder / place, shown(self.image))
@@ -203,3 +205,10 @@ class Result:
         known = ", ".join(f"{index} {name}" for index, name in enumerate(self.names))
         hint = f" (did you mean {json.dumps(near[0], ensure_ascii=False)}?)" if near else ""
         raise DataError(f"no class {name!r}{hint}; the classes are {known}")
+
+
+def _is_anothers(copy: Path, source: Path | None, result: Path) -> bool:
+    """Whether a copy of the image would replace a file that is neither the image nor of an earlier run, which left `result`."""
+    if not copy.is_file() or copy.resolve() == source or result.is_file():
+        return False
+    return source is None or not filecmp.cmp(source, copy, shallow=False)

@@ -10,7 +10,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from segformer_core.config.keys import InferenceConfig
-from segformer_core.data.dataset import Classes
+from segformer_core.data.dataset import IGNORED, Classes
 from segformer_core.data.display import shown
 from segformer_core.data.rows import place_of
 from segformer_core.errors import DataError, UserError
@@ -108,7 +108,8 @@ class Results:
                 channels = 1 if ending in (GRAY, CONFIDENCE) else 3
                 if source.gives_tiff:
                     path = self.folder / f"{source.name}{TIFF_ENDINGS[ending]}"
-                    writers[ending] = stack.enter_context(tiff_writer(path, size, channels, place))
+                    none = IGNORED if ending == GRAY else None
+                    writers[ending] = stack.enter_context(tiff_writer(path, size, channels, place, none))
                 else:
                     writers[ending] = stack.enter_context(png_writer(self.folder / f"{source.name}{ending}", size, channels))
 

@@ -11,7 +11,6 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from segformer_core.data.dataset import IGNORED
 from segformer_core.data.image_bytes import PNG, PNG_END
 from segformer_core.data.rows import gdal_settings, tiff_dataset
 from segformer_core.errors import UserError, brief
@@ -88,13 +87,15 @@ def _chunk(file: BinaryIO, name: bytes, content: bytes) -> None:
 
 
 @contextmanager
-def tiff_writer(path: Path, size: tuple[int, int], channels: int, place: dict[str, Any]) -> Iterator[Write]:
+def tiff_writer(
+    path: Path, size: tuple[int, int], channels: int, place: dict[str, Any], nodata: int | None = None
+) -> Iterator[Write]:
     """As `png_writer`, of a tiled and compressed TIFF at `place`, as `data.rows.placed` gives it. Raises UserError.
 
-    With one channel the value 255 is the one that means "no data".
+    `nodata` is the value that means that there is none.
     """
     height, width = size
-    colours: dict[str, Any] = {"photometric": "RGB", "interleave": "pixel"} if channels == 3 else {"nodata": IGNORED}
+    colours: dict[str, Any] = {"photometric": "RGB", "interleave": "pixel"} if channels == 3 else {"nodata": nodata}
     form = {"height": height, "width": width, "count": channels, "dtype": "uint8", "compress": "deflate", "zlevel": LEVEL}
     tiles = {"tiled": True, "blockxsize": TILE, "blockysize": TILE, "predictor": 2, "BIGTIFF": "IF_SAFER"}
     top, pending = 0, np.empty((0, width, channels), np.uint8)

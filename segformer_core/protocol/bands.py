@@ -12,14 +12,14 @@ from segformer_core.protocol.plan import Plan, Size, View
 from segformer_core.spec.model import LOGIT_STRIDE
 
 Read = Callable[[int, int, int], np.ndarray]
-"""(index of a view, top, left) -> (B, 3, *crop) float32: what the network sees of that view from this pixel on.
+"""(index of a view, top, left) -> (B, C, *crop) float32: what the network sees of that view from this pixel on.
 
 The windows are asked for in the order of `bands`.
 """
 
 
 def reader(images: Sequence[np.ndarray], plan: Plan) -> Read:
-    """Of (B, 3, H, W) arrays, one for each view, of its size."""
+    """Of (B, C, H, W) arrays, one for each view, of its size."""
 
     def read(index: int, top: int, left: int) -> np.ndarray:
         height, width = plan.views[index].crop

@@ -48,7 +48,7 @@ class Architecture:
             name += f" with an ImageNet classifier of {plural(self.image_classes, 'class')}"
         if self.class_count is None and self.image_classes is None:
             name += ", encoder alone"
-        return name if self.in_channels == 3 else f"{name}, {self.in_channels} input channels"
+        return name if self.in_channels == 3 else f"{name}, {plural(self.in_channels, 'input channel')}"
 
 
 @dataclass(frozen=True)

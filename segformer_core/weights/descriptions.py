@@ -28,10 +28,10 @@ Descriptions = Mapping[str, dict[str, Any]]
 
 
 def transformers_files(architecture: Architecture, stated: Stated) -> Descriptions:
-    """config.json, and preprocessor_config.json for a network that takes RGB."""
+    """config.json, and preprocessor_config.json where mean and deviation of the network's channels are known."""
     files = {CONFIG: transformers_config(architecture, stated.classes)}
-    if architecture.in_channels == 3:
-        files[TRANSFORMERS_FILE] = transformers_preprocessor(_preparation(stated))
+    if len((preparation := _preparation(stated)).mean) == architecture.in_channels:
+        files[TRANSFORMERS_FILE] = transformers_preprocessor(preparation)
     return files
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from segformer_core.config.keys import RGB_CHANNELS, DataConfig
-from segformer_core.errors import WeightsError, brief
+from segformer_core.errors import WeightsError, brief, plural
 from segformer_core.weights.containers.json_file import is_there, read_object
 
 TRANSFORMERS_FILE = "preprocessor_config.json"
@@ -35,7 +35,7 @@ class Preparation:
 
     def __str__(self) -> str:
         mean, std = (", ".join(f"{value:g}" for value in values) for values in (self.mean, self.std))
-        channels = "R, G, B" if len(self.mean) == RGB_CHANNELS else f"{len(self.mean)} channels"
+        channels = "R, G, B" if len(self.mean) == RGB_CHANNELS else plural(len(self.mean), "channel")
         return (
             f"mean [{mean}] and deviation [{std}] of {channels} in 0..255, {self.size[0]}×{self.size[1]}, as {self.file} states"
         )
