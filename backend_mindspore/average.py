@@ -13,7 +13,7 @@ move = ops.MultitypeFuncGraph("move")
 
 @move.register("Tensor", "Tensor", "Tensor")
 def _(rate, average, weight):
-    return ops.assign_add(average, (weight - average) * rate)
+    return ops.AssignAdd()(average, (weight - average) * rate)
 
 
 class Average(nn.Cell):

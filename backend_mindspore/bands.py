@@ -68,7 +68,7 @@ class Windows:
     def _mean(self, near: dict[tuple[int, int], Tensor], band: Span, column: Span) -> Tensor:
         """(B, K, rows, columns): the mean of all windows in their order; `near` has their scores from the first column on."""
         any_rows = near[band.first, column.first]
-        sums = ops.zeros((*any_rows.shape[:2], band.end - band.first, column.end - column.first), any_rows.dtype)
+        sums = ops.zeros((*any_rows.shape[:2], band.end - band.first, column.end - column.first), dtype=any_rows.dtype)
         for top in band.windows:
             for left in column.windows:
                 rows = near[top, left]
@@ -83,7 +83,7 @@ def cut(x: Tensor, axis: int, start: int, end: int) -> Tensor:
         return x
     begin, size = [0, 0, 0, 0], list(x.shape)
     begin[axis], size[axis] = start, end - start
-    return ops.slice(x, begin, size)
+    return ops.Slice()(x, begin, size)
 
 
 def joined(parts: list[Tensor], axis: int) -> Tensor:
@@ -96,5 +96,5 @@ def filled(x: Tensor, shape: tuple[int, ...]) -> Tensor:
         if x.shape[axis] < shape[axis]:
             zeros = list(x.shape)
             zeros[axis] = shape[axis] - x.shape[axis]
-            x = ops.concat([x, ops.zeros(tuple(zeros), x.dtype)], axis)
+            x = ops.concat([x, ops.zeros(tuple(zeros), dtype=x.dtype)], axis)
     return x

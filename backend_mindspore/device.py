@@ -2,6 +2,8 @@
 
 import glob
 import os
+from contextlib import suppress
+from typing import Any
 
 from segformer_core.config.keys import RuntimeConfig
 from segformer_core.errors import BackendError, install
@@ -22,6 +24,7 @@ def connect(runtime: RuntimeConfig) -> Backend:
         raise BackendError(f"MindSpore is not installed: {install('mindspore')}") from error
     from backend_mindspore.distributed import join, launched, local_rank
     from backend_mindspore.exported import EXPORTS
+    from backend_mindspore.kernels import first_ascend
     from backend_mindspore.learner import Learner
     from backend_mindspore.loader import batches
 
@@ -31,6 +34,7 @@ def connect(runtime: RuntimeConfig) -> Backend:
     id_, chosen = device_number(runtime, target, local_rank() if launched() else None)
     if target == "Ascend":
         ms.set_device(target, id_)
+        keep_types(ms.device_context.ascend.op_precision, precision, first_ascend())
     elif ms.get_context("device_target") != target:  # once a kernel has run, MindSpore 2.7 refuses even the same device
         ms.set_device(target)
     processes = join(target) if launched() else ALONE
@@ -72,6 +76,23 @@ def device_target(runtime: RuntimeConfig, has_ascend: bool) -> str:
     if target == "ascend" and not has_ascend:
         raise BackendError(f"device_target Ascend but there is no Ascend device ({ASCEND_DEVICES}); use device_target CPU")
     return "CPU" if target == "cpu" or not has_ascend else "Ascend"
+
+
+def keep_types(op_precision: Any, precision: Precision, first: bool) -> None:
+    """fp32 means fp32 on an Ascend, as far as it goes; `op_precision` is MindSpore's module. What the program has set stays.
+
+    CANN computes fp32 convolutions in HF32 unless it is told not to: that keeps ten bits of their inputs, as TF32 does. The first
+    Ascend multiplies fp16 alone: there fp32 products are rounded to it, and an order to keep types would be an error. All other
+    operators keep fp32, which MindSpore before 2.10 would lower, too.
+    """
+    modes: dict[str, Any] = {}
+    if first:
+        modes = {"precision_mode": "allow_fp32_to_fp16"}
+    elif "fp32" in (precision.inference, precision.training):
+        modes = {"conv_allow_hf32": False, "matmul_allow_hf32": False}
+    for name, value in modes.items():
+        with suppress(RuntimeError):  # MindSpore takes each once
+            getattr(op_precision, name)(value)
 
 
 def prepare(target: str) -> None:

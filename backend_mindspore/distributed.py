@@ -61,7 +61,6 @@ def join(target: str) -> Processes:
     with joining(group(target)):
         communication.init()
     STATE["count"] = communication.get_group_size()
-    ms.set_auto_parallel_context(parallel_mode=ms.ParallelMode.DATA_PARALLEL, gradients_mean=True)
     summed = Sum()
 
     def all_reduce(array: np.ndarray) -> np.ndarray:
@@ -86,13 +85,13 @@ def sum_over_processes(x: Tensor) -> Tensor:
 
 def count_over_processes(x: Tensor) -> Tensor:
     """How many elements of a boolean (B, H, W) tensor are true, over all processes: int32, exact below 2³¹."""
-    rows = ops.ReduceSum()(ops.cast(x, ms.float32), -1)  # exact, and faster than int32
-    count = ops.ReduceSum()(ops.cast(rows, ms.int32))
+    rows = ops.ReduceSum()(ops.Cast()(x, ms.float32), -1)  # exact, and faster than int32
+    count = ops.ReduceSum()(ops.Cast()(rows, ms.int32))
     if world_size() == 1:
         return count
     high = count // (1 << LIMB_BITS)
     limbs = ops.stack((high, count - high * (1 << LIMB_BITS)))
-    sums = ops.cast(sum_over_processes(ops.cast(limbs, ms.float32)), ms.int32)
+    sums = ops.Cast()(sum_over_processes(ops.Cast()(limbs, ms.float32)), ms.int32)
     return sums[0] * (1 << LIMB_BITS) + sums[1]
 
 

@@ -1,11 +1,16 @@
-"""The spec's leaves as MindSpore layers: the only file that passes eps, momentum, padding or groups."""
+"""The spec's leaves as MindSpore layers: the only file that passes eps, momentum, padding or groups.
+
+The layers are cells of our own over MindSpore's operators. It announces that the constructors of its own (`nn.Conv2d`,
+`nn.LayerNorm`, `nn.BatchNorm2d`, `nn.Dense`) change after 2.9: BatchNorm's momentum turns round, and other arguments go.
+"""
 
 from dataclasses import dataclass
 from functools import singledispatch
 from typing import Any
 
 import mindspore as ms
-from mindspore import Tensor, nn, ops
+from mindspore import Parameter, Tensor, nn, ops
+from mindspore.common.initializer import initializer
 
 from backend_mindspore.distributed import sum_over_processes, world_size
 from segformer_core.spec.arrays import ArraySpec
@@ -36,53 +41,22 @@ def build(leaf: Leaf) -> Any:
 
 @build.register
 def _(leaf: Linear) -> nn.Cell:
-    return nn.Dense(leaf.in_features, leaf.out_features, weight_init="zeros", bias_init="zeros", has_bias=True, activation=None)
+    return LinearLayer(leaf)
 
 
 @build.register
 def _(leaf: Conv2d) -> nn.Cell:
-    return Convolution(
-        leaf.in_channels,
-        leaf.out_channels,
-        leaf.kernel,
-        stride=leaf.stride,
-        pad_mode="pad",
-        padding=leaf.padding,
-        dilation=1,
-        group=leaf.groups,
-        has_bias=leaf.bias,
-        weight_init="zeros",
-        bias_init="zeros",
-        data_format="NCHW",
-    )
+    return Convolution(leaf)
 
 
 @build.register
 def _(leaf: LayerNorm) -> nn.Cell:
-    return nn.LayerNorm(
-        (leaf.features,),
-        begin_norm_axis=-1,
-        begin_params_axis=-1,
-        gamma_init="ones",
-        beta_init="zeros",
-        epsilon=leaf.eps,
-    )
+    return LayerNormalisation(leaf)
 
 
 @build.register
 def _(leaf: BatchNorm2d) -> nn.Cell:
-    return BatchNorm(
-        leaf.features,
-        eps=leaf.eps,
-        momentum=1.0 - leaf.momentum,  # MindSpore's is the share of the old statistics
-        affine=True,
-        gamma_init="ones",
-        beta_init="zeros",
-        moving_mean_init="zeros",
-        moving_var_init="ones",
-        use_batch_statistics=None,
-        data_format="NCHW",
-    )
+    return BatchNorm(leaf)
 
 
 def native_name(array: ArraySpec) -> str:
@@ -91,34 +65,94 @@ def native_name(array: ArraySpec) -> str:
     return array.name.removesuffix(f".{array.leaf_name}") + leaves[array.leaf_name]
 
 
-class Convolution(nn.Conv2d):
+def parameter(name: str, *shape: int, value: str = "zeros", trained: bool = True) -> Parameter:
+    """Float32 zeros or ones."""
+    return Parameter(initializer(value, shape, ms.float32), name=name, requires_grad=trained)
+
+
+class LinearLayer(nn.Cell):
+    """A linear layer; the network computes with its arrays in `linear` and the functions beside it."""
+
+    def __init__(self, leaf: Linear):
+        super().__init__()
+        self.weight = parameter("weight", leaf.out_features, leaf.in_features)
+        self.bias = parameter("bias", leaf.out_features)
+
+    def construct(self, x: Tensor) -> Tensor:
+        """(..., C) -> (..., O)."""
+        return ops.reshape(linear(ops.reshape(x, (1, -1, x.shape[-1])), self.weight, self.bias), (*x.shape[:-1], -1))
+
+
+class Convolution(nn.Cell):
     """A convolution that computes in the type of its input; the weights are stored as float32."""
+
+    def __init__(self, leaf: Conv2d):
+        super().__init__()
+        self.weight = parameter("weight", leaf.out_channels, leaf.in_channels // leaf.groups, leaf.kernel, leaf.kernel)
+        self.bias = parameter("bias", leaf.out_channels) if leaf.bias else None
+        self.kernel = leaf.kernel
+        self.conv2d = ops.Conv2D(
+            leaf.out_channels,
+            (leaf.kernel, leaf.kernel),
+            mode=1,
+            pad_mode="pad",
+            pad=leaf.padding,
+            stride=(leaf.stride, leaf.stride),
+            dilation=(1, 1),
+            group=leaf.groups,
+            data_format="NCHW",
+        )
 
     def construct(self, x: Tensor) -> Tensor:
         x = self.conv2d(x, self.weight.to(x.dtype))
         return x if self.bias is None else ops.BiasAdd()(x, self.bias.to(x.dtype))
 
 
-class BatchNorm(nn.BatchNorm2d):
-    """Batch normalisation; in training its moments are taken over the batches of all processes."""
+class LayerNormalisation(nn.Cell):
+    """Over the last axis, which holds the features."""
+
+    def __init__(self, leaf: LayerNorm):
+        super().__init__()
+        self.gamma = parameter("gamma", leaf.features, value="ones")
+        self.beta = parameter("beta", leaf.features)
+        self.layer_norm = ops.LayerNorm(begin_norm_axis=-1, begin_params_axis=-1, epsilon=leaf.eps)
 
     def construct(self, x: Tensor) -> Tensor:
-        """(B, C, H, W) float32, in and out."""
-        if not self.training or world_size() == 1:
-            return super().construct(x)
+        return self.layer_norm(x, self.gamma, self.beta)[0]
+
+
+class BatchNorm(nn.Cell):
+    """Batch normalisation; in training its moments are taken over the batches of all processes."""
+
+    def __init__(self, leaf: BatchNorm2d):
+        super().__init__()
+        self.gamma = parameter("gamma", leaf.features, value="ones")
+        self.beta = parameter("beta", leaf.features)
+        self.moving_mean = parameter("moving_mean", leaf.features, trained=False)
+        self.moving_variance = parameter("moving_variance", leaf.features, value="ones", trained=False)
+        self.eps, self.momentum = leaf.eps, leaf.momentum
+        self.in_training = ops.BatchNorm(is_training=True, epsilon=leaf.eps, momentum=leaf.momentum, data_format="NCHW")
+        self.in_inference = ops.BatchNorm(is_training=False, epsilon=leaf.eps, momentum=leaf.momentum, data_format="NCHW")
+
+    def construct(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) float32, in and out. `momentum` is the share of the new batch, as the operator takes it."""
+        if not self.training:
+            return self.in_inference(x, self.gamma, self.beta, self.moving_mean, self.moving_variance)[0]
+        if world_size() == 1:
+            return self.in_training(x, self.gamma, self.beta, self.moving_mean, self.moving_variance)[0]
         B, C, H, W = x.shape
         mean = sum_over_processes(ops.mean(x, (0, 2, 3))) / world_size()
         centred = x - ops.reshape(mean, (1, C, 1, 1))
         variance = sum_over_processes(ops.mean(ops.square(centred), (0, 2, 3))) / world_size()
         count = B * H * W * world_size()
-        unbiased = ops.stop_gradient(variance) * (count / (count - 1))  # MindSpore's layer stores the share of the new moments
+        unbiased = ops.stop_gradient(variance) * (count / (count - 1))  # MindSpore's operator stores the share of the new moments
         new_mean = self.moving_mean + (ops.stop_gradient(mean) - self.moving_mean) * self.momentum
         new_variance = self.moving_variance + (unbiased - self.moving_variance) * self.momentum
         x = centred * ops.reshape(self.gamma * ops.rsqrt(variance + self.eps), (1, C, 1, 1)) + ops.reshape(
             self.beta, (1, C, 1, 1)
         )
-        x = ops.depend(x, ops.assign(self.moving_mean, new_mean))
-        return ops.depend(x, ops.assign(self.moving_variance, new_variance))
+        x = ops.depend(x, ops.Assign()(self.moving_mean, new_mean))
+        return ops.depend(x, ops.Assign()(self.moving_variance, new_variance))
 
 
 class Mixed(nn.Cell):
@@ -136,13 +170,13 @@ class Mixed(nn.Cell):
 def to_map(tokens: Tensor, size: tuple[int, int]) -> Tensor:
     """(B, H·W, C) -> (B, C, H, W)."""
     B, _, C = tokens.shape
-    return ops.reshape(ops.transpose(tokens, (0, 2, 1)), (B, C, *size))
+    return ops.reshape(ops.permute(tokens, (0, 2, 1)), (B, C, *size))
 
 
 def to_tokens(x: Tensor) -> Tensor:
     """(B, C, H, W) -> (B, H·W, C)."""
     B, C, H, W = x.shape
-    return ops.transpose(ops.reshape(x, (B, C, H * W)), (0, 2, 1))
+    return ops.permute(ops.reshape(x, (B, C, H * W)), (0, 2, 1))
 
 
 def linear(tokens: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
@@ -174,19 +208,19 @@ def pointwise(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     return ops.BiasAdd()(ops.reshape(x, (B, -1, H, W)), bias.to(x.dtype))
 
 
-def reduce_tokens(sr: nn.Conv2d, tokens: Tensor, size: tuple[int, int]) -> Tensor:
+def reduce_tokens(sr: Convolution, tokens: Tensor, size: tuple[int, int]) -> Tensor:
     """(B, H·W, C) -> (B, H/R·W/R, C): the sr convolution, whose R×R patches do not overlap, as a product of patches."""
     B, _, C = tokens.shape
-    R = sr.kernel_size[0]
+    R = sr.kernel
     h, w = size[0] // R, size[1] // R
     x = ops.reshape(tokens, (B, *size, C))
     if ops.is_sequence_value_unknown(size) or (h * R, w * R) != size:
         x = x[:, : h * R, : w * R]
-    x = ops.transpose(ops.reshape(x, (B, h, R, w, R * C)), (0, 1, 3, 2, 4))
-    weight = ops.reshape(ops.transpose(sr.weight, (0, 2, 3, 1)), (C, R * R * C))
+    x = ops.permute(ops.reshape(x, (B, h, R, w, R * C)), (0, 1, 3, 2, 4))
+    weight = ops.reshape(ops.permute(sr.weight, (0, 2, 3, 1)), (C, R * R * C))
     return linear(ops.reshape(x, (B, h * w, R * R * C)), weight, sr.bias)
 
 
 def _batched(weight: Tensor, batch: int) -> Tensor:
     """(O, C) -> (batch, O, C)."""
-    return ops.broadcast_to(ops.expand_dims(weight, 0), (batch, *weight.shape))
+    return ops.broadcast_to(ops.unsqueeze(weight, 0), (batch, *weight.shape))

@@ -13,6 +13,7 @@ from backend_mindspore.compiling import Compiling
 from backend_mindspore.layers import DTYPES, Arithmetic, native_name
 from backend_mindspore.model import SegFormer
 from backend_mindspore.optimizer import AdamW, LossScale
+from backend_mindspore.overflow import detection, saturates
 from backend_mindspore.prediction import Prediction
 from backend_mindspore.training_step import Loss, TrainingStep
 from segformer_core.config.keys import Config
@@ -35,6 +36,7 @@ class Learner:
         log: LogLine,
     ):
         self.spec, self.config, self.training, self.precision = spec, config, training, precision
+        self.log = log
         self.compiling = Compiling(spec, config, (training, precision), log)
         arithmetic = Arithmetic(DTYPES[precision.inference], DTYPES[precision.training])
         self.model = SegFormer(spec, arithmetic)
@@ -52,6 +54,8 @@ class Learner:
         loss = Loss(self.model, self.config, self.training.class_weights)
         average = Average(self.parameters, decay) if (decay := self.config.optimizer.ema_decay) else None
         options = self.config.optimizer.clip_norm, self.config.training.accumulation_steps
+        if self.precision.training == "fp16" or saturates():
+            self.log(f"a step that overflows is told by {detection()}")
         return TrainingStep(loss, optimizer, average, LossScale(self.precision.training), *options)
 
     def arrays(self) -> dict[str, np.ndarray]:

@@ -29,9 +29,9 @@ class CrossEntropy(nn.Cell):
 
     def construct(self, logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """(B, K, H, W) float32 logits, (B, H, W) int32 labels with 255 ignored -> loss and weight, two scalars."""
-        weights = ops.cast(labels != IGNORED, ms.float32)
+        weights = ops.Cast()(labels != IGNORED, ms.float32)
         if self.weights is not None:
-            weights = weights * ops.gather(self.weights, ops.where(labels != IGNORED, labels, 0), 0)
+            weights = weights * ops.Gather()(self.weights, ops.where(labels != IGNORED, labels, 0), 0)
         total = self.weighted_sum(logits, labels, weights) / labels.size
         return total, ops.ones_like(total) if self.over_all else ops.sum(weights) / labels.size
 
@@ -60,7 +60,7 @@ class HardPixels(nn.Cell):
         """
         counted = count_over_processes(p < IGNORED_PROBABILITY)
         rank = ops.clamp(counted - 1, 0, most_kept(self.min_kept, p.shape, world_size()))
-        limit = ops.zeros((), ms.float32)
+        limit = ops.zeros((), dtype=ms.float32)
         for step in self.steps:
             higher = limit + step
             limit = ops.where(count_over_processes(p < higher) <= rank, higher, limit)
@@ -92,7 +92,7 @@ class WeightedSum(nn.Cell):
             doubt = doubts(losses)
             power = ops.pow(doubt, self.gamma)
             slope = slope + weights * dout * self.focal * (power + self.gamma * losses * ops.exp(-losses) * power / doubt)
-        return (p - truth) * ops.expand_dims(slope, 1), ops.zeros_like(labels), ops.zeros_like(weights)
+        return (p - truth) * ops.unsqueeze(slope, 1), ops.zeros_like(labels), ops.zeros_like(weights)
 
 
 def doubts(losses: Tensor) -> Tensor:
@@ -108,5 +108,5 @@ def label_probabilities(logits: Tensor, labels: Tensor) -> Tensor:
 
 def log_probabilities(logits: Tensor, labels: Tensor) -> Tensor:
     """(B, H, W): that of the true class; of class 0 where the label is ignored."""
-    index = ops.expand_dims(ops.where(labels != IGNORED, labels, 0), 1)
+    index = ops.unsqueeze(ops.where(labels != IGNORED, labels, 0), 1)
     return ops.squeeze(ops.GatherD()(ops.LogSoftmax(axis=1)(logits), 1, index), 1)

@@ -53,13 +53,13 @@ class Attention(Mixed):
         heads, d = self.heads, C // self.heads
         x = self.low(x)
         q = linear(x, self.q.weight, self.q.bias)
-        q = ops.transpose(ops.reshape(q, (B, N, heads, d)), (0, 2, 1, 3))
+        q = ops.permute(ops.reshape(q, (B, N, heads, d)), (0, 2, 1, 3))
         if self.sr is not None:
             x = self.low(self.norm(reduce_tokens(self.sr, x, size).to(ms.float32)))
         kv = linear(x, self.kv.weight, self.kv.bias)
-        kv = ops.transpose(ops.reshape(kv, (B, -1, 2, heads, d)), (2, 0, 3, 1, 4))  # (2, B, heads, M, d): keys, values
+        kv = ops.permute(ops.reshape(kv, (B, -1, 2, heads, d)), (2, 0, 3, 1, 4))  # (2, B, heads, M, d): keys, values
         x = self.attend(q, kv[0], kv[1])
-        x = ops.reshape(ops.transpose(x, (0, 2, 1, 3)), (B, N, C))
+        x = ops.reshape(ops.permute(x, (0, 2, 1, 3)), (B, N, C))
         return linear(x, self.proj.weight, self.proj.bias)
 
 
@@ -135,7 +135,7 @@ class DecodeHead(Mixed):
         """Tokens and sizes of c1..c4 -> (B, K, H/4, W/4) logits; `keep` is (B, E, 1, 1), the dropout of whole channels."""
         bn = self.linear_fuse.bn
         E = bn.gamma.shape[0]
-        mixes = ops.split(ops.reshape(self.linear_fuse.conv.weight, (E, -1)), E, axis=1)[::-1]  # F1..F4, each (E, E)
+        mixes = ops.split(ops.reshape(self.linear_fuse.conv.weight, (E, -1)), E, 1)[::-1]  # F1..F4, each (E, E)
         bias = 0.0
         for i, linear_c in enumerate(self.linear_c):
             bias = bias + ops.matmul(mixes[i], linear_c.bias)
@@ -149,13 +149,13 @@ class DecodeHead(Mixed):
         for i, linear_c in enumerate(self.linear_c):
             weight = ops.matmul(mixes[i], linear_c.weight)
             if scale is not None:
-                weight = weight * ops.expand_dims(scale, 1)
+                weight = weight * ops.unsqueeze(scale, 1)
             feature = self.low(features[i])
             if x is None:
                 x = linear_to_map(feature, weight, bias, sizes[i])
             else:
                 x = x + self.upsample(linear_to_map(feature, weight, None, sizes[i]), sizes[0])
-        x = ops.cast(x, ms.float32)
+        x = ops.Cast()(x, ms.float32)
         x = ops.relu(bn(x) if self.training else x)
         if keep is not None:
             x = x * keep

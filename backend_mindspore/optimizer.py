@@ -16,7 +16,7 @@ update = ops.MultitypeFuncGraph("update")
 def update_one(adam, beta1, beta2, power1, power2, eps, rate, shrink, factor, finite, parameter, moment1, moment2, gradient):
     """Decay, then Adam, in place. (HyperMap applies it: a loop over a thousand arrays is too deep for the graph parser.)"""
     gradient = ops.Select()(finite, gradient * factor, ops.zeros_like(gradient))
-    ops.assign(parameter, parameter * shrink)
+    ops.Assign()(parameter, parameter * shrink)
     return adam(parameter, moment1, moment2, power1, power2, rate, beta1, beta2, eps, gradient)[0]
 
 
@@ -46,13 +46,13 @@ class AdamW(nn.Cell):
 
         (groups,) float32 learning rates -> the number of steps taken. A skipped step has rate 0 and keeps the moments.
         """
-        taken = ops.cast(finite, ms.float32)
+        taken = ops.Cast()(finite, ms.float32)
         steps = self.steps + taken
         beta1, beta2 = 1.0 - taken * (1.0 - self.beta1), 1.0 - taken * (1.0 - self.beta2)
         counted = ops.maximum(steps, 1.0)
         power1, power2 = ops.pow(self.beta1, counted), ops.pow(self.beta2, counted)
         eps = ADAM_EPS * ops.sqrt(1.0 - power2)
-        done = ops.assign(self.steps, steps)
+        done = ops.Assign()(self.steps, steps)
         for group, (start, end) in enumerate(self.bounds):
             rate = learning_rates[group] * taken
             shrink = 1.0 - rate * self.decays[group]
@@ -88,15 +88,15 @@ class LossScale(nn.Cell):
     def construct(self, finite: Tensor) -> Tensor:
         """Update the scale after a step; `finite`: every gradient was finite -> the steps skipped in a row."""
         skipped = ops.where(finite, ops.zeros_like(self.skipped_steps), self.skipped_steps + 1.0)
-        skipped = ops.depend(skipped, ops.assign(self.skipped_steps, skipped))
+        skipped = ops.depend(skipped, ops.Assign()(self.skipped_steps, skipped))
         if not self.dynamic:
             return skipped
         clean = ops.where(finite, self.clean_steps + 1.0, ops.zeros_like(self.clean_steps))
         grows = clean >= loss_scale.CLEAN_STEPS
         grown = ops.where(grows, self.value * loss_scale.FACTOR, self.value + 0.0)
         value = ops.where(finite, grown, self.value / loss_scale.FACTOR)
-        skipped = ops.depend(skipped, ops.assign(self.value, ops.clamp(value, loss_scale.SMALLEST, loss_scale.LARGEST)))
-        return ops.depend(skipped, ops.assign(self.clean_steps, ops.where(grows, ops.zeros_like(clean), clean)))
+        skipped = ops.depend(skipped, ops.Assign()(self.value, ops.clamp(value, loss_scale.SMALLEST, loss_scale.LARGEST)))
+        return ops.depend(skipped, ops.Assign()(self.clean_steps, ops.where(grows, ops.zeros_like(clean), clean)))
 
     def arrays(self) -> dict[str, Parameter]:
         return {"loss_scale": self.value, "clean_steps": self.clean_steps, "skipped_steps": self.skipped_steps}

@@ -17,11 +17,11 @@ class Overlap(nn.Cell):
 
     def construct(self, logits: Tensor, labels: Tensor) -> Tensor:
         """(B, K, H, W) float32 logits, (B, H, W) int32 labels with 255 ignored -> a scalar, 0 if all are ignored."""
-        labels = ops.expand_dims(labels, 1)
+        labels = ops.unsqueeze(labels, 1)
         counted = labels != IGNORED
         truth = labels == ops.reshape(ops.arange(logits.shape[1]), (-1, 1, 1))
         p = ops.where(counted, ops.Softmax(axis=1)(logits), 0.0)
-        total = ops.zeros((), ms.float32)
+        total = ops.zeros((), dtype=ms.float32)
         if self.dice:
             total = total + self.dice * dice(p, truth)
         if self.lovasz:
@@ -34,8 +34,8 @@ def dice(p: Tensor, truth: Tensor) -> Tensor:
 
     (B, K, H, W) float32 softmax, 0 where ignored, and bool truth -> a scalar. The sums are over the batches of all processes.
     """
-    y = ops.cast(truth, ms.float32)
-    both, predicted, true = ops.unstack(sum_over_processes(ops.stack((class_sums(p * y), class_sums(p), class_sums(y)))))
+    y = ops.Cast()(truth, ms.float32)
+    both, predicted, true = ops.unbind(sum_over_processes(ops.stack((class_sums(p * y), class_sums(p), class_sums(y)))))
     return mean_of_present(1.0 - 2.0 * both / ops.where(true > 0, predicted + true, 1.0), true > 0)
 
 
@@ -52,12 +52,12 @@ def lovasz(p: Tensor, truth: Tensor, counted: Tensor) -> Tensor:
     p, truth, counted = by_class(p), by_class(truth), by_class(counted)
     errors = ops.where(truth, 1.0 - p, p)
     weights = ops.stop_gradient(lovasz_weights(ops.stop_gradient(errors), truth, counted))
-    return mean_of_present(ops.ReduceSum()(errors * weights, 1), ops.ReduceSum()(ops.cast(truth, ms.float32), 1) > 0)
+    return mean_of_present(ops.ReduceSum()(errors * weights, 1), ops.ReduceSum()(ops.Cast()(truth, ms.float32), 1) > 0)
 
 
 def by_class(x: Tensor) -> Tensor:
     """(B, K, H, W) -> (K, B·H·W)."""
-    return ops.reshape(ops.transpose(x, (1, 0, 2, 3)), (x.shape[1], -1))
+    return ops.reshape(ops.permute(x, (1, 0, 2, 3)), (x.shape[1], -1))
 
 
 def lovasz_weights(errors: Tensor, truth: Tensor, counted: Tensor) -> Tensor:
@@ -69,14 +69,17 @@ def lovasz_weights(errors: Tensor, truth: Tensor, counted: Tensor) -> Tensor:
     """
     _, order = ops.Sort(axis=1, descending=True)(ops.where(counted, errors, -1.0))
     others = ops.logical_and(counted, ops.logical_not(truth))
-    true, other = (ops.GatherD()(ops.cast(x, ms.int32), 1, order) for x in (truth, others))
+    true, other = (ops.GatherD()(ops.Cast()(x, ms.int32), 1, order) for x in (truth, others))
     total = ops.sum(true, 1, True)
-    intersection, union = ops.cast(total - ops.cumsum(true, 1), ms.float32), ops.cast(total + ops.cumsum(other, 1), ms.float32)
+    intersection, union = (
+        ops.Cast()(total - ops.cumsum(true, 1), ms.float32),
+        ops.Cast()(total + ops.cumsum(other, 1), ms.float32),
+    )
     joins = ops.where(other > 0, intersection / (union * ops.maximum(union - 1.0, 1.0)), 0.0)
-    return ops.tensor_scatter_elements(ops.zeros_like(errors), order, ops.where(true > 0, 1.0 / union, joins), 1)
+    return ops.TensorScatterElements(axis=1)(ops.zeros_like(errors), order, ops.where(true > 0, 1.0 / union, joins))
 
 
 def mean_of_present(losses: Tensor, present: Tensor) -> Tensor:
     """(K,) float32 and bool -> the mean over the classes that are present; 0 if none is."""
-    count = ops.ReduceSum()(ops.cast(present, ms.float32))
+    count = ops.ReduceSum()(ops.Cast()(present, ms.float32))
     return ops.ReduceSum()(ops.where(present, losses, 0.0)) / ops.maximum(count, 1.0)

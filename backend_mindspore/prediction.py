@@ -88,7 +88,7 @@ class Prediction:
         mix = row_mix(scores.shape[2], size[0], top, bottom)
         low, high, share = (Tensor(array) for array in (mix.low, mix.high, mix.share))
         scores = cut(scores, 2, mix.first, mix.last + 1)
-        rows = ops.add(ops.mul(ops.gather(scores, low, 2), 1 - share), ops.mul(ops.gather(scores, high, 2), share))
+        rows = ops.add(ops.mul(ops.Gather()(scores, low, 2), 1 - share), ops.mul(ops.Gather()(scores, high, 2), share))
         return resize(rows, (bottom - top, size[1]))
 
     def labels_and_confidences(self, images: Sequence[np.ndarray], plan: Plan) -> tuple[np.ndarray, np.ndarray]:
@@ -145,7 +145,7 @@ def negative_log_likelihood(scores: Tensor, truth: Tensor, are_probabilities: bo
     """(B, K, H, W) logits, or sums of probabilities, and (B, H, W) int32 -> (B, H, W): -log p of the true class; 0 where 255."""
     logits = ops.log(ops.maximum(scores, SMALLEST_PROBABILITY)) if are_probabilities else scores
     counted = truth != IGNORED
-    true = ops.squeeze(ops.GatherD()(logits, 1, ops.expand_dims(ops.where(counted, truth, 0), 1)), 1)
+    true = ops.squeeze(ops.GatherD()(logits, 1, ops.unsqueeze(ops.where(counted, truth, 0), 1)), 1)
     return ops.where(counted, ops.logsumexp(logits, 1) - true, 0.0)
 
 

@@ -12,6 +12,7 @@ from backend_mindspore.kernels import Upsample
 from backend_mindspore.loss import CrossEntropy, HardPixels, label_probabilities
 from backend_mindspore.model import SegFormer
 from backend_mindspore.optimizer import AdamW, LossScale
+from backend_mindspore.overflow import DeviceStatus, saturates
 from backend_mindspore.overlap import Overlap
 from segformer_core.config.keys import Config
 from segformer_core.config.objective import objective
@@ -70,19 +71,24 @@ class Probabilities(nn.Cell):
 class Accumulate(nn.Cell):
     """Loss, weight and gradients of one part of a batch, added to those of the parts before."""
 
-    def __init__(self, loss: Loss, parameters: ms.ParameterTuple, scale: LossScale):
+    def __init__(self, loss: Loss, parameters: ms.ParameterTuple, scale: LossScale, status: DeviceStatus | None):
         super().__init__()
         self.loss_and_gradients = ms.value_and_grad(loss, None, parameters, has_aux=True)
         self.scale = scale
+        self.status: Any = status
         self.gradients = parameters.clone(prefix="accumulated", init="zeros")
         self.total = Parameter(Tensor(0, ms.float32), name="accumulated_loss", requires_grad=False)
         self.weight = Parameter(Tensor(0, ms.float32), name="accumulated_weight", requires_grad=False)
         self.map = ops.HyperMap()
 
     def construct(self, images: Tensor, labels: Tensor, paths: Tensor, channels: Tensor) -> Tensor:
+        if self.status is not None:
+            images = self.status.cleared(images)
         (total, weight), gradients = self.loss_and_gradients(images, labels, paths, channels, self.scale.value)
         done = self.map(add, self.gradients, gradients)
-        return ops.depend(ops.assign_add(self.total, total), (ops.assign_add(self.weight, weight), done))
+        if self.status is not None:
+            done = ops.depend(self.status.note(gradients), done)
+        return ops.depend(ops.AssignAdd()(self.total, total), (ops.AssignAdd()(self.weight, weight), done))
 
     def taken(self, total: Tensor, weight: Tensor, gradients: tuple[Tensor, ...]) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
         """The sums with the last part's; the next batch starts from zero."""
@@ -105,9 +111,12 @@ class TrainingStep(nn.Cell):
         self.optimizer, self.scale = optimizer, scale
         self.average: Any = average
         self.clip_norm, self.accumulation_steps = clip_norm, accumulation_steps
+        self.status: Any = DeviceStatus() if saturates() else None
         self.loss_and_gradients = ms.value_and_grad(loss, None, optimizer.parameters, has_aux=True)
-        self.accumulate: Any = Accumulate(loss, optimizer.parameters, scale) if accumulation_steps > 1 else None
-        self.reduce = nn.DistributedGradReducer(optimizer.parameters) if world_size() > 1 else None
+        parts = loss, optimizer.parameters, scale, self.status
+        self.accumulate: Any = Accumulate(*parts) if accumulation_steps > 1 else None
+        several = world_size() > 1
+        self.reduce = nn.DistributedGradReducer(optimizer.parameters, mean=True, degree=world_size()) if several else None
         bn = loss.model.decode_head.linear_fuse.bn
         self.statistics = ms.ParameterTuple([bn.moving_mean, bn.moving_variance])
         self.sound_statistics = self.statistics.clone(prefix="sound", init="same")
@@ -129,6 +138,8 @@ class TrainingStep(nn.Cell):
     def construct(self, images: Tensor, labels: Tensor, paths: Tensor, channels: Tensor, rates: Tensor) -> tuple[Tensor, ...]:
         """-> loss, whether the step overflowed, the loss scale it was computed with, steps skipped in a row."""
         scale = self.scale.value + 0.0
+        if self.status is not None:
+            images = self.status.cleared(images)
         (total, weight), gradients = self.loss_and_gradients(images, labels, paths, channels, scale)
         if self.accumulate is not None:
             total, weight, gradients = self.accumulate.taken(total, weight, gradients)
@@ -139,6 +150,8 @@ class TrainingStep(nn.Cell):
         factor = 1.0 / (scale * weight)
         norm = factor * ops.sqrt(ops.addn(self.map(squared_norm, gradients)))
         finite = ops.logical_and(ops.isfinite(norm), ops.isfinite(total))
+        if self.status is not None:
+            finite = ops.logical_and(finite, self.status.finite(gradients))
         if self.clip_norm:
             factor = factor * ops.minimum(self.clip_norm / (norm + CLIP_EPS), 1.0)
         done = self.optimizer(gradients, rates, factor, finite)
@@ -156,13 +169,13 @@ keep_if_finite = ops.MultitypeFuncGraph("keep_if_finite")
 
 @add.register("Tensor", "Tensor")
 def _(accumulated, value):
-    return ops.assign_add(accumulated, value)
+    return ops.AssignAdd()(accumulated, value)
 
 
 @take.register("Tensor", "Tensor")
 def _(accumulated, value):
     value = value + accumulated
-    return ops.depend(value, ops.assign(accumulated, ops.zeros_like(value)))
+    return ops.depend(value, ops.Assign()(accumulated, ops.zeros_like(value)))
 
 
 @squared_norm.register("Tensor")
@@ -172,11 +185,11 @@ def _(gradient):
 
 @restore.register("Tensor", "Tensor")
 def _(statistic, sound):
-    return ops.assign(statistic, sound)
+    return ops.Assign()(statistic, sound)
 
 
 @keep_if_finite.register("Tensor", "Tensor", "Tensor")
 def _(finite, statistic, sound):
     """After an overflow restore the copy of the statistics; after a finite step renew the copy."""
     value = ops.Select()(finite, statistic, sound)
-    return ops.depend(ops.assign(statistic, value), ops.assign(sound, value))
+    return ops.depend(ops.Assign()(statistic, value), ops.Assign()(sound, value))

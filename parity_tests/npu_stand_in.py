@@ -65,7 +65,7 @@ def install(saturates: bool) -> ModuleType:
 
 
 def trained(learner: Learner) -> dict[str, Any]:
-    """Four steps, every other one with an overflow; after them the sum of each array's absolute values."""
+    """Four steps, every other one with an overflow; then the sums of absolute values of the arrays and of gradients' averages."""
     spec = segformer("b0", class_count=5)
     images, labels = random_batch(spec, 2, 32, 64)
     spoilt = images.copy()
@@ -73,12 +73,12 @@ def trained(learner: Learner) -> dict[str, Any]:
     steps = [
         learner.step((batch, labels), random_masks(spec, 2), (1e-3, 1e-3, 1e-3)) for batch in (spoilt, images, spoilt, images)
     ]
-    weights = learner.arrays()
+    moments = {name: array for name, array in learner.optimizer_arrays().items() if name.startswith("moment1")}
     return {
         "losses": [float(step.loss) for step in steps],
         "overflowed": [bool(step.overflowed) for step in steps],
         "steps": float(learner.optimizer_arrays()["steps"]),
-        "sums": {name: float(np.abs(array).sum()) for name, array in weights.items()},
+        "sums": {name: float(np.abs(array).sum()) for name, array in (learner.arrays() | moments).items()},
     }
 
 

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from parity_tests import ROOT
+from parity_tests.ascend.test_survivors import ANNOUNCED
 from parity_tests.support import CONFIG, LEARNERS, check_control, check_difference, difference
 from parity_tests.training.losses import hard_pixels, ranked_probabilities, rule_of_each
 from parity_tests.training.objectives import by_definition, drawn, relative
@@ -65,6 +66,8 @@ def test_two_processes_are_one(backend, run_keys, undisturbed, tmp_path):
     said = run(f"backend_{backend}", run_keys | {"checkpoint_path": tmp_path / "run"}, launcher=launcher(backend, tmp_path))
     assert "4 images a step, 2 on each of 2 devices" in said
     assert said.count("loss_scale") in (EPOCHS, 2 * EPOCHS), "only the first process speaks (msrun also shows its log at the end)"
+    logs = [path.read_text(errors="replace") for path in (tmp_path / "logs").rglob("*.log")]
+    assert len(logs) == (3 if backend == "mindspore" else 0) and not any(map(ANNOUNCED.search, logs)), "a deprecated name is used"
     assert_alike(tmp_path / "run", want)
     names = [sorted(path.name for path in folder.iterdir() if path.suffix != ".jsonl") for folder in (tmp_path / "run", want)]
     assert names[0] == names[1]

@@ -8,14 +8,14 @@ from typing import NamedTuple
 OPERATORS = ("ops", "ops.operations", "ops.auto_generate", "ops.operations._grad_ops", "ops.operations._inner_ops")
 """The modules that document operators, the public one first."""
 
-FUNCTIONS = ("ops", "ops.auto_generate")
+FUNCTIONS = ("ops", "ops.auto_generate", "mint.nn.functional")
 """The modules of the functions that an operator's documentation refers to."""
 
-GRADIENT = re.compile(r"(\w+?)(Grad|BackpropInput|BackpropFilter)")
-FORWARD = {"Relu": "ReLU", "ResizeBilinear": "ResizeBilinearV2"}
+GRADIENT = re.compile(r"(\w+?)(Grad|BackpropInput|BackpropFilter)(?:Ext)?")
+FORWARD = {"Relu": "ReLU", "Gelu": "GeluExt"}
 """The forward operator of a gradient, where it is not the gradient's name without its ending."""
 
-MADE_OF = {"MatMulExt": "matmul", "Muls": "mul", "Divs": "div", "EqScalar": "eq", "LessScalar": "less"}
+MADE_OF = {"MatMulExt": "matmul", "GeluExt": "gelu", "Muls": "mul", "Divs": "div", "EqScalar": "eq", "LessScalar": "less"}
 """Operator without documentation of its own -> the function that becomes this operator if its second operand is a number."""
 
 STRUCTURE = {
@@ -44,6 +44,8 @@ class Note(NamedTuple):
     calls: str = ""
 
 
+STATUS = "it is cleared before the first operator of a step, and read after its gradients"
+
 NOTES = {
     "AllReduce": [Note(("hccl_world_group",), "a name")],
     "BatchNorm": [Note(("Ascend 310",), "a card for inference, where BatchNorm is folded into the linear layer before it")],
@@ -57,11 +59,14 @@ NOTES = {
     ],
     "Gather": [Note(("the results may be undefined",), "that is outside the bounds; labels are inside")],
     "GeLU": [Note(("value of infinity", "x is -inf", "x is inf", "higher precision"), "gradients of an overflow are not used")],
+    "GeluExt": [Note(("is :math:",), "gradients of an overflow are not used")],
     "LayerNorm": [
         Note(("`begin_params_axis` needs to be equal to",), "both are the last axis", r"%\d+, I64\((-?\d+)\), I64\(\1\)")
     ],
     "MatMul": [Note(("float64",), "there is none", r"^(?!.*Float64)")],
     "MatMulExt": [Note(("rank of `input` or `other`",), "1 to 6: weights of the decode head have two axes, biases one")],
+    "NPUClearFloatStatusV2": [Note(("located in a register",), STATUS)],
+    "NPUGetFloatStatusV2": [Note(("located in a register",), STATUS)],
     "OneHot": [Note(("`on_value` is Int64",), "it is float32")],
     "Tile": [Note(("more than 4 dimensions",), "a map has four", r", \(I64\(\d+\)(, I64\(\d+\)){0,3}\)")],
     "Transpose": [Note(("Negative value of",), "there is none", r", \(I64\(\d+\)(, I64\(\d+\))*\)")],

@@ -23,6 +23,8 @@ from segformer_core.protocol.learner import Precision, Training
 from segformer_core.spec.model import VARIANTS, SegFormer, Variant, segformer
 
 CLASSES = 5
+MOST_SCORES = 1 << 26
+"""`backend_mindspore.kernels`'."""
 HEIGHT, WIDTH = 64, 72
 """Pixels. A width of 72 is no multiple of the sr convolution's stride, so the rest is cut off first."""
 
@@ -53,6 +55,9 @@ class Form:
     class_weights: tuple[float, ...] | None = None
     processes: int = 1
     size: tuple[int, int] = (HEIGHT, WIDTH)
+    first: bool = False
+    """An Ascend of the first generation."""
+    most_scores: int = MOST_SCORES
 
 
 HARD_PIXELS = LossConfig(ohem_threshold=0.7)
@@ -71,6 +76,8 @@ QUICK = {
     "inference fp16, b0": Form("fp16", ("inference",), B0),
     "inference fp16": Form("fp16", ("inference", "inference, any size")),
     "inference fp32": Form("fp32", ("inference", "inference, any size", "after the network")),
+    "inference fp32, attention by blocks": Form("fp32", ("inference",), most_scores=100),
+    "training fp16, first Ascend": Form("fp16", IN_PARTS, first=True, processes=2, **EVERY_OPTION),
     "training fp16, two processes": Form("fp16", ("training",), config=Config(loss=HARD_PIXELS), processes=2),
 }
 """The precision that an Ascend trains in by default, and both precisions of inference."""
@@ -148,17 +155,20 @@ def texts(module: str, name: str, form: Form, folder: Path) -> dict[str, str]:
 def compile_as_on_an_ascend(form: Form) -> None:
     """Compile the graphs of a form, in this process: `texts` says how its environment has to be."""
     import mindspore as ms
-    from mindspore.nn.wrap import grad_reducer
+    from mindspore import ops
 
-    from backend_mindspore import distributed, kernels
+    from backend_mindspore import distributed, kernels, overflow
     from backend_mindspore.learner import Learner
     from parity_tests.mindspore_cells import AfterTheNetwork
     from parity_tests.support import random_batch, random_masks
 
     ms.set_context(mode=ms.GRAPH_MODE)
     kernels.on = lambda device: device == "Ascend"
-    distributed.STATE["count"] = form.processes
-    grad_reducer.get_group_size = lambda *_: form.processes  # no data is sent, so no other process is needed
+    kernels.MOST_SCORES = form.most_scores
+    if form.first:
+        kernels.first_ascend = overflow.first_ascend = lambda: True
+        ms.amp._ascend_target = ms.amp._ascend_910a_target = ops.constexpr(lambda: True)
+    distributed.STATE["count"] = form.processes  # no data is sent, so no other process is needed
     groups = parameter_groups(form.spec, form.config.optimizer)
     learner = Learner(
         form.spec, form.config, Training(groups, form.class_weights), Precision(form.precision, form.precision), print

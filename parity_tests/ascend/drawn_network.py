@@ -30,9 +30,9 @@ class DrawnHead(model.DecodeHead):
         levels = []
         for i, linear_c in enumerate(self.linear_c):
             x = to_map(linear(self.low(features[i]), linear_c.weight, linear_c.bias), sizes[i])
-            levels.append(x if i == 0 else self.upsample(x, sizes[0]))
+            levels.append(x if i == 0 else ops.interpolate(x, size=sizes[0], mode="bilinear", align_corners=False))
         x = self.linear_fuse.conv(ops.concat(levels[::-1], 1))
-        x = ops.relu(self.linear_fuse.bn(ops.cast(x, ms.float32)))
+        x = ops.relu(self.linear_fuse.bn(ops.Cast()(x, ms.float32)))
         if keep is not None:
             x = x * keep
         return self.linear_pred(self.low(x))

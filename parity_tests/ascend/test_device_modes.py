@@ -1,0 +1,108 @@
+"""What an Ascend is told before the first operator runs, and what a network does on one. A stand-in records the calls."""
+
+import numpy as np
+import pytest
+
+from segformer_core.config.keys import RuntimeConfig
+
+pytestmark = pytest.mark.usefixtures("need_mindspore")
+FULL = {"conv_allow_hf32": False, "matmul_allow_hf32": False}
+NO_LOWER = {"precision_mode": "allow_fp32_to_fp16"}
+
+
+class Ascend:
+    """Records what it is told; it takes each mode once, as MindSpore does."""
+
+    def __init__(self, **told):
+        self.told = told
+
+    def tell(self, name: str):
+        def setter(value: object) -> None:
+            if name in self.told:
+                raise RuntimeError(f"The '{name}' can not be set repeatedly.")
+            self.told[name] = value
+
+        return setter
+
+
+def connected(monkeypatch, precision: str, first: bool, **told) -> Ascend:
+    import mindspore as ms
+
+    from backend_mindspore import device, kernels
+
+    ascend = Ascend(**told)
+    monkeypatch.setattr(device.glob, "glob", lambda _: ["/dev/davinci0"])
+    monkeypatch.setattr(ms, "set_device", lambda *chosen: ascend.told.update(device=chosen))
+    monkeypatch.setattr(kernels, "first_ascend", lambda: first)
+    for name in (*FULL, *NO_LOWER):
+        monkeypatch.setattr(ms.device_context.ascend.op_precision, name, ascend.tell(name))  # fails where MindSpore lacks it
+    backend = device.connect(RuntimeConfig(device_target="Ascend", precision=precision, device_id=3))
+    assert (backend.device, ascend.told.pop("device")) == ("Ascend", ("Ascend", 3))
+    return ascend
+
+
+@pytest.mark.parametrize(
+    ("precision", "first", "wanted"),
+    [
+        ("fp32", False, FULL),
+        ("auto", False, FULL),  # it evaluates in fp32
+        ("fp16", False, {}),
+        ("bf16", False, {}),
+        ("fp32", True, NO_LOWER),
+        ("auto", True, NO_LOWER),
+        ("fp16", True, NO_LOWER),
+    ],
+)
+def test_fp32_is_fp32(precision, first, wanted, monkeypatch):
+    assert connected(monkeypatch, precision, first).told == wanted
+
+
+def test_what_a_program_has_set_stays(monkeypatch):
+    told = connected(monkeypatch, "fp32", False, conv_allow_hf32=True).told
+    assert told == {"conv_allow_hf32": True, "matmul_allow_hf32": False}
+
+
+@pytest.mark.parametrize("mode", ["graph", "pynative"])
+@pytest.mark.parametrize("most", [1, 5 * 7 * 2 * 3, 33 * 7 * 2 * 3 - 1, 33 * 7 * 2 * 3])
+def test_attention_by_blocks_is_the_whole_attention(most, mode, monkeypatch):
+    """33 queries of 7 keys in 6 heads: by one, by five, all but one, all at once."""
+    import mindspore as ms
+
+    from backend_mindspore import kernels
+
+    ms.set_context(mode=ms.GRAPH_MODE if mode == "graph" else ms.PYNATIVE_MODE)
+    rng = np.random.default_rng(0)
+    q, k, v = (ms.Tensor(rng.standard_normal((2, 3, count, 8)).astype(np.float32)) for count in (33, 7, 7))
+    want = kernels.Attend(3).set_train(False)(q, k, v).asnumpy()
+    monkeypatch.setattr(kernels, "MOST_SCORES", most)
+    got = kernels.Attend(3).set_train(False)(q, k, v).asnumpy()
+    ms.set_context(mode=ms.GRAPH_MODE)
+    assert np.abs(got - want).max() < 1e-6 < 0.5 < np.abs(want).max(), "a product of fewer rows rounds otherwise"
+    assert np.array_equal(got, want) or most in (1, 33 * 7 * 2 * 3 - 1), "blocks of several rows give the same bits"
+
+
+def test_how_many_scores_are_held(monkeypatch):
+    """Never more than MOST_SCORES where no gradient is asked for; in training, and below it, all at once."""
+    import mindspore as ms
+
+    from backend_mindspore import kernels
+
+    ms.set_context(mode=ms.PYNATIVE_MODE)
+    held = []
+    plain = kernels.PlainAttend.construct
+    monkeypatch.setattr(
+        kernels.PlainAttend, "construct", lambda cell, q, k, v: held.append(q.shape[2] * k.shape[2]) or plain(cell, q, k, v)
+    )
+    q, k = (ms.Tensor(np.ones((1, 1, count, 16), np.float32)) for count in (40, 10))
+    attend = kernels.Attend(1)
+
+    def scores(most: int, training: bool) -> list[int]:
+        held.clear()
+        monkeypatch.setattr(kernels, "MOST_SCORES", most)
+        attend.set_train(training)(q, k, k)
+        return held.copy()
+
+    assert scores(150, False) == [150, 150, 100]
+    assert scores(400, False) == scores(150, True) == [400]
+    ms.set_context(mode=ms.GRAPH_MODE)
+    assert monkeypatch.undo() is None and kernels.MOST_SCORES * 4 == 1 << 28
