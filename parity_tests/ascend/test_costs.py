@@ -221,7 +221,10 @@ def b0_by_hand() -> int:
         mlp = 2 * N * C * 4 * C + 2 * N * 4 * C * 9 + 2 * N * 4 * C * C
         flops += 2 * N * C * patch + blocks * (attention + mlp)
         flops += 2 * N * C * E + 2 * E * E * C + 2 * E * E  # the level at its own size, and the folding of its weight and bias
-    return flops + 2 * B0_STAGES[0][0] * E * classes
+    H, W = 128, 256
+    for h, w in ((64, 128), (32, 64), (16, 32)):  # bilinear upsampling of the other levels: their columns, then their rows
+        flops += 2 * E * h * w * W + 2 * E * H * h * W
+    return flops + 2 * H * W * E * classes
 
 
 @pytest.fixture(scope="module")
@@ -266,6 +269,15 @@ def test_the_ascend_page_has_the_memory_of_the_sheet():
     ascend = (ROOT / "docs/ascend.md").read_text(encoding="utf-8").splitlines()
     shown = cells(next(line for line in ascend if line.startswith("| activations and gradients")))[1:]
     assert shown == [sheet.get(variant.upper(), "not counted") for variant in VARIANTS]
+
+
+def test_the_ascend_page_has_the_figures_of_the_sheet():
+    training = PATH.read_text(encoding="utf-8").partition("### Training")[2].splitlines()
+    first, usual = (cells(next(line for line in training if line.startswith(f"| B0 | {kind} |"))) for kind in (KINDS[1], USUAL))
+    paragraph = (ROOT / "docs/ascend.md").read_text(encoding="utf-8").partition("## What a step costs\n")[2].partition("\n## ")[0]
+    for kind, least in ((first, first[8]), (usual, usual[9])):
+        assert f"{kind[2]} kernels" in paragraph and f"{kind[4]} GFLOP" in paragraph and f"{kind[5]} GB" in paragraph
+        assert f"at least {least.partition(' ')[0]} ms" in paragraph.replace("\n", " ")
 
 
 def cells(line: str) -> list[str]:
