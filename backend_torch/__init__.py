@@ -1,4 +1,4 @@
-"""SegFormer in PyTorch, on a CPU or a CUDA device: the reference."""
+"""SegFormer in PyTorch, on a CPU, a CUDA device or, with torch_npu, an Ascend: the reference."""
 
 from pathlib import Path
 from typing import NoReturn
@@ -63,7 +63,7 @@ def load(
     dataset_num_parallel_workers  threads that read images ahead
     ckpt_part           of several networks in the file, the one below this key or prefix
     numerics            whose constants are used
-    device_target       CPU, or GPU or CUDA (PyTorch), or Ascend (MindSpore)
+    device_target       CPU, Ascend, or GPU or CUDA (PyTorch); an Ascend with PyTorch needs torch_npu
     device_id           number of the device, from 0
     precision           of matrix products and convolutions
     execution_mode      MindSpore's

@@ -1,7 +1,9 @@
 """Connects the commands to PyTorch: imports it, and chooses device and precision."""
 
+from typing import Any
+
 from segformer_core.config.keys import RuntimeConfig
-from segformer_core.errors import BackendError, install
+from segformer_core.errors import BackendError, brief, install
 from segformer_core.protocol.launch import chosen_device
 from segformer_core.protocol.learner import ALONE, Backend, Precision, resident_peak
 
@@ -19,12 +21,19 @@ def connect(runtime: RuntimeConfig) -> Backend:
 
     if runtime.run_distribute and not launched():
         raise BackendError("run_distribute is True but this process is alone; start it with torchrun --nproc_per_node N -m …")
-    id_, chosen = device_number(runtime, torch.cuda.device_count(), local_rank() if launched() else None)
-    device = torch.device(device_target(runtime, torch.cuda.device_count(), id_, chosen))
+    ascend = runtime.device_target.lower() == "ascend"
+    cards: Any = ascend_cards() if ascend else torch.cuda
+    id_, chosen = device_number(runtime, cards.device_count(), local_rank() if launched() else None)
+    device = torch.device(device_target(runtime, cards.device_count(), id_, chosen))
+    if device.type != "cpu":
+        cards.set_device(device)
     if device.type == "cuda":
-        torch.cuda.set_device(device)
         torch.backends.cudnn.allow_tf32 = False  # fp32 means fp32: TF32 keeps ten bits of a convolution's inputs
-    precision = precisions(runtime, device.type == "cuda", device.type == "cuda" and torch.cuda.is_bf16_supported())
+    if ascend:
+        cards.conv.allow_hf32 = cards.matmul.allow_hf32 = False  # HF32 likewise; convolutions have it by default
+        precision = ascend_precisions(runtime, cards.utils.is_support_inf_nan())
+    else:
+        precision = precisions(runtime, device.type == "cuda", device.type == "cuda" and torch.cuda.is_bf16_supported())
     processes = join(device) if launched() else ALONE
     return Backend(
         "torch",
@@ -34,34 +43,47 @@ def connect(runtime: RuntimeConfig) -> Backend:
         batches,
         EXPORTS,
         processes,
-        torch.cuda.max_memory_allocated if device.type == "cuda" else resident_peak,
+        resident_peak if device.type == "cpu" else cards.max_memory_allocated,
         id_,
         chosen,
     )
 
 
+def ascend_cards() -> Any:
+    """torch_npu's counterpart of `torch.cuda`. Raises BackendError."""
+    try:
+        import torch_npu
+    except ImportError as error:
+        import torch
+
+        raise BackendError(
+            f"device_target Ascend needs torch_npu, which does not load ({brief(str(error))}); install the torch-npu for PyTorch "
+            f"{torch.__version__} and this host's CANN, or use backend_mindspore"
+        ) from error
+    return torch_npu.npu
+
+
 def device_number(runtime: RuntimeConfig, devices: int, rank: int | None) -> tuple[int, str]:
-    """Which of the CUDA devices is used, and who chose it: `rank`, the place among the host's processes, or the user."""
+    """Which of several devices is used, and who chose it: `rank`, the place among the host's processes, or the user."""
     if device_target(runtime, devices, 0) == "cpu":
         return 0, ""
     return (rank, "") if rank is not None else chosen_device(runtime.device_id)
 
 
-def device_target(runtime: RuntimeConfig, cuda_devices: int, device_id: int, chosen: str = "") -> str:
-    """`cpu` or `cuda:N` for device_target auto, CPU, GPU or CUDA. Raises BackendError."""
+def device_target(runtime: RuntimeConfig, devices: int, device_id: int, chosen: str = "") -> str:
+    """`cpu`, `cuda:N` or `npu:N` for device_target auto, CPU, GPU, CUDA or Ascend. Raises BackendError."""
     target = runtime.device_target.lower()
-    if target == "ascend":
-        raise BackendError("device_target Ascend belongs to backend_mindspore; backend_torch runs on CPU or CUDA")
-    if target in ("gpu", "cuda") and not cuda_devices:
-        raise BackendError(f"device_target {runtime.device_target} but PyTorch sees no CUDA device; use device_target CPU")
-    if target == "cpu" or not cuda_devices:
+    kind, seen_by, name = ("Ascend", "torch_npu", "npu") if target == "ascend" else ("CUDA", "PyTorch", "cuda")
+    if target in ("gpu", "cuda", "ascend") and not devices:
+        raise BackendError(f"device_target {runtime.device_target} but {seen_by} sees no {kind} device; use device_target CPU")
+    if target == "cpu" or not devices:
         return "cpu"
-    if device_id >= cuda_devices:
+    if device_id >= devices:
         raise BackendError(
-            f"CUDA device {device_id} is asked for{chosen and f', {chosen},'} and there are {cuda_devices}; start fewer "
+            f"{kind} device {device_id} is asked for{chosen and f', {chosen},'} and there are {devices}; start fewer "
             "processes, or set device_id"
         )
-    return f"cuda:{device_id}"
+    return f"{name}:{device_id}"
 
 
 def precisions(runtime: RuntimeConfig, on_cuda: bool, has_bf16: bool) -> Precision:
@@ -69,3 +91,18 @@ def precisions(runtime: RuntimeConfig, on_cuda: bool, has_bf16: bool) -> Precisi
     if runtime.precision != "auto":
         return Precision(runtime.precision, runtime.precision)
     return Precision("fp32", ("bf16" if has_bf16 else "fp16") if on_cuda else "fp32")
+
+
+def ascend_precisions(runtime: RuntimeConfig, has_infinity: bool) -> Precision:
+    """fp16 in training, as backend_mindspore has it, so that both can be compared; fp32 if fp16's overflow would not be seen.
+
+    A card without infinity (the first Ascend 910) makes an overflow its largest number. Raises BackendError.
+    """
+    if has_infinity:
+        return precisions(runtime, on_cuda=True, has_bf16=False)
+    if runtime.precision in ("fp16", "bf16"):
+        raise BackendError(
+            f"precision {runtime.precision} on a card that saturates: an overflow would not be seen; use precision fp32 or "
+            "backend_mindspore (on an Atlas A2 or A3 unset INF_NAN_MODE_ENABLE)"
+        )
+    return Precision()

@@ -13,7 +13,8 @@ from torch import Tensor
 from segformer_core.protocol.launch import Group, joining, variable, whole_number
 from segformer_core.protocol.learner import COLLECTIVE_TIMEOUT_SECONDS, Processes
 
-CPU, CUDA = "gloo", "nccl"
+LIBRARIES = {"cpu": "gloo", "cuda": "nccl", "npu": "hccl"}
+"""Device -> the library by which its processes exchange data."""
 
 
 def launched() -> bool:
@@ -38,16 +39,17 @@ def group() -> Group:
 def join(device: torch.device) -> Processes:
     """Connect to the other processes. Raises BackendError if they do not connect in time."""
     if not dist.is_initialized():
-        backend = CPU if device.type == "cpu" else CUDA
         with joining(group()):
-            dist.init_process_group(backend, timeout=timedelta(seconds=COLLECTIVE_TIMEOUT_SECONDS))
+            dist.init_process_group(LIBRARIES[device.type], timeout=timedelta(seconds=COLLECTIVE_TIMEOUT_SECONDS))
         # PyTorch warns of a kernel with one channel, whose two layouts are the same.
         warnings.filterwarnings("ignore", "Grad strides do not match bucket view strides")
 
     def all_reduce(array: np.ndarray) -> np.ndarray:
-        tensor = torch.from_numpy(np.array(array)).to(device)
+        array = np.array(array)
+        sent = array.astype(np.float32) if device.type == "npu" and array.dtype == np.float64 else array  # HCCL has no float64
+        tensor = torch.from_numpy(sent).to(device)
         dist.all_reduce(tensor)
-        return tensor.cpu().numpy()
+        return tensor.cpu().numpy().astype(array.dtype)
 
     return Processes(dist.get_rank(), dist.get_world_size(), all_reduce, dist.destroy_process_group)
 

@@ -172,7 +172,9 @@ class SegFormer(nn.Module):
     def features(self, images: Tensor, keep_paths: Tensor | None = None) -> tuple[list[Tensor], list[Size]]:
         """(B, 3, H, W) float32 -> the tokens of c1..c4, each (B, H_i·W_i, C_i), and their sizes (H_i, W_i)."""
         features, sizes = [], []
-        x, block = images.contiguous(memory_format=torch.channels_last), 0
+        # faster on a CPU and on CUDA; torch_npu refuses it
+        layout = torch.contiguous_format if images.device.type == "npu" else torch.channels_last
+        x, block = images.contiguous(memory_format=layout), 0
         for stage in self.stages:
             keep = None
             if keep_paths is not None:

@@ -12,7 +12,10 @@ from segformer_core.protocol.groups import ADAM_EPS, ParameterGroup
 
 
 class AdamW:
-    """Adam with bias correction and decoupled weight decay (arXiv 1711.05101); skips without synchronising."""
+    """Adam with bias correction and decoupled weight decay (arXiv 1711.05101); skips without synchronising.
+
+    On an Ascend it synchronises: torch_npu's fused kernel takes the factor and the overflow, and does not look at them.
+    """
 
     def __init__(self, parameters: Mapping[str, torch.nn.Parameter], groups: Sequence[ParameterGroup], config: OptimizerConfig):
         self.parameters = {name: parameters[name] for group in groups for name in group.names}
@@ -24,12 +27,18 @@ class AdamW:
             amsgrad=False,
             fused=True,
         )
+        self.kernel_skips = not any(parameter.device.type == "npu" for parameter in self.parameters.values())
 
     def __call__(self, learning_rates: Sequence[float], factor: Tensor, finite: Tensor) -> None:
         """One step along the parameters' gradients times `factor`, or none at all if not `finite`."""
         for group, rate in zip(self.adamw.param_groups, learning_rates, strict=True):
             group["lr"] = rate
-        self.adamw.grad_scale, self.adamw.found_inf = 1.0 / factor, (~finite).float()
+        if self.kernel_skips:
+            self.adamw.grad_scale, self.adamw.found_inf = 1.0 / factor, (~finite).float()
+        elif finite:
+            torch._foreach_mul_(self.gradients(), factor)
+        else:
+            return
         self.adamw.step()
 
     def gradients(self) -> list[Tensor]:
@@ -38,7 +47,8 @@ class AdamW:
     @property
     def steps(self) -> Tensor:
         """The number of steps taken, each parameter's own count."""
-        return self.adamw.state[next(iter(self.parameters.values()))]["step"]
+        first = next(iter(self.parameters.values()))
+        return self.adamw.state[first].get("step", torch.zeros((), device=first.device))
 
     def arrays(self) -> dict[str, Tensor]:
         """moment1.NAME and moment2.NAME of every parameter, and the number of steps taken."""

@@ -54,6 +54,7 @@ class Form:
     config: Config = Config()
     class_weights: tuple[float, ...] | None = None
     processes: int = 1
+    size: tuple[int, int] = (HEIGHT, WIDTH)
     first: bool = False
     """An Ascend of the first generation."""
     most_scores: int = MOST_SCORES
@@ -125,6 +126,11 @@ class Graph:
 
 def compiled(name: str, folder: Path) -> dict[str, Graph]:
     """The graphs of a form by name. The files that they are read from stay in `folder`."""
+    return {graph: Graph(text) for graph, text in texts("parity_tests.ascend.ascend_graphs", name, FORMS[name], folder).items()}
+
+
+def texts(module: str, name: str, form: Form, folder: Path) -> dict[str, str]:
+    """The graphs, by name, that `python -m module name` compiles, as MindSpore writes them. The files stay in `folder`."""
     environment = {
         "MS_DEV_PRECOMPILE_ONLY": "1",
         "MS_DEV_SAVE_GRAPHS": "1",
@@ -133,7 +139,7 @@ def compiled(name: str, folder: Path) -> dict[str, Graph]:
         "PYTHONPATH": f"{ROOT}{os.pathsep}{os.environ.get('PYTHONPATH', '')}",
     }
     process = subprocess.run(
-        [sys.executable, "-m", "parity_tests.ascend.ascend_graphs", name],
+        [sys.executable, "-m", module, name],
         cwd=folder,  # a compilation that fails leaves files in its current folder
         env=os.environ | environment,
         stdout=subprocess.PIPE,
@@ -142,12 +148,12 @@ def compiled(name: str, folder: Path) -> dict[str, Graph]:
     )
     assert process.returncode == 0, f"{name} does not compile:\n{process.stdout}"
     files = sorted(folder.glob("*_validate_*.ir"), key=lambda path: int(path.stem.rpartition("_")[2]))
-    graphs = FORMS[name].graphs
-    assert len(files) == len(graphs), f"{name} has the graphs {graphs}, but MindSpore wrote {[file.name for file in files]}"
-    return {graph: Graph(file.read_text()) for graph, file in zip(graphs, files, strict=True)}
+    assert len(files) == len(form.graphs), f"{name} has {form.graphs}, but MindSpore wrote {[file.name for file in files]}"
+    return {graph: file.read_text() for graph, file in zip(form.graphs, files, strict=True)}
 
 
-def main(name: str) -> None:
+def compile_as_on_an_ascend(form: Form) -> None:
+    """Compile the graphs of a form, in this process: `texts` says how its environment has to be."""
     import mindspore as ms
     from mindspore import ops
 
@@ -156,7 +162,6 @@ def main(name: str) -> None:
     from parity_tests.mindspore_cells import AfterTheNetwork
     from parity_tests.support import random_batch, random_masks
 
-    form = FORMS[name]
     ms.set_context(mode=ms.GRAPH_MODE)
     kernels.on = lambda device: device == "Ascend"
     kernels.MOST_SCORES = form.most_scores
@@ -170,7 +175,7 @@ def main(name: str) -> None:
     )
     if "inference" in form.graphs:
         learner.model.set_train(False)
-        images = ms.Tensor(random_batch(form.spec, 1, HEIGHT, WIDTH)[0])
+        images = ms.Tensor(random_batch(form.spec, 1, *form.size)[0])
         learner.logits(images)
         if "inference, any size" in form.graphs:
             learner.logits_of_any_shape(images)
@@ -179,7 +184,7 @@ def main(name: str) -> None:
         return
     learner.model.set_train(True)
     masks = random_masks(form.spec, 2)
-    batch = [ms.Tensor(array) for array in (*random_batch(form.spec, 2, HEIGHT, WIDTH), masks.paths, masks.channels)]
+    batch = [ms.Tensor(array) for array in (*random_batch(form.spec, 2, *form.size), masks.paths, masks.channels)]
     if "accumulation" in form.graphs:
         learner.training_step.probabilities(*batch)
         learner.training_step.hard_pixels(ms.Tensor(np.ones(batch[1].shape, np.float32)), batch[1])
@@ -188,4 +193,4 @@ def main(name: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    compile_as_on_an_ascend(FORMS[sys.argv[1]])

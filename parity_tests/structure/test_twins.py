@@ -19,9 +19,10 @@ EXCEPTIONS = {
     "deployment.py: ErfGelu, ErfGelu.construct": ("torch", "ONNX Runtime fuses GELU only in this order of operators"),
     "deployment.py: PointwiseFFN, PointwiseFFN.construct, pointwise": ("torch", "ONNX Runtime is faster with 1×1 convolutions"),
     "device.py: ASCEND_DEVICES": ("mindspore", "MindSpore must be told its device before it is imported"),
+    "device.py: ascend_cards, ascend_precisions": ("torch", "an Ascend is PyTorch's by an extension, torch_npu"),
     "device.py: keep_types": ("mindspore", "an Ascend has several modes; PyTorch's one switch for CUDA needs no function"),
     "device.py: prepare": ("mindspore", "oneDNN's fast kernels must be chosen before MindSpore is imported"),
-    "distributed.py: CPU, CUDA": ("torch", "each device has a communication library of its own"),
+    "distributed.py: LIBRARIES": ("torch", "each device has a communication library of its own"),
     "distributed.py: Sum.backward": ("torch", "MindSpore's AllReduce has a gradient"),
     "distributed.py: STATE": ("mindspore", "graphs are built for a number of processes"),
     "distributed.py: ROLES, TABLE": ("mindspore", "msrun names roles, and a rank table is another way to start"),
@@ -66,7 +67,7 @@ EXCEPTIONS = {
     "optimizer.py: AdamW.steps": ("torch", "each parameter counts its steps; MindSpore's AdamW has one count"),
     "optimizer.py: AdamW.gradients": ("torch", "in MindSpore gradients are values, not attributes of the parameters"),
     "optimizer.py: update, update_one": ("mindspore", "PyTorch has a fused AdamW that can skip a step"),
-    "bands.py: cut, joined, pad, zeros": ("mindspore", "PyTorch writes these as indices"),
+    "bands.py: cut, filled, joined": ("mindspore", "PyTorch writes these as indices"),
     "prediction.py: flip, resize, tensor": ("mindspore", "PyTorch writes these as methods"),
 }
 """`file` or `file: names` -> the backend that has them, and why the other one does not."""
