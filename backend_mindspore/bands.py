@@ -3,13 +3,12 @@
 A pixel's logits are added up window by window, row by row, as if the whole map were kept: its parts are the same bit for bit.
 """
 
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 
 from mindspore import Tensor, ops
 
-from segformer_core.protocol.bands import bands
+from segformer_core.protocol.bands import Span, bands, columns
 from segformer_core.protocol.plan import View
 
 Part = tuple[int, int, Tensor]
@@ -17,114 +16,65 @@ Part = tuple[int, int, Tensor]
 
 
 class Windows:
-    """`logits` is (top, left) -> (B, K, *crop): the scores of a window."""
+    """`logits` is (top, left) -> (B, K, h, w), as the network gives them of a window; `resized` gives those of its pixels."""
 
-    def __init__(self, view: View, logits: Callable[[int, int], Tensor]):
-        self.view, self.logits = view, logits
+    def __init__(self, view: View, logits: Callable[[int, int], Tensor], resized: Callable[[Tensor], Tensor]):
+        self.view, self.logits, self.resized = view, logits, resized
         self.weights = Tensor(view.weights) if view.feather else None
 
     def parts(self) -> Iterator[Part]:
-        """The mean scores, each pixel once: band after band as `protocol.bands.bands` lists them.
+        """The mean scores, each pixel once: band after band, and in each from left to right.
 
-        Between two rows of windows only the sums are kept that both add to, and within a row the last window's.
+        A window's logits are kept as the network gives them, a sixteenth of its pixels', and resized again for each band.
         """
-        tops = self.view.tops
-        above: Iterator[Tensor] = iter(())
-        for top, following in zip(tops[:-2], tops[1:-1], strict=True):
-            kept: deque[Tensor] = deque()
-            for left, sums in self._row(top, above):
-                kept.append(cut(sums, 2, following - top, sums.shape[2]))
-                yield self._mean(top, left, cut(sums, 2, 0, following - top))
-                del sums
-            above = taken(kept)
-        yield from self._last_rows(tops[-2:], above)
+        kept: dict[tuple[int, int], Tensor] = {}
+        for band in bands(self.view):
+            near: dict[tuple[int, int], Tensor] = {}
+            for column in columns(self.view):
+                kept[band.first, column.first] = self.logits(band.first, column.first)
+                for top in band.windows:
+                    near[top, column.first] = self._rows(kept[top, column.first], top, band)
+                    if top + self.view.crop[0] <= band.end:
+                        del kept[top, column.first]
+                yield band.first, column.first, self._mean(near, band, column)
+                done = column.end - column.first
+                near = {place: cut(rows, 3, done, rows.shape[3]) for place, rows in near.items() if rows.shape[3] > done}
 
     def bands(self) -> Iterator[tuple[int, Tensor]]:
         """The mean scores in bands of rows: first row, and (B, K, rows, W)."""
         parts = self.parts()
         for band in bands(self.view):
-            yield band.top, self._placed(islice(parts, len(band.tops) * len(self.view.lefts)), band.top, band.bottom)
+            yield band.first, self._placed(islice(parts, len(self.view.lefts)))
 
     def whole(self) -> Tensor:
         """(B, K, *size): the mean scores of all pixels."""
-        return self._placed(self.parts(), 0, self.view.size[0])
+        return self._placed(self.parts())
 
-    def _placed(self, parts: Iterable[Part], top: int, bottom: int) -> Tensor:
-        """Parts that fill the rows from `top` to before `bottom` -> (B, K, bottom - top, W)."""
+    def _placed(self, parts: Iterable[Part]) -> Tensor:
+        """Parts that fill some rows -> (B, K, rows, W)."""
         rows: dict[int, list[Tensor]] = {}
         for row, _, scores in parts:
             rows.setdefault(row, []).append(scores)
             del scores
         return joined([joined(rows.pop(row), 3) for row in sorted(rows)], 2)
 
-    def _last_rows(self, tops: tuple[int, ...], above: Iterator[Tensor]) -> Iterator[Part]:
-        """The last two rows of windows side by side, so that little is kept of what may be nearly all of a window's height."""
-        *before, last = tops
-        finished: deque[Part] = deque()
+    def _rows(self, logits: Tensor, top: int, band: Span) -> Tensor:
+        """(B, K, h, w) of the window row at `top` -> (B, K, rows, crop): the pixels' logits, weighted, in the band."""
+        logits = self.resized(logits)
+        if self.weights is not None:
+            logits = ops.mul(logits, self.weights)
+        return cut(logits, 2, band.first - top, min(band.end - top, logits.shape[2]))
 
-        def passed_on(top: int) -> Iterator[Tensor]:
-            for left, sums in self._row(top, above):
-                finished.append(self._mean(top, left, cut(sums, 2, 0, last - top)))
-                yield cut(sums, 2, last - top, sums.shape[2])
-                del sums
-
-        for left, sums in self._row(last, passed_on(*before) if before else above):
-            yield from taken(finished)
-            yield self._mean(last, left, sums)
-            del sums
-
-    def _row(self, top: int, above: Iterator[Tensor]) -> Iterator[tuple[int, Tensor]]:
-        """First column and (B, K, crop, w) sums of the columns that are finished with each window of the row at `top`.
-
-        `above` are the sums of the rows that the row before shares with this one, from left to right.
-        """
-        lefts, width = self.view.lefts, self.view.crop[1]
-        shared, begun, right = Columns(above), None, 0
-        for left, following in zip(lefts, (*lefts[1:], self.view.size[1]), strict=True):
-            logits = self.logits(top, left)
-            if self.weights is not None:
-                logits = ops.mul(logits, self.weights)
-            carried = shared.take(left + width - right)
-            if carried is not None:
-                carried = pad(carried, 2, 0, logits.shape[2] - carried.shape[2])
-            elif begun is not None:
-                carried = zeros(logits, 3, left + width - right)
-            sums = logits
-            if carried is not None:
-                sums = ops.add(carried if begun is None else ops.concat((begun, carried), 3), logits)
-            begun, right = cut(sums, 3, following - left, width), left + width
-            del logits, carried
-            yield left, cut(sums, 3, 0, following - left)
-            del sums
-
-    def _mean(self, top: int, left: int, sums: Tensor) -> Part:
-        counts = self.view.counts(top, top + sums.shape[2], left, left + sums.shape[3])
-        return top, left, ops.div(sums, Tensor(counts))
-
-
-class Columns:
-    """Columns that come in blocks of some width, (B, K, h, w), and are taken in blocks of another."""
-
-    def __init__(self, blocks: Iterator[Tensor]):
-        self.blocks = blocks
-        self.rest: Tensor | None = None
-
-    def take(self, count: int) -> Tensor | None:
-        """The next `count` columns; None if there is no block."""
-        rest = self.rest
-        while rest is None or rest.shape[3] < count:
-            block = next(self.blocks, None)
-            if block is None:
-                return None
-            rest = block if rest is None else ops.concat((rest, block), 3)
-        self.rest = cut(rest, 3, count, rest.shape[3])
-        return cut(rest, 3, 0, count)
-
-
-def taken(items: deque) -> Iterator:
-    """The items in their order; each leaves the queue when it is asked for, and its memory with it."""
-    while items:
-        yield items.popleft()
+    def _mean(self, near: dict[tuple[int, int], Tensor], band: Span, column: Span) -> Tensor:
+        """(B, K, rows, columns): the mean of all windows in their order; `near` has their scores from the first column on."""
+        any_rows = near[band.first, column.first]
+        sums = ops.zeros((*any_rows.shape[:2], band.end - band.first, column.end - column.first), any_rows.dtype)
+        for top in band.windows:
+            for left in column.windows:
+                rows = near[top, left]
+                rows = cut(rows, 3, 0, min(column.end - column.first, rows.shape[3]))
+                sums = ops.add(sums, filled(rows, sums.shape))
+        return ops.div(sums, Tensor(self.view.counts(band.first, band.end, column.first, column.end)))
 
 
 def cut(x: Tensor, axis: int, start: int, end: int) -> Tensor:
@@ -140,14 +90,11 @@ def joined(parts: list[Tensor], axis: int) -> Tensor:
     return parts[0] if len(parts) == 1 else ops.concat(parts, axis)
 
 
-def pad(x: Tensor, axis: int, before: int, after: int) -> Tensor:
-    """`x` with zeros added before and after it on one axis."""
-    parts = [zeros(x, axis, before)] * (before > 0) + [x] + [zeros(x, axis, after)] * (after > 0)
-    return joined(parts, axis)
-
-
-def zeros(x: Tensor, axis: int, length: int) -> Tensor:
-    """Zeros of the shape of `x`, but of `length` on one axis."""
-    shape = list(x.shape)
-    shape[axis] = length
-    return ops.zeros(tuple(shape), dtype=x.dtype)
+def filled(x: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """`x` with zeros below it and to its right."""
+    for axis in (2, 3):
+        if x.shape[axis] < shape[axis]:
+            zeros = list(x.shape)
+            zeros[axis] = shape[axis] - x.shape[axis]
+            x = ops.concat([x, ops.zeros(tuple(zeros), dtype=x.dtype)], axis)
+    return x

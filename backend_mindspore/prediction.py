@@ -136,10 +136,9 @@ class Prediction:
 
         def logits(top: int, left: int) -> Tensor:
             x = tensor(read(index, top, view.size[1] - view.crop[1] - left if mirrored else left))
-            x = flip(x) if mirrored else x
-            return resize(self.logits(x), view.crop)
+            return self.logits(flip(x) if mirrored else x)
 
-        return Windows(view, logits)
+        return Windows(view, logits, lambda scores: resize(scores, view.crop))
 
 
 def negative_log_likelihood(scores: Tensor, truth: Tensor, are_probabilities: bool) -> Tensor:

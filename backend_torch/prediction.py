@@ -141,10 +141,9 @@ class Prediction:
 
         def logits(top: int, left: int) -> Tensor:
             x = self._tensor(read(index, top, view.size[1] - view.crop[1] - left if mirrored else left))
-            x = x.flip(3) if mirrored else x
-            return self.upsample(self.logits(x), view.crop)
+            return self.logits(x.flip(3) if mirrored else x)
 
-        return Windows(view, logits, self._tensor)
+        return Windows(view, logits, lambda scores: self.upsample(scores, view.crop), self._tensor)
 
     def _tensor(self, array: np.ndarray) -> Tensor:
         return torch.from_numpy(array).to(self.device, non_blocking=True)

@@ -3,7 +3,7 @@
 import mindspore as ms
 from mindspore import Tensor, nn, ops
 
-from backend_mindspore.bands import cut, joined, pad
+from backend_mindspore.bands import cut, filled, joined
 from backend_mindspore.prediction import flip, most_likely, resize, softmax
 from segformer_core.protocol.groups import SMALLEST_WEIGHT
 
@@ -68,6 +68,6 @@ class AfterTheNetwork(nn.Cell):
 
     def construct(self, scores: Tensor) -> Tensor:
         H, W = scores.shape[2:]
-        placed = pad(pad(resize(scores, (2 * H, 2 * W)), 3, 5, 3), 2, 3, 5)
+        placed = filled(resize(scores, (2 * H, 2 * W)), (*scores.shape[:2], 2 * H + 8, 2 * W + 8))
         mean = ops.div(ops.add(placed, flip(placed)), ops.ones((2 * H + 8, 2 * W + 8), scores.dtype))
         return most_likely(softmax(joined([cut(mean, 2, 0, H // 2), cut(mean, 2, H // 2, H)], 2)))

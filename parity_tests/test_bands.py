@@ -1,5 +1,6 @@
 """Label maps in bands of rows: bit for bit those of all scores in memory, in both frameworks, and no more is kept than needed."""
 
+import weakref
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
@@ -104,7 +105,7 @@ def test_bands_come_from_the_top_and_ask_for_each_window_once(backend, request):
         tops.append(top)
         found.append(labels)
         assert max(asked)[0] < top + labels.shape[1], "no window is asked for that begins below the band"
-    assert tops == [0, 48, 96, 144, 192, 240] and sorted(asked) == sorted(plan.views[0].windows)
+    assert tops == [0, 48, 96, 144, 192, 240, 269] and sorted(asked) == sorted(plan.views[0].windows)
     assert np.array_equal(np.concatenate(found, 1), prediction(small_network).predict([x], plan))
 
 
@@ -121,33 +122,39 @@ def test_mirror_images_are_averaged_in_bands(backend, keys, request):
     assert (prediction(small_network).predict([x], replace(plan, flip=False)) != want).any()
 
 
-def test_bands_are_as_high_as_the_stride_and_the_last_two_rows_go_together():
+def test_a_band_is_finished_with_each_row_of_windows():
     (view,) = native((333, 190), (64, 48), (48, 40)).views
     listed = bands.bands(view)
-    assert [(band.top, band.bottom) for band in listed] == [(0, 48), (48, 96), (96, 144), (144, 192), (192, 240), (240, 333)]
-    assert listed[-1].tops == (240, 269) and all(one.bottom == other.top for one, other in pairwise(listed))
-    assert bands.bands(native((64, 64), (64, 64), (48, 48)).views[0]) == [bands.Band(0, 64, (0,))]
+    firsts = (0, 48, 96, 144, 192, 240, 269)
+    assert [(band.first, band.end) for band in listed] == list(zip(firsts, (*firsts[1:], 333), strict=True))
+    assert [band.windows for band in listed[:3]] == [(0,), (0, 48), (48, 96)] and listed[-1].windows == (240, 269)
+    (thirds,) = native((150, 150), (60, 60), (20, 20)).views
+    assert bands.columns(thirds)[3] == bands.Span(60, 80, (20, 40, 60))
+    assert bands.bands(native((64, 64), (64, 64), (48, 48)).views[0]) == [bands.Span(0, 64, (0,))]
 
 
 @pytest.mark.parametrize("backend", TOOLS)
 @pytest.mark.parametrize("height", [64 + 10 * 48, 64 + 10 * 48 + 1], ids=["a multiple", "the last row overlaps nearly wholly"])
-def test_the_sums_that_are_kept_grow_with_the_width_not_with_the_height(backend, height, request):
-    """Counted in the tensors themselves: (crop - stride) rows of the width, and some windows."""
+def test_what_is_kept_grows_with_the_width_not_with_the_height(backend, height, request):
+    """The logits of one row of windows as the network gives them, which `kept_bytes` says, and some windows besides."""
     request.getfixturevalue(f"need_{backend}")
-    windows = pytest.importorskip(f"backend_{backend}.bands")
-    held: list[int] = []
-    append = windows.deque.append
+    prediction, alive, most = TOOLS[backend]()[0](small_network), weakref.WeakSet(), 0
+    plan = native((height, 480), (64, 64), (48, 48))
+    logits = prediction.logits
 
-    class Counted(windows.deque):
-        def append(self, item):
-            append(self, item)
-            held.append(sum(part.shape[2] * part.shape[3] for part in self if not isinstance(part, tuple)))
+    def counted(x):
+        nonlocal most
+        given = logits(x)
+        alive.add(given)
+        most = max(most, len(alive))
+        return given
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(windows, "deque", Counted)
-        plan = native((height, 480), (64, 64), (48, 48))
-        TOOLS[backend]()[0](small_network).predict([random_images(1, *plan.size)], plan)
-    assert held and max(held) == 16 * 480
+    prediction.logits = counted
+    prediction.predict([random_images(1, *plan.size)], plan)
+    (view,) = plan.views
+    rows = 1 + (height > 64 + 10 * 48)
+    assert len(view.lefts) == 10 and 10 * rows <= most <= 10 * rows + 2
+    assert bands.kept_bytes(view, 6) == 10 * rows * 6 * 16 * 16 * 4
 
 
 @pytest.mark.parametrize("backend", TOOLS)

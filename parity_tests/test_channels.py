@@ -22,7 +22,7 @@ from parity_tests.support import (
     random_masks,
     torch_learner,
 )
-from parity_tests.training_runs import SMALL, flags
+from parity_tests.training_runs import FULL, SMALL, flags
 from segformer_core.cli import COMMANDS
 from segformer_core.commands.opening import connector
 from segformer_core.config.load import load_config
@@ -155,7 +155,7 @@ def keys_of(channels: int) -> dict:
     }  # fmt: skip
 
 
-@pytest.mark.parametrize(("backend", "channels"), [("torch", 1), ("torch", 10), ("mindspore", 4)])
+@pytest.mark.parametrize(("backend", "channels"), [("torch", 1), ("torch", 10), *([("mindspore", 4)] if FULL else [])])
 def test_a_network_trains_labels_and_is_exported(backend, channels, tmp_path, monkeypatch):
     """`infer` needs no key: the weights have channels, range and normalisation."""
     need(backend)

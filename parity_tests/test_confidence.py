@@ -99,11 +99,12 @@ def test_certainty_and_doubt(backend, learners, request):
     learner = LEARNERS[backend](SPEC, undecided_arrays(SPEC))
     logits = np.zeros((1, 4, 1, 2), np.float32)
     logits[0, 2, 0, 0] = 1000.0
-    learner.prediction.scores = lambda images, plan: as_tensor(backend, logits.copy())
+    learner.prediction.logits = lambda images: as_tensor(backend, logits.copy())
+    image = [np.zeros((1, 3, 1, 2), np.float32)]
     plan = Plan((1, 2), (View((1, 2), (1, 2)),))
-    labels, confidences = learner.labels_and_confidences([], plan)
+    labels, confidences = learner.labels_and_confidences(image, plan)
     assert labels.tolist() == [[[2, 0]]] and confidences[0, 0] == pytest.approx([1.0, 0.25], rel=1e-5)
-    assert learner.probabilities([], plan)[0, :, 0, 0].tolist() == pytest.approx([0, 0, 1, 0])
+    assert learner.probabilities(image, plan)[0, :, 0, 0].tolist() == pytest.approx([0, 0, 1, 0])
 
 
 def as_tensor(backend: str, array: np.ndarray):

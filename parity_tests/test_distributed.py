@@ -18,7 +18,7 @@ from parity_tests.support import CONFIG, LEARNERS, check_control, check_differen
 from parity_tests.training.losses import hard_pixels, ranked_probabilities, rule_of_each
 from parity_tests.training.objectives import by_definition, drawn, relative
 from parity_tests.training.shared_pixels import HARD
-from parity_tests.training_runs import EPOCHS, FULL, SCRIPTS, STEPS, curve, finished, flags, run, saved, start
+from parity_tests.training_runs import EPOCHS, FULL, SCRIPTS, SLOW_IN_MINDSPORE, STEPS, curve, finished, flags, run, saved, start
 from segformer_core.commands.opening import network, opened_dataset
 from segformer_core.commands.train import training_stream
 from segformer_core.config.load import load_config
@@ -29,7 +29,6 @@ from segformer_core.training.checkpoint_file import OPTIMIZER
 from segformer_core.training.schedule import group_rates, learning_rate
 
 LAST = f"segformer_mit_b0_{EPOCHS}.safetensors"
-SLOW_IN_MINDSPORE = ["torch", *(["mindspore"] if FULL else [])]
 
 
 def launcher(backend: str, tmp_path: Path, processes: int = 2) -> tuple[str, ...]:

@@ -16,6 +16,9 @@ SCRIPTS = Path(sys.executable).parent
 FULL = os.environ.get("SEGFORMER_TESTS") == "full"
 """`make test-all` runs the slow tests whole, `make test` a quick form of them."""
 
+SLOW_IN_MINDSPORE = ["torch", *(["mindspore"] if FULL else [])]
+"""The backends of a test for which MindSpore compiles for a minute or more, and which another test covers in part."""
+
 EPOCHS, STEPS = 5, 10
 
 SMALL = {

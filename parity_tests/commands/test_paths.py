@@ -168,7 +168,7 @@ def test_commands_and_the_python_api_in_the_home_folder(home, capsys):
     assert program(["convert_model", "~/w.safetensors", "~/w.ckpt"]) == DONE and (home / "w.ckpt").is_file()
     import backend_torch
 
-    network = backend_torch.load("~/w.safetensors", device_target=DEVICE, base_size=[64, 96], class_num=3)
+    network = backend_torch.load("~/w.safetensors", device_target=DEVICE, base_size=[64, 96])
     labels = network.segment("~/set/images/val/val0.png")
     assert np.array_equal(labels, cv2.imread(str(home / "masks/val0_gray.png"), cv2.IMREAD_GRAYSCALE))
 

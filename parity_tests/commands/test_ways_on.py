@@ -63,21 +63,24 @@ WEIGHTS = {
 
 
 @pytest.mark.parametrize("command", WEIGHTS)
-def test_networks_take_images_of_three_channels(command, told):
+def test_weights_of_other_channels(command, told):
+    """They ask for the number of channels, and this for their mean and deviation, which `check_dataset` measures."""
     key = {WEIGHTS[command]: "deep.safetensors", "load_ckpt": True}
-    told_first = told(command, **key)
-    assert "deep.safetensors has in_channels 4; the configuration has in_channels 3; images are read as RGB" in told_first
-    assert "--in_channels" not in told_first, "this would be refused, too"
-    sentence = told(command, **key, in_channels=4)
-    assert "in_channels is 4; expected 3: every image is read as RGB; set it to 3" in sentence
+    if command == "train":
+        assert "has in_channels 4; the configuration has in_channels 3; set --in_channels 4, or choose" in told(command, **key)
+        key["in_channels"] = 4
+    wanted = "img_norm_mean has 3 numbers and in_channels is 4; expected a number for each channel: segformer check_dataset set"
+    assert f"{wanted} --in_channels 4 measures them on your images" in told(command, **key)
 
 
-def test_the_python_api_takes_weights_of_three_channels(folder):
+def test_the_python_api_asks_for_the_mean_of_other_channels(folder):
     need("torch")
     import backend_torch
 
-    with pytest.raises(UserError, match="deep.safetensors has in_channels 4; images are read as RGB"):
+    with pytest.raises(UserError, match="mean has 3 numbers and in_channels is 4; .* check_dataset .* --in_channels 4 measures"):
         backend_torch.load("deep.safetensors")
+    four = {"img_norm_mean": [100] * 4, "img_norm_std": [50] * 4}
+    assert backend_torch.load("deep.safetensors", device_target="CPU", **four).spec.in_channels == 4, "as it says"
 
 
 @pytest.mark.parametrize("command", ["evaluate", "infer"])
@@ -130,8 +133,8 @@ def test_a_setting_that_helps_is_named(told):
 def test_a_missing_split_says_what_to_do(told, folder):
     shutil.rmtree(folder / "set/images/val")
     assert (
-        "no images in set/images/val; expected files ending in .png, .jpg, .jpeg, .bmp, .tif, .tiff, .webp; beside it there is "
-        "train; put images to evaluate on there, or train without evaluating: --run_eval False"
+        "no images in set/images/val; expected files ending in .png, .jpg, .jpeg, .bmp, .tif, .tiff, .webp, .npy; beside "
+        "it there is train; put images to evaluate on there, or train without evaluating: --run_eval False"
     ) in told("train")
     assert "beside it there is train; choose one of its splits with --eval_split" in told("evaluate")
     shutil.rmtree(folder / "set/images/train")

@@ -9,7 +9,7 @@ import numpy as np
 from segformer_core.config.keys import Config, DataConfig, EvaluationConfig, RuntimeConfig
 from segformer_core.data.dataset import Classes
 from segformer_core.inference.segmenter import Segmenter
-from segformer_core.protocol.bands import Arrays, Band, Read, bands, in_bands
+from segformer_core.protocol.bands import Arrays, Read, Span, bands, in_bands
 from segformer_core.protocol.learner import Backend, Precision
 from segformer_core.protocol.plan import Plan
 from segformer_core.spec.model import SegFormer, segformer
@@ -34,12 +34,11 @@ class Halves:
 
     def bands(self, read: Read, plan: Plan, confidences: bool = False) -> Iterator[tuple[int, Arrays]]:
         """As `Predictor.bands`, by its rows of windows."""
-        for band in bands(plan.views[0]) if in_bands(plan) else [Band(0, plan.size[0], (0,))]:
+        for band in bands(plan.views[0]) if in_bands(plan) else [Span(0, plan.size[0], (0,))]:
             for index, view in enumerate(plan.views):
-                for top in band.tops:
-                    assert read(index, top, 0).shape == (1, 3, *view.crop)
-            labels = halves(plan.size)[None, band.top : band.bottom]
-            yield band.top, (labels, np.array(CONFIDENCES, np.float32)[labels]) if confidences else (labels,)
+                assert read(index, band.first, 0).shape == (1, 3, *view.crop)
+            labels = halves(plan.size)[None, band.first : band.end]
+            yield band.first, (labels, np.array(CONFIDENCES, np.float32)[labels]) if confidences else (labels,)
 
     def labels_and_confidences(self, images: Sequence[np.ndarray], plan: Plan) -> tuple[np.ndarray, np.ndarray]:
         labels = self.predict(images, plan)

@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
+from parity_tests.inference import halves as halves_file
 from parity_tests.inference.halves import CLASSES, CONFIDENCES, SPEC, Halves, halves
 from segformer_core.config.keys import DataConfig, EvaluationConfig, InferenceConfig
 from segformer_core.data import rows as rows_file
@@ -14,12 +15,14 @@ from segformer_core.data.header import read_header
 from segformer_core.data.image_file import read_image
 from segformer_core.data.rows import Sliding, TiffRows, opened_rows
 from segformer_core.errors import DataError
+from segformer_core.inference import infer as infer_file
 from segformer_core.inference import sources
 from segformer_core.inference.infer import Incomplete, duration, infer
 from segformer_core.inference.results import Results
 from segformer_core.inference.row_files import png_writer, tiff_writer
 from segformer_core.inference.segmenter import Segmenter
 from segformer_core.inference.sources import named
+from segformer_core.pictures import painting
 
 SIZE = (150, 130)
 WINDOWS = EvaluationConfig(eval_mode="native", eval_crop_size=(64, 64), eval_stride=(48, 48))
@@ -169,6 +172,22 @@ def test_dark_parts_of_an_image_are_as_dark_as_the_others(pixels, tmp_path, monk
     by_rows, at_once = (content(tmp_path / where)["night_overlap.png"].mean() for where in ("large", "small"))
     colours = content(tmp_path / "large")["night_color.png"].mean()
     assert by_rows == pytest.approx(0.75 * dark.mean() + 0.25 * colours, abs=1) and at_once > by_rows + 10
+
+
+@pytest.mark.parametrize(("rows", "side"), [(7, 2048), (7, 40), (1, 60), (64, 2048)])
+def test_outlines_by_rows_are_those_of_the_whole(rows, side, pixels, tmp_path, monkeypatch):
+    """Classes meet in lines and in noise, and an outline looks at up to eight rows above and below."""
+    monkeypatch.setattr(infer_file, "ROWS_AT_ONCE", rows)
+    monkeypatch.setattr(painting, "OUTLINE_SIDE", side)
+    noise = (np.random.default_rng(1).random(SIZE) < 0.02) ^ (np.add.outer(np.arange(SIZE[0]), np.arange(SIZE[1])) % 60 < 30)
+    monkeypatch.setattr(halves_file, "halves", lambda size: noise.astype(np.uint8))
+    cv2.imwrite(str(tmp_path / "day.png"), np.maximum(pixels, 128))
+    for large in (True, False):
+        run(tmp_path, ["day.png"], large, monkeypatch, infer_overlap_outlines=True)
+    by_rows, at_once = (content(tmp_path / where) for where in ("large", "small"))
+    assert all(np.array_equal(by_rows[name], at_once[name]) for name in at_once)
+    run(tmp_path, ["day.png"], False, monkeypatch)
+    assert not np.array_equal(content(tmp_path / "small")["day_overlap.png"], at_once["day_overlap.png"])
 
 
 def test_more_pixels_than_opencv_takes_are_read_by_rows(tmp_path):

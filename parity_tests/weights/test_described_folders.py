@@ -186,9 +186,7 @@ def test_load_warns_of_other_statistics(tmp_path, need_torch):
 
     spec = segformer("b0")
     save_weights(tmp_path / "x.safetensors", spec, hot_arrays(spec), config=json.dumps(RUN | {"img_norm_mean": [1, 2, 3]}))
-    with pytest.warns(
-        UserWarning, match=r"its metadata normalises images otherwise than this run; set --img_norm_mean \[1,2,3\]"
-    ):
+    with pytest.warns(UserWarning, match=r"its metadata normalises images otherwise than this run; set img_norm_mean \[1,2,3\]"):
         load(str(tmp_path / "x.safetensors"), **RUN)
 
 
@@ -208,10 +206,20 @@ def test_every_form_of_statistics_is_read(case, tmp_path):
     (tmp_path / name).write_text(json.dumps(stated))
     weights = read(tmp_path)
     got = weights.stated.preparation
-    assert (got.mean[0], got.std[0]) == pytest.approx(red) and weights.warnings == ()
+    assert (got.mean[0], got.std[0]) == pytest.approx(red) and len(got.mean) == len(got.std) == 3 and weights.warnings == ()
 
 
-@pytest.mark.parametrize("text", ["{", "[]", "{}", '{"image_mean": "x"}', '{"image_mean": [1], "image_std": [0, 0, 0]}'])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{",
+        "[]",
+        "{}",
+        '{"image_mean": "x"}',
+        '{"image_mean": [1, 2], "image_std": 9}',
+        '{"image_mean": 1, "image_std": [0, 0, 0]}',
+    ],
+)
 def test_statistics_that_are_not_understood_cost_a_warning(text, tmp_path):
     saved(tmp_path / "model.safetensors", foreign_arrays(TRANSFORMERS_4, TINY))
     (tmp_path / "preprocessor_config.json").write_text(text)

@@ -54,7 +54,7 @@ def test_no_path_is_among_it(written, tmp_path):
 
 
 def test_every_key_that_shows_an_image_is_kept():
-    assert set(LABELLING) == {"base_size", "img_norm_mean", "img_norm_std", *WINDOWS}
+    assert set(LABELLING) == {"base_size", "image_range", "img_norm_mean", "img_norm_std", *WINDOWS}
     assert {name for name, item in KEYS.items() if item.metadata["decides"]} <= set(RECIPE)
 
 

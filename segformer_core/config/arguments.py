@@ -10,12 +10,13 @@ from segformer_core.errors import UserError
 
 OF_COMMANDS = {item.name for item in fields(GROUPS["export"])}
 """Keys that an error advises to give to a command: a program exports nothing."""
-FLAG = re.compile(rf"--(?=({'|'.join(sorted(KEYS.keys() - OF_COMMANDS))})\b)")
+FLAG = re.compile(rf"(segformer \w+ [^:;,]*)|--(?=({'|'.join(sorted(KEYS.keys() - OF_COMMANDS))})\b)")
+"""A key, or a whole command line, which stays."""
 
 
 def without_dashes(text: str) -> str:
     """`set --eval_mode slide` -> `set eval_mode slide`."""
-    return FLAG.sub("", text)
+    return FLAG.sub(lambda found: found[1] or "", text)
 
 
 @contextmanager

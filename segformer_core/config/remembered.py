@@ -15,8 +15,8 @@ LABELLING = ("base_size", "image_range", *NORMALISATION, *WINDOWS)
 """Keys that say how a network is shown an image: a network that is shown images otherwise labels them worse."""
 RECIPE = tuple(name for name, item in KEYS.items() if item.metadata["decides"] or name in LABELLING)
 """Keys that weights keep: those that decide a run's result, and those above. No path, no machine and no date is among them."""
-LONGEST_TEXT, LONGEST_LIST = 4000, MOST_CHANNELS
-"""Of a value that is kept: 255 class weights, and a mean of each channel."""
+LONGEST_TEXT, LONGEST_LIST = 4000, 32
+"""Of a value that is kept: 255 class weights; a list of NORMALISATION has a number for each channel."""
 
 
 def recipe_of(config: Config) -> dict[str, Any]:
@@ -60,6 +60,7 @@ def filled(config: Config, values: Mapping[str, Any]) -> tuple[Config, dict[str,
 def _checked(name: str, value: Any, source: str) -> Any:
     """The value in the type that JSON returns. Raises ConfigError."""
     value = check_value(name, value, source)
-    if isinstance(value, str | tuple) and len(value) > (longest := LONGEST_TEXT if isinstance(value, str) else LONGEST_LIST):
+    longest = LONGEST_TEXT if isinstance(value, str) else MOST_CHANNELS if name in NORMALISATION else LONGEST_LIST
+    if isinstance(value, str | tuple) and len(value) > longest:
         raise ConfigError(f"{name} in {source} is {brief(value)}; expected a length of at most {longest}")
     return list(value) if isinstance(value, tuple) else value

@@ -23,7 +23,7 @@ from segformer_core.protocol.bands import Arrays, Read
 from segformer_core.protocol.form import FORMATS, Form
 from segformer_core.protocol.learner import Backend, Connect, Predictor, Session
 from segformer_core.protocol.plan import Plan, next_multiple
-from segformer_core.spec.model import SegFormer
+from segformer_core.spec.model import LOGIT_STRIDE, SegFormer
 from segformer_core.weights.remembered import Stated, checked_classes
 
 DESCRIPTION = "the file's description"
@@ -109,7 +109,7 @@ def opened(path: Path, form: Form, backend: Backend) -> Session:
                 f"{path} fails on images of shape {images.shape} ({first_line(error)}); export it again"
             ) from error
         count, *sides = np.delete(images.shape, 3 if form.preprocess else 1)
-        shape = (count, *sides) if form.labels else (count, form.class_count, *(-(-side // 4) for side in sides))
+        shape = (count, *sides) if form.labels else (count, form.class_count, *(-(-side // LOGIT_STRIDE) for side in sides))
         kind = np.uint8 if form.labels else np.float32
         if outputs.shape != shape or outputs.dtype != kind:
             raise WeightsError(

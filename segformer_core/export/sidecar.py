@@ -19,7 +19,7 @@ from segformer_core.export.json_checks import Check, Unexpected, boolean, by_nam
 from segformer_core.export.verification import Comparison
 from segformer_core.files import sha256_of_files, special_file, write_text
 from segformer_core.protocol.form import FORMATS, IMAGES, Form
-from segformer_core.spec.model import SegFormer
+from segformer_core.spec.model import LOGIT_STRIDE, SegFormer
 
 SIDECAR_VERSION = 1
 """Increased when code that reads older descriptions would misread a newer one."""
@@ -154,7 +154,8 @@ def described_input(form: Form) -> dict[str, Any]:
 
 def described_output(form: Form) -> dict[str, Any]:
     batch, height, width = axes(form)
-    quarter = ["height / 4, rounded up", "width / 4, rounded up"] if form.dynamic else [-(-side // 4) for side in form.size]
+    shown = [f"{side} / {LOGIT_STRIDE}, rounded up" for side in ("height", "width")]
+    quarter = shown if form.dynamic else [-(-side // LOGIT_STRIDE) for side in form.size]
     return {
         "name": form.output_name,
         "shape": [batch, height, width] if form.labels else [batch, form.class_count, *quarter],

@@ -15,10 +15,11 @@ from segformer_core.data.display import shown
 from segformer_core.data.rows import place_of
 from segformer_core.errors import DataError, UserError
 from segformer_core.files import BLOCK_BYTES, atomic_write, temporary_name, writable_directory
+from segformer_core.inference.neighbours import Arrays, Neighbours
 from segformer_core.inference.row_files import png_writer, tiff_writer
 from segformer_core.inference.sources import Source
 from segformer_core.inference.video import Video, video_writer
-from segformer_core.pictures import colourise, complaint, legend, overlay, write_png
+from segformer_core.pictures import colourise, complaint, legend, outline_reach, overlay, write_png
 
 GRAY, COLOUR, OVERLAP, CONFIDENCE = "_gray.png", "_color.png", "_overlap.png", "_confidence.png"
 """The endings of an image's results, which follow the image's name."""
@@ -99,7 +100,7 @@ class Results:
         """A function that takes the next rows of an image of `size`, and their labels; the files appear when the context is left.
 
         TIFFs have the image's `place` on the earth. `whole`: all rows are given at once. Else no overlay is lifted, as each part
-        would be by its own brightness.
+        would be by its own brightness; outlines are those of the whole.
         """
         with ExitStack() as stack:
             writers = {}
@@ -111,11 +112,20 @@ class Results:
                 else:
                     writers[ending] = stack.enter_context(png_writer(self.folder / f"{source.name}{ending}", size, channels))
 
+            part_of = None if whole else size
+            neighbours = Neighbours(outline_reach(size) if part_of and self.inference.infer_overlap_outlines else 0)
+
+            def put(rows: Arrays, which: slice) -> None:
+                image, labels, confidence = rows
+                if which.stop > which.start:
+                    for ending, picture in self._pictures(image, labels, confidence, part_of).items():
+                        writers[ending](picture[which])
+
             def write(image: np.ndarray, labels: np.ndarray, confidence: np.ndarray | None = None) -> None:
-                for ending, picture in self._pictures(image, labels, confidence, lift=whole).items():
-                    writers[ending](picture)
+                put(*neighbours.add(image, labels, confidence))
 
             yield write
+            put(*neighbours.rest())
 
     @contextmanager
     def write_video(self, source: Source, video: Video) -> Iterator[Callable[[np.ndarray, np.ndarray, np.ndarray | None], None]]:
@@ -143,14 +153,18 @@ class Results:
                 log(f"{LEGEND} shows classes by their numbers: {undrawn}")
 
     def _pictures(
-        self, image: np.ndarray, labels: np.ndarray, confidence: np.ndarray | None, lift: bool = True
+        self,
+        image: np.ndarray,
+        labels: np.ndarray,
+        confidence: np.ndarray | None,
+        part_of: tuple[int, int] | None = None,
     ) -> dict[str, np.ndarray]:
         """Ending -> class indices or confidence (H, W), colours or overlay (H, W, 3)."""
         alpha, outlines = self.inference.infer_overlap_alpha, self.inference.infer_overlap_outlines
         make: dict[str, Callable[[], np.ndarray]] = {
             GRAY: lambda: labels,
             COLOUR: lambda: colourise(labels, self.classes),
-            OVERLAP: lambda: overlay(shown(image), labels, self.classes, alpha, outlines, lift),
+            OVERLAP: lambda: overlay(shown(image), labels, self.classes, alpha, outlines, part_of),
         }
         if confidence is not None:
             make[CONFIDENCE] = lambda: shades(confidence)

@@ -36,13 +36,19 @@ def colourise(labels: np.ndarray, classes: Classes) -> np.ndarray:
 
 
 def overlay(
-    image: np.ndarray, labels: np.ndarray, classes: Classes, alpha: float = ALPHA, outlines: bool = False, lift: bool = True
+    image: np.ndarray,
+    labels: np.ndarray,
+    classes: Classes,
+    alpha: float = ALPHA,
+    outlines: bool = False,
+    part_of: tuple[int, int] | None = None,
 ) -> np.ndarray:
     """(H, W, 3) uint8 RGB and (H, W) uint8 labels -> (H, W, 3) uint8 RGB: the classes' colours laid over the image.
 
-    `alpha` is the colours' share: 0 leaves the image as it is, 1 shows only colours. A dark image is lifted first, unless `lift`
-    is off: for a part of an image, whose other parts are brighter or darker. `outlines` draws the borders of the classes. Ignored
-    pixels show the image unchanged. Raises DataError if the sizes differ, or alpha is not in 0..1.
+    `alpha` is the colours' share: 0 leaves the image as it is, 1 shows only colours. A dark image is lifted first. `outlines`
+    draws the borders of the classes. Ignored pixels show the image unchanged. `part_of`: height and width of an image of which
+    these are some rows; they are not lifted, as others are brighter or darker, and outlines are as thick as in the whole. Raises
+    DataError if the sizes differ, or alpha is not in 0..1.
     """
     if labels.shape != image.shape[:2]:
         raise DataError(f"labels of shape {labels.shape} for an image of shape {image.shape}; expected the same height and width")
@@ -50,10 +56,10 @@ def overlay(
         raise DataError(f"an overlay's alpha is {alpha}; expected 0 (only the image) to 1 (only the colours)")
     colours = colourise(labels, classes)
     coloured = (labels < len(classes)).view(np.uint8)
-    under = _lifted(image, coloured) if alpha and lift else image
+    under = _lifted(image, coloured) if alpha and part_of is None else image
     picture = cv2.addWeighted(under, 1.0 - alpha, colours, alpha, 0.0)
     if outlines:
-        _draw_outlines(picture, labels, colours, classes)
+        _draw_outlines(picture, labels, colours, classes, outline_width(part_of or labels.shape))
     return cv2.copyTo(image, 1 - coloured, picture)
 
 
@@ -66,9 +72,18 @@ def _lifted(image: np.ndarray, counted: np.ndarray) -> np.ndarray:
     return cv2.LUT(image, np.rint(255 * (np.arange(256) / 255) ** power).astype(np.uint8))
 
 
-def _draw_outlines(picture: np.ndarray, labels: np.ndarray, colours: np.ndarray, classes: Classes) -> None:
+def outline_width(size: tuple[int, ...]) -> int:
+    """Of an image of `size`, in pixels."""
+    return max(round(max(size) / OUTLINE_SIDE), 1)
+
+
+def outline_reach(size: tuple[int, int]) -> int:
+    """How many rows above and below a pixel decide whether an outline of an image of `size` is there."""
+    return 2 * outline_width(size)
+
+
+def _draw_outlines(picture: np.ndarray, labels: np.ndarray, colours: np.ndarray, classes: Classes, width: int) -> None:
     """Draw each class's border in its colour, and between two classes a line of black or white that stands out from both."""
-    width = max(round(max(labels.shape) / OUTLINE_SIDE), 1)
     cv2.copyTo(colours, _near_border(labels, 2 * width, 2 * width), picture)
     luma = cv2.cvtColor(classes.palette()[None], cv2.COLOR_RGB2GRAY)[0]
     edges = np.where(luma < LIGHT, 255, 0).astype(np.uint8)[:, None].repeat(3, 1)

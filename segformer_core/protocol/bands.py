@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from segformer_core.protocol.plan import Plan, Size, View
+from segformer_core.spec.model import LOGIT_STRIDE
 
 Read = Callable[[int, int, int], np.ndarray]
 """(index of a view, top, left) -> (B, 3, *crop) float32: what the network sees of that view from this pixel on.
@@ -34,26 +35,39 @@ FLOAT_BYTES = 4
 
 
 @dataclass(frozen=True)
-class Band:
-    """The rows from `top` to before `bottom` of a label map, which are finished together, by the rows of windows at `tops`."""
+class Span:
+    """The pixels from `first` to before `end` of one axis, and the first pixels of the windows that reach into them, in order.
 
-    top: int
-    bottom: int
-    tops: tuple[int, ...]
+    The last of these windows begins with the span.
+    """
+
+    first: int
+    end: int
+    windows: tuple[int, ...]
 
 
-def bands(view: View) -> list[Band]:
-    """One for each row of windows, and one for the last two rows, as the last one may overlap that before it nearly wholly."""
-    tops = view.tops
-    groups = [(top,) for top in tops[:-2]] + [tops[-2:]]
-    ends = [*(group[0] for group in groups[1:]), view.size[0]]
-    return [Band(group[0], end, group) for group, end in zip(groups, ends, strict=True)]
+def bands(view: View) -> list[Span]:
+    """The rows that are finished together: with each row of windows those above the next one."""
+    return _spans(view.tops, view.crop[0], view.size[0])
+
+
+def columns(view: View) -> list[Span]:
+    """The columns of a band that are finished with each of its windows."""
+    return _spans(view.lefts, view.crop[1], view.size[1])
+
+
+def _spans(starts: tuple[int, ...], crop: int, length: int) -> list[Span]:
+    def windows(first: int) -> tuple[int, ...]:
+        return tuple(start for start in starts if start <= first < start + crop)
+
+    return [Span(first, end, windows(first)) for first, end in zip(starts, (*starts[1:], length), strict=True)]
 
 
 def kept_bytes(view: View, class_count: int) -> int:
-    """Of the sums that two rows of windows share, where there are two."""
-    overlaps = [view.crop[0] - (following - top) for top, following in zip(view.tops[:-2], view.tops[1:-1], strict=True)]
-    return max(overlaps, default=0) * view.size[1] * class_count * FLOAT_BYTES
+    """Of the logits of the windows above that a row of windows shares pixels with, as the network gives them."""
+    height, width = (-(-side // LOGIT_STRIDE) for side in view.crop)
+    rows = max(len(band.windows) for band in bands(view)) - 1
+    return rows * len(view.lefts) * class_count * height * width * FLOAT_BYTES
 
 
 def in_bands(plan: Plan) -> bool:
@@ -118,7 +132,7 @@ def gathered(parts: Iterable[tuple[int, int, Arrays]], plan: Plan) -> Iterator[t
             yield top, arrays
             continue
         if not missing:
-            first, bottom = next((band.top, band.bottom) for band in listed if band.top <= top < band.bottom)
+            first, bottom = next((band.first, band.end) for band in listed if band.first == top)
             missing = (bottom - first) * plan.size[1]
             wide = tuple(np.empty((count, bottom - first, plan.size[1]), array.dtype) for array in arrays)
         for rows, array in zip(wide, arrays, strict=True):

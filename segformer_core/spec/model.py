@@ -42,6 +42,8 @@ DECODE_HEAD = "decode_head."
 """How the names of the decode head's arrays begin; all others are the encoder's."""
 SMALLEST_INPUT = 32
 """Pixels: below it the sr convolutions of the early stages have no output."""
+LOGIT_STRIDE = PATCH_STRIDES[0]
+"""Pixels of an image, on each axis, for which there is one logit of a class."""
 
 
 @dataclass(frozen=True)

@@ -52,13 +52,13 @@ class Preparation:
         return all(math.isclose(one, another, abs_tol=TOLERANCE) for one, another in pairs)
 
 
-def preparation_beside(folder: Path) -> tuple[Preparation | None, tuple[str, ...]]:
-    """What the folder states, and warnings: no fault of this file stops anybody who only wants the weights."""
+def preparation_beside(folder: Path, channels: int) -> tuple[Preparation | None, tuple[str, ...]]:
+    """What the folder states of images of so many channels, and warnings: no fault of it stops one who only wants the weights."""
     for name, take in TAKEN.items():
         path = folder / name
         if is_there(path):
             try:
-                return take(read_object(path), str(path)), ()
+                return take(read_object(path), str(path), channels), ()
             except WeightsError as error:
                 return None, (f"mean and deviation of the weights' images are unknown: {error}",)
             except FAULTS:
@@ -68,7 +68,8 @@ def preparation_beside(folder: Path) -> tuple[Preparation | None, tuple[str, ...
 
 def preparation_of(keys: Mapping[str, Any], file: str) -> Preparation:
     """From `size`, `img_norm_mean` and `img_norm_std`, as our own files keep them. Raises one of FAULTS."""
-    return _preparation(keys["size"], _numbers(keys["img_norm_mean"]), _numbers(keys["img_norm_std"]), 1.0, file)
+    mean, std = (tuple(map(float, keys[name])) for name in ("img_norm_mean", "img_norm_std"))
+    return _preparation(keys["size"], mean, std, 1.0, file)
 
 
 def transformers_preprocessor(preparation: Preparation) -> dict[str, Any]:
@@ -94,25 +95,25 @@ def keras_scale_and_offset(preparation: Preparation) -> dict[str, list[float]]:
     return {"scale": [1 / std for _, std in pairs], "offset": [-mean / std for mean, std in pairs]}
 
 
-def _of_transformers(content: Mapping[str, Any], file: str) -> Preparation:
+def _of_transformers(content: Mapping[str, Any], file: str, channels: int) -> Preparation:
     factor = float(content.get("rescale_factor", 1 / LARGEST_VALUE)) if content.get("do_rescale", True) else 1.0
-    mean, std = _numbers(0), _numbers(1)
-    if content.get("do_normalize", True):
-        mean, std = _numbers(content["image_mean"]), _numbers(content["image_std"])
+    stated = (content["image_mean"], content["image_std"]) if content.get("do_normalize", True) else (0, 1)
+    mean, std = (_numbers(values, channels) for values in stated)
     return _preparation(content.get("size"), mean, std, factor, file)
 
 
-def _of_keras(content: Mapping[str, Any], file: str) -> Preparation:
+def _of_keras(content: Mapping[str, Any], file: str, channels: int) -> Preparation:
     keys = content["config"]
     if "mean" in keys or "std" in keys:
         raise ValueError(f"{file} is of an early keras-hub")
-    scale, offset = (_numbers(default if (value := keys.get(key)) is None else value) for key, default in DEFAULTS.items())
+    stated = (default if (value := keys.get(key)) is None else value for key, default in DEFAULTS.items())
+    scale, offset = (_numbers(values, channels) for values in stated)
     mean = tuple(-shift / factor for shift, factor in zip(offset, scale, strict=True))
     return _preparation(keys.get("image_size"), mean, tuple(1 / factor for factor in scale), 1.0, file)
 
 
 DEFAULTS = {"scale": 1.0, "offset": 0.0}
-TAKEN: Mapping[str, Callable[[Mapping[str, Any], str], Preparation]] = {
+TAKEN: Mapping[str, Callable[[Mapping[str, Any], str, int], Preparation]] = {
     TRANSFORMERS_FILE: _of_transformers,
     KERAS_FILE: _of_keras,
 }
@@ -136,8 +137,11 @@ def _size(stated: Any) -> tuple[int, int]:
     return sides[0], sides[1]
 
 
-def _numbers(stated: Any) -> Channels:
-    """One value for R, G and B, or one for each channel, also with axes around them as in keras-hub."""
-    while isinstance(stated, list) and len(stated) == 1 and isinstance(stated[0], list):
+def _numbers(stated: Any, channels: int) -> Channels:
+    """One value for all channels, or one for each, also with axes around them as in keras-hub. Raises one of FAULTS."""
+    while isinstance(stated, list) and len(stated) == 1:
         stated = stated[0]
-    return tuple(map(float, stated)) if isinstance(stated, list) else (float(stated),) * RGB_CHANNELS
+    values = tuple(map(float, stated)) if isinstance(stated, list) else (float(stated),) * channels
+    if len(values) != channels:
+        raise ValueError(f"{len(values)} numbers for {channels} channels")
+    return values

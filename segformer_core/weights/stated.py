@@ -119,7 +119,7 @@ def stated_of(path: Path, dialect: str, network: Architecture, metadata: Mapping
         config = parsed(metadata[CONFIG].encode(), f"{path}/{CONFIG}")
         return Stated(warnings=tuple(_keras(config, network, path)[1]))
     folder = path if path.is_dir() else path.parent
-    preparation, faults = preparation_beside(folder)
+    preparation, faults = preparation_beside(folder, network.in_channels)
     if not is_there(folder / CONFIG):
         return Stated((), preparation, faults)
     config = read_object(folder / CONFIG)
