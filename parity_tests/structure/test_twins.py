@@ -66,7 +66,7 @@ EXCEPTIONS = {
     "optimizer.py: AdamW.steps": ("torch", "each parameter counts its steps; MindSpore's AdamW has one count"),
     "optimizer.py: AdamW.gradients": ("torch", "in MindSpore gradients are values, not attributes of the parameters"),
     "optimizer.py: update, update_one": ("mindspore", "PyTorch has a fused AdamW that can skip a step"),
-    "bands.py: cut, joined, pad, zeros": ("mindspore", "PyTorch writes these as indices"),
+    "bands.py: cut, filled, joined": ("mindspore", "PyTorch writes these as indices"),
     "prediction.py: flip, resize, tensor": ("mindspore", "PyTorch writes these as methods"),
 }
 """`file` or `file: names` -> the backend that has them, and why the other one does not."""
