@@ -68,7 +68,7 @@ class Windows:
     def _mean(self, near: dict[tuple[int, int], Tensor], band: Span, column: Span) -> Tensor:
         """(B, K, rows, columns): the mean of all windows in their order; `near` has their scores from the first column on."""
         any_rows = near[band.first, column.first]
-        sums = ops.zeros((*any_rows.shape[:2], band.end - band.first, column.end - column.first), any_rows.dtype)
+        sums = ops.zeros((*any_rows.shape[:2], band.end - band.first, column.end - column.first), dtype=any_rows.dtype)
         for top in band.windows:
             for left in column.windows:
                 rows = near[top, left]
