@@ -28,7 +28,9 @@ class Ascend:
 def connected(monkeypatch, precision: str, first: bool, **told) -> Ascend:
     import mindspore as ms
 
-    from backend_mindspore import device, kernels
+    from backend_mindspore import device, kernels, overflow
+
+    assert overflow.first_ascend is kernels.first_ascend, "it is imported before the stand-in takes its place"
 
     ascend = Ascend(**told)
     monkeypatch.setattr(device.glob, "glob", lambda _: ["/dev/davinci0"])
