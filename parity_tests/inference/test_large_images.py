@@ -165,6 +165,12 @@ def test_rows_of_16_bits_that_may_be_nearly_black_are_a_question(tmp_path):
     with pytest.raises(DataError, match=r"no value above 4095, .* image_range: \[0, 4095\] if these are data of 12 bits"):
         with opened_rows(tmp_path / "dark.tif"):
             pass
+    bands = np.full((600, 64, 5), 4095, np.uint16)
+    bands[0, 0] = 65535
+    write_tiff(tmp_path / "bands.tif", bands, nodata=65535)
+    for read in (read_image, lambda path, form: opened_rows(path, form).__enter__()):
+        with pytest.raises(DataError, match="no value above 4095"):
+            read(tmp_path / "bands.tif", ImageForm(5))
     dark[-1, -1] = 2**14
     write_tiff(tmp_path / "bright.tif", dark)
     with opened_rows(tmp_path / "bright.tif") as image:

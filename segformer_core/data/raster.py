@@ -2,7 +2,7 @@
 
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -22,7 +22,8 @@ MOST_VALUES = 2**33
 def raster_values(data: bytes, source: object, gaps: bool) -> tuple[np.ndarray, int]:
     """The bytes of a TIFF -> (H, W, bands) as stored, and its orientation, 1..8. Raises DataError.
 
-    `gaps`: of more than 8 bits the result is float32, NaN where the file says that there is no value (its nodata).
+    `gaps`: of more than 8 bits the result is float32, NaN where the file says that there is no value (its nodata); else
+    this is 0 in one of 16 bits.
     """
     with opened(data, source) as dataset:
         if dataset.height * dataset.width * dataset.count > MOST_VALUES:
@@ -34,7 +35,17 @@ def raster_values(data: bytes, source: object, gaps: bool) -> tuple[np.ndarray, 
             for band, where in enumerate(missing):
                 if where is not None:
                     values[band][where] = np.nan
+        else:
+            blacken(values, dataset.nodatavals)
     return np.ascontiguousarray(values.transpose(1, 2, 0)), tiff_values(data, {ORIENTATION}).get(ORIENTATION, 1)
+
+
+def blacken(bands: np.ndarray, nodata: Sequence[float | None]) -> None:
+    """(bands, H, W) uint16, in place: what the file calls no value becomes 0, so that it is not the largest of all."""
+    if bands.dtype == np.uint16:
+        for band, value in zip(bands, nodata, strict=True):
+            if value is not None:
+                band[band == value] = 0
 
 
 @contextmanager

@@ -13,8 +13,9 @@ import numpy as np
 from segformer_core.data.header import Header, read_header
 from segformer_core.data.image_bytes import TIFF_GRAY, TIFF_RGB
 from segformer_core.data.image_file import MOST_PIXELS, read_image
-from segformer_core.data.image_form import FAR_BELOW, RGB, ImageForm, check_depth, on_scale, with_channels
+from segformer_core.data.image_form import FAR_BELOW, GRAY, RGB, ImageForm, check_depth, on_scale, with_channels
 from segformer_core.data.quiet import quiet_decoders
+from segformer_core.data.raster import blacken
 from segformer_core.errors import DataError, brief, install
 from segformer_core.memory import check_fits
 
@@ -133,6 +134,8 @@ class TiffRows:
             raise DataError(
                 f"{self.path} is damaged between rows {top} and {bottom} ({brief(str(error))}); replace it"
             ) from error
+        if self.form.range is None and self.form.channels not in (GRAY, RGB.channels):
+            blacken(values, self.dataset.nodatavals)
         return values
 
     def read(self, top: int, bottom: int) -> np.ndarray:
