@@ -6,6 +6,7 @@ import numpy as np
 
 from segformer_core.config.keys import DataConfig
 from segformer_core.data.image_form import LARGEST, RGB, RGB_CHANNELS
+from segformer_core.data.transforms import BRIGHTNESS
 from segformer_core.errors import plural
 from segformer_core.survey.finding import NAMES, Finding
 from segformer_core.survey.moments import SMALLEST_STD
@@ -47,7 +48,8 @@ def image_range(survey: Survey) -> Iterator[Finding]:
         yield Finding(
             False,
             f"{plural(len(dark), 'channel')} with nearly equal values on the scale 0..255 (standard deviation of channel "
-            f"{listed(dark, NAMES)}): is image_range much wider than they need? Normalisation makes up for it",
+            f"{listed(dark, NAMES)}): is image_range much wider than they need? Training's change of brightness, up to "
+            f"{BRIGHTNESS:.0f} of 255, would drown them: narrow image_range, or set --photometric_distortion False",
         )
 
 
