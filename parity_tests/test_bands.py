@@ -154,7 +154,9 @@ def test_what_is_kept_grows_with_the_width_not_with_the_height(backend, height, 
     (view,) = plan.views
     rows = 1 + (height > 64 + 10 * 48)
     assert len(view.lefts) == 10 and 10 * rows <= most <= 10 * rows + 2
-    assert bands.kept_bytes(view, 6) == 10 * rows * 6 * 16 * 16 * 4
+    kept = 10 * rows * 6 * 16 * 16 * 4
+    assert bands.kept_bytes(plan, 6) == kept
+    assert bands.kept_bytes(replace(plan, flip=True), 6) == 2 * (kept + 64 * 480 * 6 * 4), "two bands besides"
 
 
 @pytest.mark.parametrize("backend", TOOLS)

@@ -255,29 +255,31 @@ def test_two_files_of_one_name_are_not_saved_over_each_other(network, folder, tm
 
 
 def test_a_photo_that_lies_there_is_never_replaced(network, folder, tmp_path):
-    """Whether its name is given or comes from the image; results of an earlier run are."""
+    """Not by another photo's copy, though results of an earlier run lie beside it, nor by an array's; results are replaced."""
     photos = tmp_path / "photos"
     photos.mkdir()
     for name in ("1", "2", "image"):
         shutil.copy(folder / "street.jpg", photos / f"{name}.png")
     before = (photos / "2.png").read_bytes()
-    (photos / "1.png").write_bytes((photos / "1.png").read_bytes() + b" ")
-    for result, name in ((network(photos / "1.png"), "2"), (network(np.zeros((*SIZE, 3), np.uint8)), "")):
-        for _ in range(2):
-            with pytest.raises(DataError, match=r"(2|image)\.png is another image; save to another folder"):
-                result.save(photos, name=name)
+    (photos / "1.png").write_bytes(before + b" ")
+    network(photos / "2.png").save(photos)
+    later = replace(network, saved={})
+    for _ in range(2):
+        with pytest.raises(DataError, match=r"2\.png is another image; save to another folder"):
+            later(photos / "1.png").save(photos, name="2")
+    for value in (0, 200):
+        replace(network, saved={})(np.full((*SIZE, 3), value, np.uint8)).save(photos)
     assert (photos / "2.png").read_bytes() == (photos / "image.png").read_bytes() == before
-    blank = replace(network, saved={})(np.zeros((*SIZE, 3), np.uint8))
-    for other in (network, replace(network, saved={})):
-        other(np.full((*SIZE, 3), 200, np.uint8)).save(tmp_path / "out")
-    blank.save(tmp_path / "out")
-    assert not cv2.imread(str(tmp_path / "out/image.png")).any()
+    assert cv2.imread(str(photos / "image_input.png")).max() == 200
+    for name in ("../up", "/tmp/up", "..", "."):
+        with pytest.raises(DataError, match="expected the beginning of a file's name"):
+            later(photos / "1.png").save(photos, name=name)
 
 
 def test_an_image_in_memory_is_saved_with_a_copy(network, tmp_path):
     pixels = np.random.default_rng(3).integers(0, 256, (32, 64, 3)).astype(np.uint8)
     network(pixels).save(tmp_path, name="made")
-    assert np.array_equal(cv2.imread(str(tmp_path / "made.png"))[..., ::-1], pixels)
+    assert np.array_equal(cv2.imread(str(tmp_path / "made_input.png"))[..., ::-1], pixels)
 
 
 def test_frames_of_a_video_are_images(backend, network, tmp_path):

@@ -13,7 +13,7 @@ from segformer_core.data.quiet import quiet_decoders
 from segformer_core.errors import DataError, brief, install
 
 LOGGER = "rasterio"
-"""rasterio's own messages go there, also those that come as an exception."""
+"""rasterio's own messages go there."""
 
 MOST_VALUES = 2**33
 """Of one file; a damaged header may announce any size."""
@@ -40,6 +40,17 @@ def raster_values(data: bytes, source: object, gaps: bool) -> tuple[np.ndarray, 
     return np.ascontiguousarray(values.transpose(1, 2, 0)), tiff_values(data, {ORIENTATION}).get(ORIENTATION, 1)
 
 
+def hush_rasterio() -> None:
+    """Its messages also come as exceptions, and a photo needs no place on the earth.
+
+    For good: threads share the filters, so that none may take its own back.
+    """
+    from rasterio.errors import NotGeoreferencedWarning
+
+    logging.getLogger(LOGGER).setLevel(logging.CRITICAL)
+    warnings.filterwarnings("ignore", category=NotGeoreferencedWarning)
+
+
 def blacken(bands: np.ndarray, nodata: Sequence[float | None]) -> None:
     """(bands, H, W) uint16, in place: what the file calls no value becomes 0, so that it is not the largest of all."""
     if bands.dtype == np.uint16:
@@ -56,8 +67,7 @@ def opened(data: bytes, source: object) -> Iterator[Any]:
         from rasterio.errors import RasterioError
     except ImportError as error:
         raise DataError(f"{source} has bands that only rasterio reads, which is not installed: {install('raster')}") from error
-    logging.getLogger(LOGGER).setLevel(logging.CRITICAL)
-    warnings.filterwarnings("ignore", "Dataset has no geotransform")  # a photo has no place on the earth
+    hush_rasterio()
     try:
         with quiet_decoders(), rasterio.MemoryFile(data, ext=".tif") as file, file.open(driver="GTiff") as dataset:
             yield dataset

@@ -1,7 +1,5 @@
 """Large images, read by rows where the file allows it: tiled and striped TIFFs, through rasterio; others are decoded at once."""
 
-import logging
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,7 +13,7 @@ from segformer_core.data.image_bytes import TIFF_GRAY, TIFF_RGB
 from segformer_core.data.image_file import MOST_PIXELS, read_image
 from segformer_core.data.image_form import FAR_BELOW, GRAY, RGB, ImageForm, check_depth, on_scale, with_channels
 from segformer_core.data.quiet import quiet_decoders
-from segformer_core.data.raster import blacken
+from segformer_core.data.raster import blacken, hush_rasterio
 from segformer_core.errors import DataError, brief, install
 from segformer_core.memory import check_fits
 
@@ -254,9 +252,8 @@ def tiff_dataset(path: Path, mode: str = "r", **profile: Any) -> Any:
     absolute = path.resolve()
     if str(absolute).startswith(VIRTUAL):
         raise DataError(f"{path} begins as GDAL's names of other things do; move it")
-    logging.getLogger("rasterio").setLevel(logging.CRITICAL)
-    with gdal_settings(), quiet_decoders(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that a photo has no place on the earth
+    hush_rasterio()
+    with gdal_settings(), quiet_decoders():
         return rasterio.open(absolute, mode, driver="GTiff", **profile)
 
 

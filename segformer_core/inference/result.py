@@ -14,15 +14,15 @@ import numpy as np
 from segformer_core.config.keys import InferenceConfig
 from segformer_core.data.classes import Classes
 from segformer_core.data.display import shown
-from segformer_core.errors import DataError, one_line
+from segformer_core.errors import DataError, brief, one_line
 from segformer_core.inference.notebook import html
 from segformer_core.inference.polygons import coordinates, regions
-from segformer_core.inference.results import GRAY, Results
+from segformer_core.inference.results import Results
 from segformer_core.inference.sources import Source
 from segformer_core.pictures import overlay, write_png
 
-COPY = ".png"
-"""The ending of the copy of an image that is no file."""
+COPY = "_input.png"
+"""The ending of the copy of an image that is no file: one of a result, which no photo is likely to have."""
 NAME_ONE = 'save(folder, name="…")'
 NAMED = 3
 """How many classes a line names."""
@@ -125,12 +125,14 @@ class Result:
         `NAME_confidence.png`, 0..255.
 
         NAME is the file's, without its ending; of an image in memory `name`, else "image", or with its number where several are
-        labelled. Files of an earlier run are replaced, the image itself never. Raises DataError if another image was saved
-        there under the same name, or lies there; UserError.
+        labelled, and its copy is `NAME_input.png`. Files with these endings are replaced, another image never. Raises DataError
+        if another image was saved there under the same name, or lies there, and for a name that leaves the folder; UserError.
         """
         source, begins = self.source, name or self.name
+        if Path(begins).name != begins or begins == "..":
+            raise DataError(f"name is {brief(begins)}; expected the beginning of a file's name, without a folder")
         path = source or Path(f"{begins}{COPY}")
-        place = Path(f"{begins}{path.suffix}")
+        place = Path(f"{begins}{path.suffix}") if source else path
         into = InferenceConfig(
             infer_output_path=str(folder), infer_copy_original_img=source is not None, infer_save_confidence_img=confidence
         )
@@ -142,7 +144,7 @@ class Result:
         if (owner := self._saved.get(begun, own)) != own:
             both = " and ".join(str(name or "an image in memory") for name in (owner, source))
             raise DataError(f"{both} would both be written to {results.folder / begins}_…; give one a name, as {NAME_ONE}")
-        if begun not in self._saved and _is_anothers(copy, own, results.folder / f"{begins}{GRAY}"):
+        if own and begun not in self._saved and copy.is_file() and not filecmp.cmp(own, copy, shallow=False):
             raise DataError(f"{copy} is another image; save to another folder, or give a name, as {NAME_ONE}")
         self._saved[begun] = own
         results.write(results.sources[0], shown(self.image), self.labels, self.confidence if confidence else None)
@@ -205,10 +207,3 @@ class Result:
         known = ", ".join(f"{index} {name}" for index, name in enumerate(self.names))
         hint = f" (did you mean {json.dumps(near[0], ensure_ascii=False)}?)" if near else ""
         raise DataError(f"no class {name!r}{hint}; the classes are {known}")
-
-
-def _is_anothers(copy: Path, source: Path | None, result: Path) -> bool:
-    """Whether a copy of the image would replace a file that is neither the image nor of an earlier run, which left `result`."""
-    if not copy.is_file() or copy.resolve() == source or result.is_file():
-        return False
-    return source is None or not filecmp.cmp(source, copy, shallow=False)

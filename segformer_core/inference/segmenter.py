@@ -139,7 +139,7 @@ class Segmenter:
         what = _described(plan, 1)
         with memory_for(what, ADVICE):
             if in_bands(plan):
-                check_fits(kept_bytes(plan.views[0], self.spec.class_count), what, WINDOW_ADVICE)
+                check_fits(kept_bytes(plan, self.spec.class_count), what, WINDOW_ADVICE)
                 rows, read = (seen := Sliding(image)), self._reader(seen, plan)
             else:
                 whole = image.whole()

@@ -63,11 +63,17 @@ def _spans(starts: tuple[int, ...], crop: int, length: int) -> list[Span]:
     return [Span(first, end, windows(first)) for first, end in zip(starts, (*starts[1:], length), strict=True)]
 
 
-def kept_bytes(view: View, class_count: int) -> int:
-    """Of the logits of the windows above that a row of windows shares pixels with, as the network gives them."""
+def kept_bytes(plan: Plan, class_count: int) -> int:
+    """Of the logits of the windows above that a row of windows shares pixels with, as the network gives them.
+
+    Of mirror images, which are averaged band by band, each is kept so, and all scores of a band.
+    """
+    view = plan.views[0]
     height, width = (-(-side // LOGIT_STRIDE) for side in view.crop)
     rows = max(len(band.windows) for band in bands(view)) - 1
-    return rows * len(view.lefts) * class_count * height * width * FLOAT_BYTES
+    logits = rows * len(view.lefts) * height * width
+    band = max(band.end - band.first for band in bands(view)) * view.size[1] if plan.averages else 0
+    return plan.maps * class_count * (logits + band) * FLOAT_BYTES
 
 
 def in_bands(plan: Plan) -> bool:
