@@ -46,7 +46,8 @@ class HardPixels(nn.Cell):
     def __init__(self, config: LossConfig):
         super().__init__()
         self.threshold, self.min_kept = config.ohem_threshold, config.ohem_min_kept
-        self.steps = tuple(steps(self.threshold))
+        # tensors: at times the compiler fails on constants this close to 0
+        self.steps = tuple(Tensor(step, ms.float32) for step in steps(self.threshold))
 
     def construct(self, p: Tensor, labels: Tensor) -> Tensor:
         """(B, H, W) `label_probabilities` and int32 labels -> the labels, with those of easy pixels set to 255."""
