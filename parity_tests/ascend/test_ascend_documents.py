@@ -83,6 +83,10 @@ def test_a_warning_without_an_answer_is_found(operator, sentence, need_mindspore
     assert any(line.startswith(start) and sentence in line for line in problems), problems
 
 
+def test_the_function_of_another_name_is_read(need_mindspore):
+    assert any("the shapes of them could be broadcast" in sentence for sentence in warnings("NotEqual"))
+
+
 DOCUMENT = """
     Sorts.
 
@@ -97,6 +101,9 @@ DOCUMENT = """
         axis (int): The axis. It can be any. It must be the last. Note: see below.
         note (int): Any number.
         Note: Two. Three.
+        other (int): Five.
+        Note: Six.
+        It ends here.
 
     Returns:
         Tensor, which must be float32.
@@ -118,16 +125,16 @@ DOCUMENT = """
 def test_what_a_warning_is(monkeypatch):
     monkeypatch.setattr("parity_tests.ascend.ascend_documents.documents", {"Sort": (DOCUMENT,)}.get)
     found = warnings.__wrapped__("Sort")  # what it remembers is of the real one
-    assert found == ("- One line.", "It must be the last.", "Two.", "Three.", "Four", "ValueError: If it is empty.")
+    assert found == ("- One line.", "It must be the last.", "Two.", "Three.", "Six.", "Four", "ValueError: If it is empty.")
 
 
 def test_a_stale_answer_is_found(need_mindspore, monkeypatch):
     operators = {"Sort"}
-    before = stale(operators, "")
+    before = stale(operators, "0.2")
     monkeypatch.setitem(NOTES, "Sort", [*NOTES["Sort"], Note(("no such sentence",), ""), Note(("nor this",), "", only="0.1")])
     monkeypatch.setitem(NOTES, "NoSuchOperator", [Note(("accuracy",), "")])
     monkeypatch.setattr("parity_tests.ascend.ascend_documents.KINDS", [*KINDS, Note(("of no operator",), "")])
-    after = stale(operators, "")
+    after = stale(operators, "0.2")
     lines = {"NoSuchOperator: no sentence has 'accuracy'", "Sort: no sentence has 'no such sentence'"}
     assert set(after) - set(before) == lines | {"every operator: no sentence has 'of no operator'"}
     assert not any(line.startswith("Sort") for line in before)
