@@ -86,7 +86,8 @@ def test_no_answer_is_stale(graph):
 @pytest.mark.parametrize(("name", "which"), GRAPHS)
 def test_the_graph_has_the_operators_of_an_ascend(name, which, graph):
     """The whole graph was read, and no part of it is as for a CPU: each operator occurs as often as the spec requires."""
-    operators, counts = graph(name, which).operators, expected(FORMS[name], which)
+    operators, counts = graph(name, which).operators.copy(), expected(FORMS[name], which)
+    operators["Less"] += operators["LessScalar"]  # MindSpore 2.7 has no operator of its own for a number
     assert {operator: operators[operator] for operator in counts} == counts
     assert (operators["AllReduce"] > 0) == (FORMS[name].processes > 1)
     plain = (FORMS[name].precision == "fp32" or FORMS[name].first) and which != "hard pixels"
@@ -104,7 +105,7 @@ def expected(form: Form, graph: str) -> dict[str, int]:
     spec, options, training = form.spec, form.config, not graph.startswith("inference")
     searched = len(steps(options.loss.ohem_threshold)) if options.loss.ohem_threshold else 0
     if graph == "hard pixels":
-        return {"Less": searched + 1, "LessEqual": searched, "Sort": 0, "MatMul": 0}
+        return {"Less": searched + 2, "LessEqual": searched, "Sort": 0, "MatMul": 0}
     gelus = [block.mlp.gelu for block in spec.blocks]
     fused = len(spec.blocks) if form.precision != "fp32" and not form.first else 0
     erf, tanh, one_kernel = (gelus.count("erf"), gelus.count("tanh"), 0) if form.first else (0, 0, len(gelus))
