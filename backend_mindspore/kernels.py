@@ -6,6 +6,7 @@ device.
 """
 
 import math
+from collections.abc import Sequence
 
 import mindspore as ms
 import numpy as np
@@ -46,6 +47,23 @@ def first_ascend() -> bool:
         if hasattr(known, method):
             return getattr(known, method)(*arguments) == answer
     return False
+
+
+def updates_in_buffers() -> bool:
+    """Whether weights are updated in buffers of many arrays. On an Ascend a kernel takes longer to start than to update one."""
+    return on("Ascend")
+
+
+class Split(nn.Cell):
+    """A (sum of `sizes`,) buffer -> its parts of these sizes, one after the other. An Ascend has one kernel for all of them."""
+
+    def __init__(self, sizes: Sequence[int]):
+        super().__init__()
+        self.sizes = tuple(sizes)
+        self.at_once = ops.SplitV(self.sizes, 0, len(self.sizes)) if on("Ascend") else None
+
+    def construct(self, buffer: Tensor) -> tuple[Tensor, ...]:
+        return ops.split(buffer, self.sizes) if self.at_once is None else self.at_once(buffer)
 
 
 class Attend(nn.Cell):
