@@ -42,7 +42,7 @@ class Buffers(nn.Cell):
 
     def gathered(self, arrays: Sequence[Tensor]) -> tuple[Tensor, ...]:
         """Arrays in the parameters' order and shapes -> one in each buffer's shape."""
-        buffers = ()
+        buffers: tuple[Tensor, ...] = ()
         for start, end in self.arrays_of:
             buffers += (ops.concat(self.map(flat, arrays[start:end])),)
         return buffers

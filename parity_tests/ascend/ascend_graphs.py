@@ -61,6 +61,7 @@ class Form:
 
 
 HARD_PIXELS = LossConfig(ohem_threshold=0.7)
+EVERY_LOSS = LossConfig(loss="{ce: 1, dice: 1, focal: 1, lovasz: 1}")
 EVERY_OPTION: dict[str, Any] = {
     "config": Config(
         optimizer=OptimizerConfig(clip_norm=1.0),
@@ -78,6 +79,7 @@ QUICK = {
     "inference fp32": Form("fp32", ("inference", "inference, any size", "after the network")),
     "inference fp32, attention by blocks": Form("fp32", ("inference",), most_scores=100),
     "training fp16, first Ascend": Form("fp16", IN_PARTS, first=True, processes=2, **EVERY_OPTION),
+    "training fp16, every loss": Form("fp16", ("training",), config=Config(loss=EVERY_LOSS)),
     "training fp16, two processes": Form("fp16", ("training",), config=Config(loss=HARD_PIXELS), processes=2),
 }
 """The precision that an Ascend trains in by default, and both precisions of inference."""
@@ -113,7 +115,7 @@ def choices(node: Any) -> set[str]:
 class Graph:
     """A graph in MindSpore's text form: `  %7(equiv_5_x) = PrimFunc_Reshape(%6, (I64(256), I64(-1))) {…}` and a line of types."""
 
-    CALL = re.compile(r"^  %\d+\([^()]*\) = (?:PrimFunc_)?(\w+)(\(.*(?:\n *: .*)?)", re.MULTILINE)
+    CALL = re.compile(r"^  %\d+\([^()]*\) = (?:PrimFunc_)?(\w+)(\(.*(?:\n(?!  (?:%|Return)| +: ).*)*(?:\n *: .*)?)", re.MULTILINE)
 
     def __init__(self, text: str):
         self.calls: list[tuple[str, str]] = self.CALL.findall(text)
