@@ -173,6 +173,20 @@ def test_a_check_that_fails_is_the_exit_code_1(tmp_path, monkeypatch):
     assert "<pre>the &lt;end&gt;</pre>" in page and "<h1>mindspore on Ascend</h1>" in page
 
 
+def test_what_is_known_is_written_after_each_check(tmp_path, monkeypatch):
+    """The machine may go down with the next one."""
+    known = []
+
+    def outcomes(*_):
+        known.append(report_of(tmp_path / "report.json")["checks"])
+        yield "device", {"result": PASSED, "device": "Ascend"}
+        known.append(report_of(tmp_path / "report.json")["checks"])
+
+    monkeypatch.setattr(check_device, "outcomes", outcomes)
+    assert program(["check_device", "--output", str(tmp_path / "report.json")]) == DONE
+    assert known == [{}, {"device": {"result": PASSED, "device": "Ascend"}}]
+
+
 @pytest.mark.parametrize(
     ("output", "there", "why"),
     [

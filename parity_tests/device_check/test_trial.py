@@ -138,7 +138,7 @@ def test_both_forms_of_attention_are_timed(trial, monkeypatch):
     monkeypatch.setattr(module, "LARGE", (1, 3, 64, 64))
     found = tried(trial, "attention")
     assert found["result"] == PASSED and found["image"] == [1, 3, 64, 64] and 0 < found["largest_difference"] < 0.02
-    assert all(len(found[f"{form}_first_and_second_seconds"]) == 2 for form in ("fused", "written_out"))
+    assert all(found[f"{form}{kind}_seconds"] > 0 for form in ("fused", "written_out") for kind in ("_first", ""))
 
 
 def test_a_fused_attention_that_computes_something_else_is_found(trial, monkeypatch):
