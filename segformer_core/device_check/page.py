@@ -45,7 +45,7 @@ def page(report: Mapping[str, Any]) -> str:
         provenance={
             "versions": {name: version or "not installed" for name, version in report["versions"].items()},
             "machine": report["machine"],
-            "CANN, driver and cards": told(report["ascend"]),
+            "cards and their software": told(report["ascend"]),
             "environment variables": report["environment"] or {"none": "of those that matter is set"},
         },
     )
