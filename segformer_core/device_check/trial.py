@@ -116,7 +116,8 @@ class Trial:
             raise NotRun(backend.no_fused_attention)
         on_cpu = self.found.lower() == "cpu"
         images = self.images if on_cpu else np.random.default_rng(1).standard_normal(LARGE).astype(np.float32)
-        arrays, seconds, logits = lively_arrays(), {}, {}
+        arrays, logits = lively_arrays(), {}
+        seconds: dict[str, float] = {}
         for name, fused in (("fused", True), ("written_out", False)):
             learner = backend.learner(SPEC, Config(), self.lines.append, fused=fused)
             learner.load_arrays(arrays)
