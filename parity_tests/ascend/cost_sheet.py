@@ -25,7 +25,7 @@ from parity_tests.ascend.cost_forms import (
     name,
 )
 from parity_tests.ascend.costs import CARDS, Costs, Kernel
-from parity_tests.report.documents import table
+from parity_tests.report.documents import replace_generated, table
 from segformer_core.files import write_text
 from segformer_core.spec.arrays import array_specs
 from segformer_core.spec.layers import RUNNING_STATISTICS
@@ -169,10 +169,7 @@ def main(words: Sequence[str]) -> int:
     if options.document is None:
         print(generated)
         return 0
-    before, begin, rest = options.document.read_text(encoding="utf-8").partition(BEGIN)
-    _, end, after = rest.partition(END)
-    assert begin and end, f"{options.document} must have the lines {BEGIN} and {END}"
-    write_text(options.document, f"{before}{BEGIN}\n\n{generated}\n\n{END}{after}")
+    replace_generated(options.document, BEGIN, END, generated + "\n")
     return 0
 
 

@@ -1,11 +1,13 @@
 """Ascend readiness without an Ascend: every operator of the compiled graphs is one that MindSpore documents for it."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from importlib.metadata import version
 
 import pytest
 
+from parity_tests import ROOT
 from parity_tests.ascend.ascend_documents import (
     MADE_OF,
     NOTES,
@@ -17,6 +19,8 @@ from parity_tests.ascend.ascend_documents import (
     unsupported,
 )
 from parity_tests.ascend.ascend_graphs import FORMS, QUICK, SLOW, Form, Graph, choices, compiled, small_network
+from parity_tests.ascend.kernel_table import rows, unserved
+from parity_tests.ascend.plugin import Served, asked, plugin_folder, vendor_names
 from parity_tests.conftest import need
 from parity_tests.training_runs import FULL
 from segformer_core.protocol.hard_pixels import steps
@@ -24,6 +28,7 @@ from segformer_core.spec.arrays import array_specs
 from segformer_core.spec.layers import RUNNING_STATISTICS, LayerNorm
 from segformer_core.spec.model import NUMERICS, VARIANTS, SegFormer, leaves, segformer
 
+KERNELS = ROOT / "docs/ascend_kernels.md"
 NAMES = [*QUICK, *(SLOW if FULL else ())]
 GRAPHS = [(name, graph) for name in NAMES for graph in FORMS[name].graphs]
 WHOLE = {name: name.partition(",")[0] for name in NAMES if name.endswith((", b0", ", b2"))}
@@ -55,6 +60,32 @@ def graph(tmp_path_factory) -> Iterator[Callable[[str, str], Graph]]:
 @pytest.mark.parametrize(("name", "which"), GRAPHS)
 def test_every_operator_is_documented_for_ascend(name, which, graph):
     assert not (problems := unsupported(graph(name, which).operators)), "; ".join(problems)
+
+
+@pytest.fixture(scope="module")
+def served() -> Callable[[Iterable[str]], dict[str, Served]]:
+    """Operators -> what the plugin answers. It is asked once for each."""
+    known: dict[str, Served] = {}
+
+    def get(operators: Iterable[str]) -> dict[str, Served]:
+        if new := set(operators) - known.keys():
+            known.update(asked(new))
+        return known
+
+    return get
+
+
+@pytest.mark.parametrize(("name", "which"), GRAPHS)
+def test_the_plugin_has_a_kernel_for_every_operator(name, which, graph, served):
+    calls = graph(name, which).calls
+    answers = served(operator for operator, _ in calls)
+    assert unserved(calls, answers) == []
+    text = KERNELS.read_text(encoding="utf-8")
+    if f"MindSpore {version('mindspore')}." in text:  # another version may have other kernels
+        listed = [line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith("| ")]
+        shown = {operator: (kernel, adapter, set(types.split())) for operator, kernel, adapter, types in listed}
+        for operator, kernel, adapter, types in rows(calls, answers, vendor_names(plugin_folder())):
+            assert shown[operator][:2] == (kernel, adapter) and set(types.split()) <= shown[operator][2], operator
 
 
 @pytest.mark.parametrize(("name", "which"), GRAPHS)

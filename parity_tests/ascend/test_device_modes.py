@@ -10,6 +10,8 @@ from segformer_core.spec.model import segformer
 pytestmark = pytest.mark.usefixtures("need_mindspore")
 FULL = {"conv_allow_hf32": False, "matmul_allow_hf32": False}
 NO_LOWER = {"precision_mode": "allow_fp32_to_fp16"}
+KERNEL_BY_KERNEL = {"jit_config": {"jit_level": "O0"}}
+"""The graph engine, which MindSpore 2.7 would take on the first Ascend, lacks operators of the graph (docs/ascend_kernels.md)."""
 
 
 class Ascend:
@@ -37,6 +39,7 @@ def connected(monkeypatch, precision: str, first: bool, **told) -> Ascend:
     ascend = Ascend(**told)
     monkeypatch.setattr(device.glob, "glob", lambda _: ["/dev/davinci0"])
     monkeypatch.setattr(ms, "set_device", lambda *chosen: ascend.told.update(device=chosen))
+    monkeypatch.setattr(ms, "set_context", lambda mode=None, **context: ascend.told.update(context))
     monkeypatch.setattr(kernels, "first_ascend", lambda: first)
     for name in (*FULL, *NO_LOWER):
         monkeypatch.setattr(ms.device_context.ascend.op_precision, name, ascend.tell(name))  # fails where MindSpore lacks it
@@ -52,9 +55,9 @@ def connected(monkeypatch, precision: str, first: bool, **told) -> Ascend:
         ("auto", False, FULL),  # it evaluates in fp32
         ("fp16", False, {}),
         ("bf16", False, {}),
-        ("fp32", True, NO_LOWER),
-        ("auto", True, NO_LOWER),
-        ("fp16", True, NO_LOWER),
+        ("fp32", True, NO_LOWER | KERNEL_BY_KERNEL),
+        ("auto", True, NO_LOWER | KERNEL_BY_KERNEL),
+        ("fp16", True, NO_LOWER | KERNEL_BY_KERNEL),
     ],
 )
 def test_fp32_is_fp32(precision, first, wanted, monkeypatch):

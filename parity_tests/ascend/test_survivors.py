@@ -19,7 +19,7 @@ ADDED = "arguments are added to it, which are not used"
 KEPT = {
     "ms.get_context": "device_target is asked for before a device is set, which `get_current_device` does not allow",
     "ms.export": "only AIR goes: MINDIR is the default",
-    "ms.set_context": "`mode` has no other place; the arguments that go are not used",
+    "ms.set_context": "`mode` has no other place; `jit_config` is set on the first Ascend alone, whose MindSpore keeps it",
     "ops.add": ADDED,
     "ops.chunk": RENAMED,
     "ops.concat": RENAMED,
