@@ -1,4 +1,4 @@
-"""Attention, GELU and upsampling: the three operators that are not written as MindSpore has them.
+"""What is computed in another form on a CPU than on an Ascend, and the operators that are not written as MindSpore has them.
 
 An Ascend has kernels of its own for attention and GELU. On a CPU some of MindSpore's gradients (softmax, erf) are several times
 slower than matrix products that compute the same; there the products are written out. Upsampling is two matrix products on every
@@ -49,6 +49,13 @@ def first_ascend() -> bool:
     return False
 
 
+def no_fused_attention() -> str:
+    """Why attention is always written out on this device; empty where fp16 and bf16 have a fused kernel."""
+    if not on("Ascend"):
+        return "MindSpore has a fused attention for an Ascend alone"
+    return "MindSpore has no fused attention for the first Ascend 910" if first_ascend() else ""
+
+
 def updates_in_buffers() -> bool:
     """Whether weights are updated in buffers of many arrays. On an Ascend a kernel takes longer to start than to update one."""
     return on("Ascend")
@@ -72,7 +79,7 @@ class Attend(nn.Cell):
     def __init__(self, heads: int, fused: bool = True):
         super().__init__()
         self.heads = heads
-        self.fused = fused and on("Ascend") and not first_ascend()
+        self.fused = fused and not no_fused_attention()
         self.plain = PlainAttend()
 
     def construct(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:

@@ -212,7 +212,7 @@ NOTES: dict[str, list[Note]] = {
     "SplitV": [
         Note(("the sum of these sizes should equal",), COMPILED),
         Note(("the value -1",), PERMITS),
-        Note(("Must be positive int",), "1 to 32, and 32 is what a buffer has at most", r" num_split: I64\(([1-9]|[12]\d|3[0-2])\)"),
+        Note(("Must be positive int",), "1 to 32, as a buffer has", r" num_split: I64\(([1-9]|[12]\d|3[0-2])\)"),
     ],
     "Squeeze": [
         Note(("it must be int32 or int64",), "it is", r"^\(%\w+, \(I64\("),

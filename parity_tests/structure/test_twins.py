@@ -30,7 +30,7 @@ EXCEPTIONS = {
     "exported.py: OPENED, OPSET, SERIALISED, onnx_bytes, open_onnx, open_torch, torch_bytes": ("torch", "it writes two formats"),
     "exported.py: SMALLEST, quiet": ("torch", "torch.export takes short axes for constants, and warns"),
     "exported.py: READABLE": ("mindspore", "MindSpore makes files that only their owner may read"),
-    "kernels.py: FIRST_ASCEND, first_ascend": ("mindspore", "the first Ascend has no fused attention"),
+    "kernels.py: FIRST_ASCEND, first_ascend, no_fused_attention": ("mindspore", "the first Ascend has no fused attention"),
     "kernels.py: MOST_SCORES": ("mindspore", "PyTorch's fused attention never holds all scores"),
     "kernels.py: NormalCdf, NormalCdf.bprop, NormalCdf.construct, PlainAttend.bprop, on": (
         "mindspore",
