@@ -6,7 +6,7 @@
 # make check  ruff and mypy
 # make docs   docs/ as a site, in site/index.html; a broken link is an error
 # make VENV=.venv-lowest CONSTRAINTS=constraints-lowest.txt test   with the lowest versions that are supported
-# make check-ascend   tries an Ascend and writes check_device.json; uses the Python on PATH; ARGS=--dry_run tries the CPU
+# make check-ascend   tries all on an Ascend and writes check_device.json and .html; uses the Python on PATH; ARGS=--dry_run tries the CPU
 # make clean  everything that these made
 
 PYTHON ?= python3
@@ -52,10 +52,10 @@ docs: $(VENV)/docs.stamp
 	$(BIN)/python -m sphinx --fail-on-warning --keep-going --fresh-env --quiet -d build/doctrees docs site
 
 check-ascend: # no environment of its own: MindSpore has to be the wheel that fits the host's CANN
-	$(PYTHON) tools/check_device.py --device_target Ascend $(ARGS)
+	$(PYTHON) tools/check_device.py --device_target Ascend --checks all $(ARGS)
 
 clean:
-	rm -rf $(VENV) .venv-peers build site parity_report check_device.json *.egg-info data/sample $(RUN) eval_result
+	rm -rf $(VENV) .venv-peers build site parity_report check_device.json check_device.html *.egg-info data/sample $(RUN) eval_result
 	rm -rf .pytest_cache .mypy_cache .ruff_cache rank_0 kernel_meta
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 

@@ -24,7 +24,7 @@ def connect(runtime: RuntimeConfig) -> Backend:
         raise BackendError(f"MindSpore is not installed: {install('mindspore')}") from error
     from backend_mindspore.distributed import join, launched, local_rank
     from backend_mindspore.exported import EXPORTS
-    from backend_mindspore.kernels import first_ascend
+    from backend_mindspore.kernels import first_ascend, no_fused_attention
     from backend_mindspore.learner import Learner
     from backend_mindspore.loader import batches
 
@@ -44,13 +44,14 @@ def connect(runtime: RuntimeConfig) -> Backend:
         "mindspore",
         target,
         precision,
-        lambda spec, config, log, training=None: Learner(spec, config, training, precision, log),
+        lambda spec, config, log, training=None, fused=True: Learner(spec, config, training, precision, log, fused),
         batches,
         EXPORTS,
         processes,
         ms.runtime.max_memory_allocated if target == "Ascend" else resident_peak,
         id_,
         chosen,
+        no_fused_attention(),
     )
 
 

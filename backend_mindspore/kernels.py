@@ -1,4 +1,4 @@
-"""Attention, GELU and upsampling: the three operators that are not written as MindSpore has them.
+"""What is computed in another form on a CPU than on an Ascend, and the operators that are not written as MindSpore has them.
 
 An Ascend has kernels of its own for attention and GELU. On a CPU some of MindSpore's gradients (softmax, erf) are several times
 slower than matrix products that compute the same; there the products are written out. Upsampling is two matrix products on every
@@ -6,6 +6,7 @@ device.
 """
 
 import math
+from collections.abc import Sequence
 
 import mindspore as ms
 import numpy as np
@@ -48,13 +49,37 @@ def first_ascend() -> bool:
     return False
 
 
+def no_fused_attention() -> str:
+    """Why attention is always written out on this device; empty where fp16 and bf16 have a fused kernel."""
+    if not on("Ascend"):
+        return "MindSpore has a fused attention for an Ascend alone"
+    return "MindSpore has no fused attention for the first Ascend 910" if first_ascend() else ""
+
+
+def updates_in_buffers() -> bool:
+    """Whether weights are updated in buffers of many arrays. On an Ascend a kernel takes longer to start than to update one."""
+    return on("Ascend")
+
+
+class Split(nn.Cell):
+    """A (sum of `sizes`,) buffer -> its parts of these sizes, one after the other. An Ascend has one kernel for all of them."""
+
+    def __init__(self, sizes: Sequence[int]):
+        super().__init__()
+        self.sizes = tuple(sizes)
+        self.at_once = ops.SplitV(self.sizes, 0, len(self.sizes)) if on("Ascend") else None
+
+    def construct(self, buffer: Tensor) -> tuple[Tensor, ...]:
+        return ops.split(buffer, self.sizes) if self.at_once is None else self.at_once(buffer)
+
+
 class Attend(nn.Cell):
     """softmax(q kᵀ / √d) v for (B, heads, N, d) queries and (B, heads, M, d) keys and values."""
 
     def __init__(self, heads: int, fused: bool = True):
         super().__init__()
         self.heads = heads
-        self.fused = fused and on("Ascend") and not first_ascend()
+        self.fused = fused and not no_fused_attention()
         self.plain = PlainAttend()
 
     def construct(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:

@@ -34,11 +34,12 @@ class Learner:
         training: Training | None,
         precision: Precision,
         log: LogLine,
+        fused_attention: bool = True,
     ):
         self.spec, self.config, self.training, self.precision = spec, config, training, precision
         self.log = log
         self.compiling = Compiling(spec, config, (training, precision), log)
-        arithmetic = Arithmetic(DTYPES[precision.inference], DTYPES[precision.training])
+        arithmetic = Arithmetic(DTYPES[precision.inference], DTYPES[precision.training], fused_attention)
         self.model = SegFormer(spec, arithmetic)
         self.parameters = canonical_parameters(spec, self.model)
         self.prediction = Prediction(self._logits)

@@ -71,12 +71,12 @@ class Probabilities(nn.Cell):
 class Accumulate(nn.Cell):
     """Loss, weight and gradients of one part of a batch, added to those of the parts before."""
 
-    def __init__(self, loss: Loss, parameters: ms.ParameterTuple, scale: LossScale, status: DeviceStatus | None):
+    def __init__(self, loss: Loss, optimizer: AdamW, scale: LossScale, status: DeviceStatus | None):
         super().__init__()
-        self.loss_and_gradients = ms.value_and_grad(loss, None, parameters, has_aux=True)
-        self.scale = scale
+        self.loss_and_gradients = ms.value_and_grad(loss, None, optimizer.parameters, has_aux=True)
+        self.optimizer, self.scale = optimizer, scale
         self.status: Any = status
-        self.gradients = parameters.clone(prefix="accumulated", init="zeros")
+        self.gradients = optimizer.updated.clone(prefix="accumulated", init="zeros")
         self.total = Parameter(Tensor(0, ms.float32), name="accumulated_loss", requires_grad=False)
         self.weight = Parameter(Tensor(0, ms.float32), name="accumulated_weight", requires_grad=False)
         self.map = ops.HyperMap()
@@ -85,6 +85,7 @@ class Accumulate(nn.Cell):
         if self.status is not None:
             images = self.status.cleared(images)
         (total, weight), gradients = self.loss_and_gradients(images, labels, paths, channels, self.scale.value)
+        gradients = self.optimizer.gathered(gradients)
         done = self.map(add, self.gradients, gradients)
         if self.status is not None:
             done = ops.depend(self.status.note(gradients), done)
@@ -113,10 +114,10 @@ class TrainingStep(nn.Cell):
         self.clip_norm, self.accumulation_steps = clip_norm, accumulation_steps
         self.status: Any = DeviceStatus() if saturates() else None
         self.loss_and_gradients = ms.value_and_grad(loss, None, optimizer.parameters, has_aux=True)
-        parts = loss, optimizer.parameters, scale, self.status
+        parts = loss, optimizer, scale, self.status
         self.accumulate: Any = Accumulate(*parts) if accumulation_steps > 1 else None
         several = world_size() > 1
-        self.reduce = nn.DistributedGradReducer(optimizer.parameters, mean=True, degree=world_size()) if several else None
+        self.reduce = nn.DistributedGradReducer(optimizer.updated, mean=True, degree=world_size()) if several else None
         bn = loss.model.decode_head.linear_fuse.bn
         self.statistics = ms.ParameterTuple([bn.moving_mean, bn.moving_variance])
         self.sound_statistics = self.statistics.clone(prefix="sound", init="same")
@@ -141,6 +142,7 @@ class TrainingStep(nn.Cell):
         if self.status is not None:
             images = self.status.cleared(images)
         (total, weight), gradients = self.loss_and_gradients(images, labels, paths, channels, scale)
+        gradients = self.optimizer.gathered(gradients)
         if self.accumulate is not None:
             total, weight, gradients = self.accumulate.taken(total, weight, gradients)
         if self.reduce is not None:

@@ -39,7 +39,7 @@ def connect(runtime: RuntimeConfig) -> Backend:
         "torch",
         str(device),
         precision,
-        lambda spec, config, log, training=None: Learner(spec, config, training, precision, device),
+        lambda spec, config, log, training=None, fused=True: Learner(spec, config, training, precision, device, fused),
         batches,
         EXPORTS,
         processes,

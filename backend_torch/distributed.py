@@ -1,5 +1,6 @@
 """Several processes that train one network, as torchrun starts them; `backend_mindspore/distributed.py` is its twin."""
 
+import gc
 import os
 import warnings
 from datetime import timedelta
@@ -51,7 +52,11 @@ def join(device: torch.device) -> Processes:
         dist.all_reduce(tensor)
         return tensor.cpu().numpy().astype(array.dtype)
 
-    return Processes(dist.get_rank(), dist.get_world_size(), all_reduce, dist.destroy_process_group)
+    def leave() -> None:
+        dist.destroy_process_group()
+        gc.collect()  # DistributedDataParallel, in a circle of references, keeps gloo's threads alive; at exit one may abort
+
+    return Processes(dist.get_rank(), dist.get_world_size(), all_reduce, leave)
 
 
 def world_size() -> int:

@@ -32,14 +32,17 @@ class Learner:
         training: Training | None,
         precision: Precision,
         device: torch.device,
+        fused_attention: bool = True,
     ):
         self.spec, self.config, self.training, self.precision, self.device = spec, config, training, precision, device
+        self.fused_attention = fused_attention
         self.model = self._network().to(device)
         self.prediction = Prediction(self._logits, device)
 
     def _network(self) -> SegFormer:
         """Its arrays are the spec's. `TransformersLearner` has another network in its place."""
-        model = SegFormer(self.spec, Arithmetic(DTYPES[self.precision.inference], DTYPES[self.precision.training]))
+        arithmetic = Arithmetic(DTYPES[self.precision.inference], DTYPES[self.precision.training], self.fused_attention)
+        model = SegFormer(self.spec, arithmetic)
         check_arrays(self.spec, model.state_dict(), "backend_torch's model")
         return model
 

@@ -44,7 +44,9 @@ def connect(runtime: RuntimeConfig) -> Backend:
     return replace(
         backend,
         name="transformers",
-        learner=lambda spec, config, log, training=None: TransformersLearner(spec, config, training, backend.precision, place),
+        learner=lambda spec, config, log, training=None, fused=True: TransformersLearner(
+            spec, config, training, backend.precision, place
+        ),
     )
 
 

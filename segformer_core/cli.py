@@ -47,7 +47,7 @@ PROGRAMS = {
     "make_contact_sheet": "put image, truth and prediction side by side",
     "make_rank_table": "write HCCL's rank table of this Ascend host",
     "check_dataset": "read every image and label and say what would be trained wrongly",
-    "check_device": "try a device and write what was found into one JSON file, for a question",
+    "check_device": "try a device and write what was found into a file and a page to send",
     "compare_backends": "label a dataset with both frameworks and count the labels that differ",
     "compare_training": "train with both frameworks and with transformers, and compare the losses",
     "benchmark": "time the two networks beside their peers",

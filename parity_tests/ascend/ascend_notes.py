@@ -209,6 +209,11 @@ NOTES: dict[str, list[Note]] = {
         Note(("Must be positive int",), "it is", r", I64\([1-9]\d*\)\)"),
         Note(("If `split_size_or_sections` is", "The last chunk will have"), PERMITS),
     ],
+    "SplitV": [
+        Note(("the sum of these sizes should equal",), COMPILED),
+        Note(("the value -1",), PERMITS),
+        Note(("Must be positive int",), "1 to 32, as a buffer has", r" num_split: I64\(([1-9]|[12]\d|3[0-2])\)"),
+    ],
     "Squeeze": [
         Note(("it must be int32 or int64",), "it is", r"^\(%\w+, \(I64\("),
         Note(("in dynamic graph mode",), "this is the other mode"),

@@ -39,8 +39,8 @@ IMAGES = {TRAINING: 2, INFERENCE: 1}
 ORIGINAL_MS = 100
 """Milliseconds of a step by the original repository's document: B0, 512×1024, 2 images on each of 8 Ascend 910."""
 
-STATE_BYTES = 12
-"""Of a weight and its two moments in fp32. Its gradient is among the results of the step."""
+STATE_BYTES = 16
+"""Of a weight, its place in a buffer and its two moments in fp32. Its gradient is among the results of the step."""
 
 GIGA = 1e9
 LARGEST_OPERATORS = 12
@@ -123,7 +123,7 @@ def _memory(count: Count, networks: Iterable[str]) -> list[str]:
     rows = [
         (what, *(f"{values[variant] / GIGA:.2f} GB" for variant in networks))
         for what, values in (
-            ("weights and AdamW's moments", states),
+            ("weights, their buffers and AdamW's moments", states),
             ("largest results at once, gradients among them", peaks),
             ("together", sums),
         )

@@ -21,6 +21,10 @@ CHANGES_A_PARAMETER = {"BatchNorm"}
 """Operators that write into a parameter besides, and give new arrays."""
 
 
+READS_WHAT_IT_GIVES = {"StridedSlice", "Slice"}
+"""Operators that read of what they take only as much as they give."""
+
+
 def _product(node: Node) -> int:
     """2 · elements of the result · length of the sum."""
     a = node.takes[0][0].shape
@@ -128,7 +132,8 @@ def costs(nodes: Iterable[Node], returned: Iterable[str]) -> Costs:
 def _kernel(node: Node) -> Kernel:
     operator = node.operator
     assert operator in MATRIX or not any(word in operator for word in MATRIX_WORDS), f"{operator} is not in MATRIX"
-    moved = sum(tensor.bytes for tensors in (*node.takes, node.gives) for tensor in tensors)
+    taken = (node.gives,) if operator in READS_WHAT_IT_GIVES else node.takes
+    moved = sum(tensor.bytes for tensors in (*taken, node.gives) for tensor in tensors)
     return Kernel(operator, MATRIX[operator](node) if operator in MATRIX else 0, moved)
 
 

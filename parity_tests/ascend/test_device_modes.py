@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 
-from segformer_core.config.keys import RuntimeConfig
+from segformer_core.config.keys import Config, RuntimeConfig
+from segformer_core.protocol.learner import Precision
+from segformer_core.spec.model import segformer
 
 pytestmark = pytest.mark.usefixtures("need_mindspore")
 FULL = {"conv_allow_hf32": False, "matmul_allow_hf32": False}
@@ -65,6 +67,27 @@ def test_fp32_is_fp32(precision, first, wanted, monkeypatch):
 def test_what_a_program_has_set_stays(monkeypatch):
     told = connected(monkeypatch, "fp32", False, conv_allow_hf32=True).told
     assert told == {"conv_allow_hf32": True, "matmul_allow_hf32": False}
+
+
+@pytest.mark.parametrize(
+    ("device", "first", "why"),
+    [
+        ("Ascend", False, ""),
+        ("Ascend", True, "MindSpore has no fused attention for the first Ascend 910"),
+        ("CPU", False, "MindSpore has a fused attention for an Ascend alone"),
+    ],
+)
+def test_attention_is_fused_where_there_is_a_kernel_and_nobody_says_otherwise(device, first, why, monkeypatch):
+    from backend_mindspore import kernels
+    from backend_mindspore.learner import Learner
+
+    monkeypatch.setattr(kernels, "on", lambda name: name == device)
+    monkeypatch.setattr(kernels, "first_ascend", lambda: first)
+    assert kernels.no_fused_attention() == why
+    for fused in (True, False):
+        learner = Learner(segformer("b0", 3), Config(), None, Precision("fp16", "fp16"), lambda _: None, fused)
+        flags = {cell.fused for _, cell in learner.model.cells_and_names() if isinstance(cell, kernels.Attend)}
+        assert flags == {fused and not why}
 
 
 @pytest.mark.parametrize("mode", ["graph", "pynative"])

@@ -72,7 +72,7 @@ def segmenter(predictor: Halves, workers: int = 2, batch_size: int = 1, threshol
 def connect(runtime: RuntimeConfig) -> Backend:
     """A backend for commands whose network this is."""
 
-    def learner(spec: SegFormer, config: Config, log: object, training: object = None) -> Any:
+    def learner(spec: SegFormer, config: Config, log: object, training: object = None, fused: bool = True) -> Any:
         return Halves()
 
     exports: Any = None

@@ -17,7 +17,7 @@ FLOORS = (
     {"segformer_core.api", "segformer_core.commands"},
     {"segformer_core.export"},
     {"segformer_core.evaluation"},
-    {"segformer_core.training", "segformer_core.inference", "segformer_core.survey"},
+    {"segformer_core.training", "segformer_core.inference", "segformer_core.survey", "segformer_core.device_check"},
     {"segformer_core.protocol", "segformer_core.pictures", "segformer_core.making"},
     {"segformer_core.weights", "segformer_core.data", "segformer_core.sample_city"},
     {

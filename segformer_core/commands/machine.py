@@ -18,6 +18,7 @@ import numpy as np
 
 import segformer_core
 from segformer_core.commands.circumstances import CPUINFO, installed, processor
+from segformer_core.device_check.outcome import LONGEST
 from segformer_core.errors import one_line
 
 ASCEND = Path("/usr/local/Ascend")
@@ -30,8 +31,6 @@ SECRET = re.compile(r"TOKEN|SECRET|PASS|KEY|CREDENTIAL", re.IGNORECASE)
 """Other programs have variables that begin with MS_, too."""
 FRAMEWORKS = ("mindspore", "torch", "torch_npu")
 ANSWER_SECONDS = 60
-LONGEST = 300
-"""Characters of a value or a message in the report."""
 
 
 def versions() -> dict[str, str | None]:

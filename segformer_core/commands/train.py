@@ -85,6 +85,7 @@ def train_command(config: Config, connect: Connect) -> None:
             evaluates = None if validation is None else evaluation_of(learner, spec, config, validation, log, processes, stop)
             run = Run(learner, spec, stream, training.groups, config, checkpoints, evaluates, log, processes, start.step, earlier)
             train(run, batches, stop)
+            log(f"peak memory: {backend.peak_memory() / 1e9:.2f} GB")
     finally:
         log.close()
         checkpoints.release()

@@ -150,9 +150,14 @@ class Learner(Predictor, Protocol):
 
 
 class MakeLearner(Protocol):
-    """A backend's learner, made; `log` is called with what takes long, such as a compilation."""
+    """A backend's learner, made; `log` is called with what takes long, such as a compilation.
 
-    def __call__(self, spec: SegFormer, config: Config, log: LogLine, training: Training | None = None) -> Learner: ...
+    Not `fused`: attention is written out, in operators that every device has.
+    """
+
+    def __call__(
+        self, spec: SegFormer, config: Config, log: LogLine, training: Training | None = None, fused: bool = True
+    ) -> Learner: ...
 
 
 Session = Callable[[np.ndarray], np.ndarray]
@@ -192,6 +197,8 @@ class Backend:
     device_id: int = 0
     chosen: str = ""
     """Who chose among several devices, for the log."""
+    no_fused_attention: str = ""
+    """Why attention is always written out on this device; empty where fp16 and bf16 have a fused kernel."""
 
 
 Connect = Callable[[RuntimeConfig], Backend]

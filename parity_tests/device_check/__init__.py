@@ -1,0 +1,1 @@
+"""Tests of `segformer_core/device_check`."""
