@@ -106,7 +106,6 @@ def test_attention_by_blocks_is_the_whole_attention(most, mode, monkeypatch):
     got = kernels.Attend(3).set_train(False)(q, k, v).asnumpy()
     ms.set_context(mode=ms.GRAPH_MODE)
     assert np.abs(got - want).max() < 1e-6 < 0.5 < np.abs(want).max(), "a product of fewer rows rounds otherwise"
-    assert np.array_equal(got, want) or most in (1, 33 * 7 * 2 * 3 - 1), "blocks of several rows give the same bits"
 
 
 def test_how_many_scores_are_held(monkeypatch):
