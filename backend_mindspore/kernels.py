@@ -24,6 +24,9 @@ There is no public question. 2.7 to 2.10 have the first of these, 2.10 the secon
 MOST_SCORES = 1 << 26
 """The most attention scores that the plain form holds at once where no gradient is asked for: 256 MiB of float32."""
 
+MOST_TOKENS = 1 << 19
+"""The most queries of the fused attention, which takes no float32, by its documentation."""
+
 
 def on(device: str) -> bool:
     """Whether the graph is being built for `device`: "CPU" or "Ascend"."""
@@ -83,10 +86,11 @@ class Attend(nn.Cell):
         self.plain = PlainAttend()
 
     def construct(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        if self.fused and q.dtype in (ms.float16, ms.bfloat16):  # the fused kernel takes no float32
+        unknown = ops.is_sequence_value_unknown((*q.shape, *k.shape))
+        if self.fused and q.dtype in (ms.float16, ms.bfloat16) and (unknown or q.shape[2] <= MOST_TOKENS):
             scale = q.shape[-1] ** -0.5
             return ops.flash_attention_score(q, k, v, self.heads, scalar_value=scale, input_layout="BNSD")
-        if self.training or ops.is_sequence_value_unknown((*q.shape, *k.shape)):
+        if self.training or unknown:
             return self.plain(q, k, v)
         return self._by_blocks(q, k, v)
 

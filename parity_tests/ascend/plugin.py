@@ -3,7 +3,7 @@
 `python -m parity_tests.ascend.plugin NAME…` loads the plugin and calls two of its functions: the one that finds a kernel of
 CANN's operator library (`aclnn…`), and the one that finds the adapter to an operator of CANN's graph engine. What the plugin
 needs of CANN and the driver, which this machine lacks, is stood in by functions that do nothing. `asked` runs it, since whatever
-goes wrong in the plugin ends the process.
+goes wrong in the plugin ends the process. All this is for MACHINE alone: others pass arguments otherwise.
 """
 
 import ctypes
@@ -24,6 +24,7 @@ from elftools.elf.sections import SymbolTableSection
 from parity_tests import ROOT
 from parity_tests.ascend.stand_in_library import ZEROS, write_library
 
+MACHINE = "x86_64"
 OPERATORS, RESOURCES = PARTS = ("libmindspore_ops_ascend.so", "ascend/libmindspore_ascend_res_manager.so")
 """The libraries of the plugin that have the two functions, by their place in its folder."""
 
@@ -39,8 +40,9 @@ FALLS_BACK = b"IsKernelSelectBackoffOp"
 
 OF_MINDSPORE = ("libmindspore_cluster.so", "libmindspore_ops_host.so")
 """Libraries of MindSpore that the plugin uses besides those that it names."""
-WORD, TABLE_OF_ERRORS = ctypes.sizeof(ctypes.c_void_p), 1
-"""Where, in words, the graph engine's only object that is used begins: an empty std::map, whose ends are its own beginning."""
+WORD = ctypes.sizeof(ctypes.c_void_p)
+TABLE_OF_ERRORS = 1
+"""The word of the zeros in which the tree of the graph engine's table of errors begins. An empty std::map ends there, too."""
 
 
 class Served(NamedTuple):

@@ -49,7 +49,7 @@ def test_every_operator_is_documented_for_ascend(name, which, graph):
 
 
 @pytest.fixture(scope="module")
-def served() -> Callable[[Iterable[str]], dict[str, Served]]:
+def served(need_plugin) -> Callable[[Iterable[str]], dict[str, Served]]:
     """Operators -> what the plugin answers. It is asked once for each."""
     known: dict[str, Served] = {}
 
