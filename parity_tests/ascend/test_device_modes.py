@@ -133,3 +133,19 @@ def test_how_many_scores_are_held(monkeypatch):
     assert scores(400, False) == scores(150, True) == [400]
     ms.set_context(mode=ms.GRAPH_MODE)
     assert monkeypatch.undo() is None and kernels.MOST_SCORES * 4 == 1 << 28
+
+
+@pytest.mark.parametrize(("tokens", "dtype", "fused"), [(10, "float16", True), (11, "float16", False), (10, "float32", False)])
+def test_the_fused_attention_has_no_more_tokens_than_documented(tokens, dtype, fused, monkeypatch):
+    import mindspore as ms
+
+    from backend_mindspore import kernels
+
+    ms.set_context(mode=ms.PYNATIVE_MODE)
+    asked = []
+    monkeypatch.setattr(kernels, "no_fused_attention", lambda: "")
+    monkeypatch.setattr(kernels, "MOST_TOKENS", 10)
+    monkeypatch.setattr(kernels.ops, "flash_attention_score", lambda q, *rest, **named: asked.append(q.shape) or q)
+    q = ms.Tensor(np.ones((1, 1, tokens, 16), dtype))
+    assert kernels.Attend(1).set_train(False)(q, q, q).shape == q.shape and bool(asked) == fused
+    ms.set_context(mode=ms.GRAPH_MODE)
