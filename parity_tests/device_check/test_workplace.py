@@ -35,21 +35,21 @@ def test_what_it_says_is_kept_if_it_fails(place):
         place.run("it", python(program), 60)
     assert "first" in wrong.value.output
     outcome = attempt(lambda: place.run("it", python(program), 60))
-    assert outcome["output"].endswith("exit code 3") or "exit code 3" in outcome["output"]
+    assert sorted(outcome["output"].splitlines()) == ["error: there is no card", "exit code 3", "first"]
 
 
 @pytest.mark.parametrize("deaf", [False, True], ids=["leaves when asked", "deaf"])
 def test_one_that_takes_too_long_is_ended_with_its_children(place, deaf, monkeypatch):
-    monkeypatch.setattr(workplace, "LEAVING_SECONDS", 1)
+    monkeypatch.setattr(workplace, "LEAVING_SECONDS", 1 if deaf else 30)
     handler = "signal.SIG_IGN" if deaf else "lambda *_: sys.exit(print('asked', flush=True))"
     begin = f"import os, signal, sys, time\nsignal.signal(signal.SIGTERM, {handler})\nchild = os.fork()"
     program = f"{begin}\nif child: print(os.getpid(), child, flush=True)\ntime.sleep(600)"
     start = time.monotonic()
-    with pytest.raises(Wrong, match=r"^it was ended after 2 s, its time limit$") as wrong:
-        place.run("it", python(program), 2)
-    assert time.monotonic() - start < 30
+    with pytest.raises(Wrong, match=r"^it was ended after 5 s, its time limit$") as wrong:
+        place.run("it", python(program), 5)
+    assert time.monotonic() - start < 60
     pids = [int(word) for word in wrong.value.output.split() if word.isdigit()]
-    assert len(pids) == 2 and wrong.value.output.count("asked") == (0 if deaf else 2)
+    assert len(pids) == 2 and ("asked" in wrong.value.output) == (not deaf)
     wait_for(lambda: all(ended(pid) for pid in pids))
 
 
