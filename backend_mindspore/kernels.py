@@ -164,6 +164,25 @@ class NormaliseRows(nn.Cell):
         return dx, ops.reshape(ops.MatMul()(ones, product), (C,)), ops.reshape(ops.MatMul()(ones, dout), (C,))
 
 
+class MinusTruth(nn.Cell):
+    """(p - onehot(labels)) · slope of (B, K, H, W) p, (B, H, W) int32 labels and float32 slopes, 0 where the label is 255.
+
+    On a CPU MindSpore's OneHot is slow; there the slopes are subtracted at the labels' places.
+    """
+
+    def __init__(self):
+        super().__init__()
+        self.scatters = on("CPU")
+
+    def construct(self, p: Tensor, labels: Tensor, slope: Tensor) -> Tensor:
+        slope = ops.unsqueeze(slope, 1)
+        if self.scatters:
+            places = ops.unsqueeze(ops.where(labels < p.shape[1], labels, 0), 1)
+            return ops.TensorScatterElements(axis=1, reduction="add")(p * slope, places, -slope)
+        truth = ops.OneHot(axis=1)(labels, p.shape[1], Tensor(1.0, ms.float32), Tensor(0.0, ms.float32))
+        return (p - truth) * slope
+
+
 @ms.constexpr
 def full(rows: int, columns: int, value: float) -> Tensor:
     return Tensor(np.full((rows, columns), value, np.float32))
