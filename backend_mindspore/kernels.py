@@ -157,6 +157,71 @@ class NormalCdf(nn.Cell):
         return (dout * ops.exp(x * x * -0.5) * (1.0 / math.sqrt(2.0 * math.pi)),)
 
 
+class Normalise(nn.Cell):
+    """LayerNorm of (..., C) float32 over the last axis."""
+
+    def __init__(self, eps: float):
+        super().__init__()
+        self.norm = ops.LayerNorm(begin_norm_axis=-1, begin_params_axis=-1, epsilon=eps)
+        self.in_training = NormaliseRows(eps) if on("CPU") else None
+
+    def construct(self, x: Tensor, gamma: Tensor, beta: Tensor) -> Tensor:
+        if self.in_training is not None and self.training:
+            return ops.reshape(self.in_training(ops.reshape(x, (-1, x.shape[-1])), gamma, beta), x.shape)
+        return self.norm(x, gamma, beta)[0]
+
+
+class NormaliseRows(nn.Cell):
+    """`Normalise` of (N, C). The gradient is matrix products, faster than MindSpore's own; only the input is kept for it."""
+
+    def __init__(self, eps: float):
+        super().__init__()
+        self.eps = eps
+        self.norm = ops.LayerNorm(begin_norm_axis=-1, begin_params_axis=-1, epsilon=eps)
+
+    def construct(self, x: Tensor, gamma: Tensor, beta: Tensor) -> Tensor:
+        return self.norm(x, gamma, beta)[0]
+
+    def bprop(self, x: Tensor, gamma: Tensor, beta: Tensor, out: Tensor, dout: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        N, C = x.shape
+        unit, _, variance = self.norm(ops.depend(x, dout), ops.ones_like(gamma), ops.zeros_like(beta))
+        product, column, ones = dout * unit, ops.unsqueeze(gamma, 1), full(1, N, 1.0)
+        # dx = (g - mean g - unit · mean(g unit)) / σ where g = dout · gamma; a mean is a product with a matrix of 1 / C
+        mean = full(C, C, 1.0 / C)
+        centred = ops.MatMul()(dout, (unit_matrix(C) - mean) * column)
+        dx = ops.rsqrt(variance + self.eps) * (centred - unit * ops.MatMul()(product, mean * column))
+        return dx, ops.reshape(ops.MatMul()(ones, product), (C,)), ops.reshape(ops.MatMul()(ones, dout), (C,))
+
+
+class MinusTruth(nn.Cell):
+    """(p - onehot(labels)) · slope of (B, K, H, W) p, (B, H, W) int32 labels and float32 slopes, 0 where the label is 255.
+
+    On a CPU MindSpore's OneHot is slow; there the slopes are subtracted at the labels' places.
+    """
+
+    def __init__(self):
+        super().__init__()
+        self.scatters = on("CPU")
+
+    def construct(self, p: Tensor, labels: Tensor, slope: Tensor) -> Tensor:
+        slope = ops.unsqueeze(slope, 1)
+        if self.scatters:
+            places = ops.unsqueeze(ops.where(labels < p.shape[1], labels, 0), 1)
+            return ops.TensorScatterElements(axis=1, reduction="add")(p * slope, places, -slope)
+        truth = ops.OneHot(axis=1)(labels, p.shape[1], Tensor(1.0, ms.float32), Tensor(0.0, ms.float32))
+        return (p - truth) * slope
+
+
+@ms.constexpr
+def full(rows: int, columns: int, value: float) -> Tensor:
+    return Tensor(np.full((rows, columns), value, np.float32))
+
+
+@ms.constexpr  # one called `identity` would be taken for the compiler's own function
+def unit_matrix(size: int) -> Tensor:
+    return Tensor(np.eye(size, dtype=np.float32))
+
+
 class Upsample(nn.Cell):
     """(B, C, h, w) -> (B, C, *size), bilinear with half-pixel centres, as two matrix products.
 

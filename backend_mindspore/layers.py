@@ -13,6 +13,7 @@ from mindspore import Parameter, Tensor, nn, ops
 from mindspore.common.initializer import initializer
 
 from backend_mindspore.distributed import sum_over_processes, world_size
+from backend_mindspore.kernels import Normalise
 from segformer_core.spec.arrays import ArraySpec
 from segformer_core.spec.layers import BatchNorm2d, Conv2d, LayerNorm, Leaf, Linear
 from segformer_core.weights.architecture import kind
@@ -115,10 +116,10 @@ class LayerNormalisation(nn.Cell):
         super().__init__()
         self.gamma = parameter("gamma", leaf.features, value="ones")
         self.beta = parameter("beta", leaf.features)
-        self.layer_norm = ops.LayerNorm(begin_norm_axis=-1, begin_params_axis=-1, epsilon=leaf.eps)
+        self.normalise = Normalise(leaf.eps)
 
     def construct(self, x: Tensor) -> Tensor:
-        return self.layer_norm(x, self.gamma, self.beta)[0]
+        return self.normalise(x, self.gamma, self.beta)
 
 
 class BatchNorm(nn.Cell):

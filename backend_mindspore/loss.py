@@ -5,6 +5,7 @@ import numpy as np
 from mindspore import Tensor, nn, ops
 
 from backend_mindspore.distributed import count_over_processes, world_size
+from backend_mindspore.kernels import MinusTruth
 from segformer_core.config.keys import LossConfig
 from segformer_core.config.objective import SMALLEST_DOUBT, objective
 from segformer_core.data.dataset import IGNORED
@@ -78,6 +79,7 @@ class WeightedSum(nn.Cell):
         super().__init__()
         wanted = objective(config.loss)
         self.ce, self.focal, self.gamma = wanted.ce, wanted.focal, config.focal_gamma
+        self.minus_truth = MinusTruth()
 
     def construct(self, logits: Tensor, labels: Tensor, weights: Tensor) -> Tensor:
         losses = -log_probabilities(logits, labels)
@@ -85,15 +87,15 @@ class WeightedSum(nn.Cell):
         return ops.sum(losses * weights)
 
     def bprop(self, logits: Tensor, labels: Tensor, weights: Tensor, out: Tensor, dout: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        truth = ops.OneHot(axis=1)(labels, logits.shape[1], Tensor(1.0, ms.float32), Tensor(0.0, ms.float32))
         logarithms = ops.LogSoftmax(axis=1)(logits)
         p, slope = ops.exp(logarithms), weights * dout * self.ce
         if self.focal:
+            truth = ops.OneHot(axis=1)(labels, logits.shape[1], Tensor(1.0, ms.float32), Tensor(0.0, ms.float32))
             losses = -ops.ReduceSum()(logarithms * truth, 1)
             doubt = doubts(losses)
             power = ops.pow(doubt, self.gamma)
             slope = slope + weights * dout * self.focal * (power + self.gamma * losses * ops.exp(-losses) * power / doubt)
-        return (p - truth) * ops.unsqueeze(slope, 1), ops.zeros_like(labels), ops.zeros_like(weights)
+        return self.minus_truth(p, labels, slope), ops.zeros_like(labels), ops.zeros_like(weights)
 
 
 def doubts(losses: Tensor) -> Tensor:

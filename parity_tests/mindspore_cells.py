@@ -63,6 +63,21 @@ class LossOfLogits(nn.Cell):
         return total / weight, gradient / weight
 
 
+class Weighed(nn.Cell):
+    """Σ weights · layer(x), and its gradients by x and by the layer's own arrays."""
+
+    def __init__(self, layer: nn.Cell):
+        super().__init__()
+        self.layer = layer
+        self.value_and_gradients = ms.value_and_grad(self._sum, 0, ms.ParameterTuple(layer.trainable_params()))
+
+    def _sum(self, x: Tensor, weights: Tensor) -> Tensor:
+        return ops.sum(self.layer(x) * weights)
+
+    def construct(self, x: Tensor, weights: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
+        return self.value_and_gradients(x, weights)[1]
+
+
 class AfterTheNetwork(nn.Cell):
     """The operators that `backend_mindspore.prediction` calls one by one, as a graph."""
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from parity_tests.support import MODES, assert_close, check_control, difference, output_size, runtime_of
+from parity_tests.support import MODES, assert_close, check_control, check_difference, difference, output_size, runtime_of
 from segformer_core.spec.arrays import ArraySpec
 from segformer_core.spec.layers import BatchNorm2d, Conv2d, LayerNorm, Linear
 
@@ -59,6 +59,20 @@ class Framework:
 
     def train(self, layer, training: bool):
         return layer.train(training) if self.name == "torch" else layer.set_train(training)
+
+    def gradients(self, layer, leaf, x, weights) -> dict[str, np.ndarray]:
+        """Those of Σ weights · layer(x) in training, by "x" and by the layer's arrays."""
+        self.train(layer, True)
+        if self.name == "torch":
+            given = self.tensor(x).requires_grad_()
+            (layer(given) * self.tensor(weights)).sum().backward()
+            return {"x": self.numpy(given.grad)} | {name: self.numpy(value.grad) for name, value in layer.named_parameters()}
+        from parity_tests.mindspore_cells import Weighed
+
+        by_x, by_arrays = Weighed(layer)(self.tensor(x), self.tensor(weights))
+        names = {getattr(layer, native).name: name for name in leaf.shapes() for native in [self.native(leaf, name)]}
+        found = {names[p.name]: self.numpy(value) for p, value in zip(layer.trainable_params(), by_arrays, strict=True)}
+        return {"x": self.numpy(by_x)} | found
 
     def numpy(self, tensor) -> np.ndarray:
         return tensor.detach().cpu().numpy() if self.name == "torch" else tensor.asnumpy()
@@ -121,6 +135,31 @@ def test_layer_norm_shows_its_eps_on_small_inputs(framework, eps):
     assert_close("LayerNorm", got, layer_norm(x, arrays, eps), "leaf")
     other = layer_norm(x, arrays, 1.1e-5 - eps)
     check_control("LayerNorm with the other profile's eps", difference(got, other), "leaf", times=100)
+
+
+def check_gradients(got: dict[str, np.ndarray], want: dict[str, np.ndarray]) -> None:
+    """Raise unless all are there and each differs by little of its largest entry."""
+    assert got.keys() == want.keys()
+    for name, value in want.items():
+        check_difference(name, difference(got[name], value) / np.abs(value).max(), "gradients")
+
+
+@pytest.mark.parametrize("eps", [1e-5, 1e-6])
+def test_the_gradient_of_layer_norm(framework, eps):
+    leaf = LayerNorm(64, eps)
+    arrays, x, weights = leaf_arrays(leaf), values(2, 300, 64, scale=0.01, shift=0.02), values(2, 300, 64)
+    got = framework.gradients(framework.build(leaf, arrays), leaf, x, weights)
+
+    def want(eps: float) -> dict[str, np.ndarray]:
+        centred = x.astype(np.float64) - x.mean(-1, keepdims=True, dtype=np.float64)
+        deviation = np.sqrt((centred**2).mean(-1, keepdims=True) + eps)
+        unit, g = centred / deviation, weights.astype(np.float64) * arrays["weight"]
+        by_x = (g - g.mean(-1, keepdims=True) - unit * (g * unit).mean(-1, keepdims=True)) / deviation
+        return {"x": by_x, "weight": (weights * unit).sum((0, 1)), "bias": weights.sum((0, 1), dtype=np.float64)}
+
+    check_gradients(got, want(eps))
+    found = difference(got["x"], want(1.1e-5 - eps)["x"]) / np.abs(got["x"]).max()
+    check_control("the gradient of LayerNorm with the other profile's eps", found, "gradients", times=100)
 
 
 @pytest.mark.parametrize(
