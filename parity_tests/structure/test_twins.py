@@ -21,7 +21,6 @@ EXCEPTIONS = {
     "device.py: ASCEND_DEVICES": ("mindspore", "MindSpore must be told its device before it is imported"),
     "device.py: ascend_cards, ascend_precisions": ("torch", "an Ascend is PyTorch's by an extension, torch_npu"),
     "device.py: keep_types": ("mindspore", "an Ascend has several modes; PyTorch's one switch for CUDA needs no function"),
-    "device.py: prepare": ("mindspore", "oneDNN's fast kernels must be chosen before MindSpore is imported"),
     "distributed.py: LIBRARIES": ("torch", "each device has a communication library of its own"),
     "distributed.py: Sum.backward": ("torch", "MindSpore's AllReduce has a gradient"),
     "distributed.py: STATE": ("mindspore", "graphs are built for a number of processes"),
