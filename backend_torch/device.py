@@ -41,7 +41,7 @@ def connect(runtime: RuntimeConfig) -> Backend:
         "torch",
         str(device),
         precision,
-        lambda spec, config, log, training=None: Learner(spec, config, training, precision, device),
+        lambda spec, config, log, training=None: Learner(spec, config, training, precision, device, log),
         batches,
         EXPORTS,
         processes,
