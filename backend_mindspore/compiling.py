@@ -1,4 +1,7 @@
-"""In graph mode MindSpore compiles before the first step. This is announced, and `compile_cache` keeps the training graph."""
+"""In graph mode MindSpore compiles before the first step. This is announced, and `compile_cache` keeps the training graph.
+
+`backend_torch/compiling.py` is its twin: it compiles the network that labels images, if at all.
+"""
 
 import hashlib
 import os

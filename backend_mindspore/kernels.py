@@ -1,4 +1,4 @@
-"""What is computed in another form on a CPU than on an Ascend, and the operators that are not written as MindSpore has them.
+"""What is computed in another form on a CPU than on an Ascend; operators that MindSpore writes otherwise, or that the twin has.
 
 An Ascend has kernels of its own for attention and GELU. On a CPU some of MindSpore's gradients (softmax, erf) are several times
 slower than matrix products that compute the same; there the products are written out. Upsampling is two matrix products on every
@@ -266,3 +266,13 @@ LONGEST_SIDE = 1 << 14
 def first_numbers(count: int) -> Tensor:
     """0 … count - 1. (Ascend's Range takes no count that is known only when the graph runs.)"""
     return ops.Slice()(Tensor(np.arange(LONGEST_SIDE)), (0,), (count,))
+
+
+def add(x: Tensor, y: Tensor) -> Tensor:
+    """x + y of one shape."""
+    return ops.add(x, y)
+
+
+def relu(x: Tensor) -> Tensor:
+    """max(x, 0)."""
+    return ops.relu(x)

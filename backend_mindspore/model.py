@@ -5,7 +5,7 @@ from typing import Any
 import mindspore as ms
 from mindspore import Tensor, nn, ops
 
-from backend_mindspore.kernels import Attend, Gelu, Upsample
+from backend_mindspore.kernels import Attend, Gelu, Upsample, add, relu
 from backend_mindspore.layers import (
     FULL_PRECISION,
     Arithmetic,
@@ -154,9 +154,9 @@ class DecodeHead(Mixed):
             if x is None:
                 x = linear_to_map(feature, weight, bias, sizes[i])
             else:
-                x = x + self.upsample(linear_to_map(feature, weight, None, sizes[i]), sizes[0])
+                x = add(x, self.upsample(linear_to_map(feature, weight, None, sizes[i]), sizes[0]))
         x = ops.Cast()(x, ms.float32)
-        x = ops.relu(bn(x) if self.training else x)
+        x = relu(bn(x) if self.training else x)
         if keep is not None:
             x = x * keep
         weight = self.linear_pred.weight

@@ -36,6 +36,7 @@ def load(
     device_id: int | None = None,
     precision: api.Arithmetic | None = None,
     execution_mode: api.Execution | None = None,
+    compile: api.Compilation | bool | None = None,
     compile_cache: str | Path | None = None,
     **unknown: NoReturn,
 ) -> Network:
@@ -67,6 +68,7 @@ def load(
     device_id           number of the device, from 0
     precision           of matrix products and convolutions
     execution_mode      MindSpore's
-    compile_cache       folder that keeps MindSpore's compiled graphs
+    compile             PyTorch compiles the network: True with the first image, auto on a CPU once that pays; else it does not
+    compile_cache       folder that keeps what is compiled
     """
     return api.load(connect, **locals())

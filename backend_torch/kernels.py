@@ -1,4 +1,4 @@
-"""Attention, GELU and upsampling: the three operators whose best form depends on the framework."""
+"""Attention, GELU, upsampling, and sums of large maps: the operators whose best form depends on the framework."""
 
 import torch
 from torch import Tensor, nn
@@ -42,3 +42,13 @@ class Upsample(nn.Module):
 
     def forward(self, x: Tensor, size: tuple[int, int]) -> Tensor:
         return nn.functional.interpolate(x, size, mode="bilinear", align_corners=False, antialias=False)
+
+
+def add(x: Tensor, y: Tensor) -> Tensor:
+    """x + y of one shape; x may be overwritten where no gradient is asked for."""
+    return x + y if torch.is_grad_enabled() else x.add_(y)
+
+
+def relu(x: Tensor) -> Tensor:
+    """max(x, 0); x may be overwritten where no gradient is asked for."""
+    return torch.relu(x) if torch.is_grad_enabled() else x.relu_()

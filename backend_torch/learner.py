@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from backend_torch.average import Average
+from backend_torch.compiling import Compiling
 from backend_torch.layers import DTYPES, Arithmetic
 from backend_torch.model import SegFormer
 from backend_torch.optimizer import AdamW, LossScale
@@ -17,7 +18,7 @@ from backend_torch.training_step import Loss, TrainingStep
 from segformer_core.config.keys import Config
 from segformer_core.protocol import loss_scale
 from segformer_core.protocol.bands import Arrays, Read
-from segformer_core.protocol.learner import Batch, Precision, Step, Training
+from segformer_core.protocol.learner import Batch, LogLine, Precision, Step, Training
 from segformer_core.protocol.masks import KeepMasks
 from segformer_core.protocol.plan import Plan
 from segformer_core.spec import model as spec
@@ -32,11 +33,13 @@ class Learner:
         training: Training | None,
         precision: Precision,
         device: torch.device,
+        log: LogLine,
         fused_attention: bool = True,
     ):
         self.spec, self.config, self.training, self.precision, self.device = spec, config, training, precision, device
         self.fused_attention = fused_attention
         self.model = self._network().to(device)
+        self.compiling = Compiling(spec, config, training, log, self.model)
         self.prediction = Prediction(self._logits, device)
 
     def _network(self) -> SegFormer:
@@ -116,7 +119,7 @@ class Learner:
 
     def _logits(self, images: Tensor) -> Tensor:
         self.model.eval()
-        return self.model(images).float()
+        return self.compiling(images).float()
 
     def _tensor(self, array: np.ndarray) -> Tensor:
         return torch.from_numpy(np.ascontiguousarray(array)).to(self.device, non_blocking=True)

@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from backend_torch.kernels import Attend, Gelu, Upsample
+from backend_torch.kernels import Attend, Gelu, Upsample, add, relu
 from backend_torch.layers import (
     FULL_PRECISION,
     Arithmetic,
@@ -154,9 +154,9 @@ class DecodeHead(Mixed):
             if x is None:
                 x = linear_to_map(feature, weight, bias, sizes[i])
             else:
-                x = x + self.upsample(linear_to_map(feature, weight, None, sizes[i]), sizes[0])
+                x = add(x, self.upsample(linear_to_map(feature, weight, None, sizes[i]), sizes[0]))
         x = x.to(torch.float32)
-        x = torch.relu(bn(x) if self.training else x)
+        x = relu(bn(x) if self.training else x)
         if keep is not None:
             x = x * keep
         weight = self.linear_pred.weight

@@ -20,7 +20,7 @@ from segformer_core.config.keys import Config, RuntimeConfig
 from segformer_core.errors import BackendError, ConfigError
 from segformer_core.protocol.average import PREFIX
 from segformer_core.protocol.groups import ParameterGroup
-from segformer_core.protocol.learner import Backend, Precision, Training
+from segformer_core.protocol.learner import Backend, LogLine, Precision, Training
 from segformer_core.spec.arrays import check_arrays
 from segformer_core.spec.model import TRANSFORMERS_NUMERICS, SegFormer
 from segformer_core.weights.detect import detect
@@ -45,20 +45,28 @@ def connect(runtime: RuntimeConfig) -> Backend:
         backend,
         name="transformers",
         learner=lambda spec, config, log, training=None, fused=True: TransformersLearner(
-            spec, config, training, backend.precision, place
+            spec, config, training, backend.precision, place, log
         ),
     )
 
 
 class TransformersLearner(Learner):
-    def __init__(self, spec: SegFormer, config: Config, training: Training | None, precision: Precision, device: torch.device):
+    def __init__(
+        self,
+        spec: SegFormer,
+        config: Config,
+        training: Training | None,
+        precision: Precision,
+        device: torch.device,
+        log: LogLine,
+    ):
         """Raises ConfigError for a profile that is not transformers'."""
         if spec.numerics != TRANSFORMERS_NUMERICS:
             raise ConfigError(
                 f"numerics is {spec.numerics}, and transformers' network has those of {TRANSFORMERS_NUMERICS}; set "
                 f"--numerics {TRANSFORMERS_NUMERICS}"
             )
-        super().__init__(spec, config, training, precision, device)
+        super().__init__(spec, config, training, precision, device, log)
         self.names = their_names(self.model)
         """Our name of an array -> transformers' names, stacked in this order along the first axis."""
         check_arrays(spec, self.arrays(), "transformers' model")

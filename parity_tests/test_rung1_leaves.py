@@ -276,3 +276,35 @@ def test_upsampling_has_half_pixel_centres(framework, size):
 
     want = axis(small[0], large[0]) @ x.astype(np.float64) @ axis(small[1], large[1]).T
     assert_close("Upsample", got, want, "leaf")
+
+
+def test_sums_of_large_maps(framework):
+    x, y = values(2, 3, 5, 4), values(2, 3, 5, 4)
+    kernels, tensor = framework.kernels, framework.tensor
+    assert np.array_equal(framework.numpy(kernels.add(tensor(x.copy()), tensor(y))), x + y)
+    assert np.array_equal(framework.numpy(kernels.relu(tensor(x.copy()))), np.maximum(x, 0))
+
+
+@pytest.mark.compares("torch", "itself")
+def test_sums_overwrite_nothing_that_a_gradient_needs(need_torch):
+    import torch
+
+    from backend_torch.kernels import add, relu
+
+    x, y = torch.from_numpy(values(2, 3, 5, 4)), torch.from_numpy(values(2, 3, 5, 4))
+    kept = x.clone()
+    for made in (add(x, y), relu(x)):
+        assert made.data_ptr() != x.data_ptr()
+    assert torch.equal(x, kept)
+    with torch.no_grad():
+        assert add(x, y).data_ptr() == relu(x).data_ptr() == x.data_ptr(), "large maps take no new memory"
+
+
+def test_the_first_of_equal_scores_wins(framework):
+    from importlib import import_module
+
+    scores = np.zeros((1, 5, 2, 3), np.float32)
+    scores[0, 2, 0], scores[0, 3], scores[0, 4, 1] = 1, 1, 1
+    most_likely = import_module(f"backend_{framework.name}.prediction").most_likely
+    labels = framework.numpy(most_likely(framework.tensor(scores)))
+    assert labels.dtype == np.uint8 and np.array_equal(labels[0], [[2] * 3, [3] * 3])

@@ -43,6 +43,7 @@ Numerics = Literal["nvlabs", "hf", "mmseg", "zoo", "keras"]
 Device = Literal["auto", "CPU", "GPU", "CUDA", "Ascend"]
 Arithmetic = Literal["auto", "fp32", "fp16", "bf16"]
 Execution = Literal["graph", "pynative"]
+Compilation = Literal["auto", "True", "False"]
 
 ARGUMENTS = "the arguments of load"
 USERS_LINE = 3
@@ -63,6 +64,8 @@ def load(
             raise ConfigError(f"unknown argument {brief(name)} of load; {_advice(name)}")
         given = {name: _plain(value) for name, value in keys.items() if value is not None}
         config = config_of(os.fspath(config_path) or None, given, ARGUMENTS)
+        if "compile" not in config.given:  # a program that answers must not wait for a compiler one day
+            config = replace(config, runtime=replace(config.runtime, compile="False"))
         path = usable(weights, WeightsError)
         opened = _of_exported if Path(path).suffix in OF_SUFFIX else _of_weights
         network, faults = opened(connect, path, config)

@@ -249,8 +249,16 @@ class RuntimeConfig:
     run_distribute: bool = key(False, "refuse to run unless msrun, torchrun or a rank table started it on several devices")
     precision: str = key("auto", "precision of matrix products and convolutions; auto: by device", choices=("auto", *PRECISIONS))
     execution_mode: str = key("graph", "MindSpore's execution mode", choices=("graph", "pynative"))
+    compile: str = key(
+        "auto",
+        "PyTorch compiles the network that labels images: True at once, auto on a CPU after 1000 million pixels of one shape "
+        "(100 million with compile_cache), False never; MindSpore does not read it: execution_mode is its key",
+        choices=("auto", "True", "False"),
+    )
     compile_cache: str = path_key(
-        "", "folder that keeps MindSpore's compiled graphs for later runs; empty: every run compiles them"
+        "",
+        "folder that keeps what is compiled for later runs, MindSpore's training graph and PyTorch's network that labels images; "
+        "empty: every run compiles",
     )
 
 

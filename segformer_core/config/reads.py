@@ -21,7 +21,8 @@ def _of(*groups: str) -> tuple[str, ...]:
 READS: dict[str, frozenset[str]] = {
     "train": frozenset(
         _of("data", "model", "optimizer", "loss", "training", "runtime") + IN_TRAINING + LABELLING + ("eval_log_interval",)
-    ),
+    )
+    - {"compile"},
     "evaluate": frozenset(IMAGES + NETWORK + LABELLING + _of("evaluation", "runtime")) - frozenset(IN_TRAINING),
     "infer": frozenset(IMAGES + NETWORK + LABELLING + _of("inference", "runtime")),
     "export": frozenset(IMAGES + NETWORK + ("eval_size_divisor",) + _of("export", "runtime")),

@@ -62,6 +62,8 @@ def _scalar(item: Field, kind: Any, value: Any, shown: Any, source: str) -> Any:
         kind, value = int, int(value) if value.is_integer() else value
     if kind is str and value is None:
         value = ""
+    if type(value) is bool and str(value) in item.metadata["choices"]:
+        value = str(value)
     if item.metadata["listed"] and isinstance(value, list) and all(type(entry) in (str, int, float) for entry in value):
         value = ", ".join(map(str, value))
     if type(value) is not kind:
