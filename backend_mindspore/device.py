@@ -34,7 +34,8 @@ def connect(runtime: RuntimeConfig) -> Backend:
     id_, chosen = device_number(runtime, target, local_rank() if launched() else None)
     if target == "Ascend":
         ms.set_device(target, id_)
-        keep_types(ms.device_context.ascend.op_precision, precision, first := first_ascend())
+        first = first_ascend()
+        keep_types(ms.device_context.ascend.op_precision, precision, first)
         if first:  # CANN's graph engine, MindSpore's choice there before 2.9, lacks operators that MindSpore's kernels have
             ms.set_context(jit_config={"jit_level": "O0"})
     elif ms.get_context("device_target") != target:  # once a kernel has run, MindSpore 2.7 refuses even the same device

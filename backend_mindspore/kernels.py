@@ -25,7 +25,7 @@ MOST_SCORES = 1 << 26
 """The most attention scores that the plain form holds at once where no gradient is asked for: 256 MiB of float32."""
 
 MOST_TOKENS = 1 << 19
-"""The most queries of the fused attention, which takes no float32, by its documentation."""
+"""The most queries of the fused attention, by its documentation. In a graph for any size their number is not known."""
 
 
 def on(device: str) -> bool:

@@ -36,6 +36,8 @@ from segformer_core.weights.stem import STEM, with_stem
 from segformer_core.weights.store import save_weights
 
 COUNTS = [1, 4, 10]
+SEED = 2
+"""Of a batch without a number so near 0 before the ReLU that the frameworks, or two processors, round it to different sides."""
 FLOOR = 2e-3
 """Of the largest gradient. That of stages.3.norm.bias is less than 1e-3 of it, and float32 is 1.1e-4 of this from float64."""
 
@@ -47,7 +49,7 @@ def test_logits_and_gradients_of_other_channels_agree(channels, need_torch, need
     arrays, images = hot_arrays(spec), random_images(1, 64, 96, channels=channels)
     torch_twin, mindspore_twin = torch_learner(spec, arrays), mindspore_learner(spec, arrays)
     assert_close(f"logits of {channels} channels", logits(mindspore_twin, images), logits(torch_twin, images), "logits")
-    batch, masks = random_batch(spec, 2, 75, 107), random_masks(spec, 2)
+    batch, masks = random_batch(spec, 2, 75, 107, SEED), random_masks(spec, 2, SEED)
     loss, want = gradients(torch_twin, batch, masks)
     other_loss, got = gradients(mindspore_twin, batch, masks)
     assert_close("loss", np.array(other_loss), np.array(loss), "loss")

@@ -9,7 +9,7 @@ ATTENTION = [
     Note(("Value range 1 to 2k",), "images on one device", r": \(<Tensor\[\w+\], \((?:-1|\d{1,3}|1\d{3}), "),
     Note(
         ("Value range 1 to 512k",),
-        "that many are an image of 8 million pixels; more need windows",
+        "that many are an image of 8 million pixels; a graph of one size writes the attention of more out",
         rf": \(<Tensor\[\w+\], \([-\d]+, [-\d]+, {LENGTH}, \d+\)>, <Tensor\[\w+\], \([-\d]+, [-\d]+, {LENGTH}, ",
     ),
     Note(("Value range 1 to 256",), "8 at most", r", I64\([1-8]\), F32\(1\), "),

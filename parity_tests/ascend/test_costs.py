@@ -6,7 +6,7 @@ from importlib.metadata import version
 import pytest
 
 from parity_tests import ROOT
-from parity_tests.ascend.cost_forms import INFERENCE, KINDS, USUAL, counted
+from parity_tests.ascend.cost_forms import INFERENCE, KINDS, TRAINING, USUAL, counted
 from parity_tests.ascend.cost_sheet import COMPARED, ORIGINAL_MS, page, row
 from parity_tests.ascend.costs import CARDS, Card, Costs, Kernel, costs
 from parity_tests.ascend.graph_text import Tensor, read
@@ -14,6 +14,7 @@ from parity_tests.conftest import need
 from segformer_core.spec.model import VARIANTS
 
 PATH = ROOT / "docs/ascend_costs.md"
+OLDER = "docs/ascend_costs.md is older than the graph: its command is on the page"
 
 
 Statement = tuple[str, str, str]
@@ -243,13 +244,16 @@ def test_flops_of_b0_are_those_of_its_layers(b0):
     assert b0.flops == b0_by_hand()
 
 
-def test_the_page_has_what_the_command_counts(b0):
-    """One row for all: of the form that compiles fastest."""
+def test_the_page_has_what_the_command_counts(b0, tmp_path):
+    """Two rows for all: of the forms that compile fastest."""
     text = PATH.read_text(encoding="utf-8")
     today = list(row(USUAL, "b0", b0))
-    shown = next(line for line in text.partition("### Inference")[2].splitlines() if line.startswith(f"| B0 | {USUAL} |"))
+    training, _, inference = text.partition("### Inference")
+    shown = next(line for line in inference.splitlines() if line.startswith(f"| B0 | {USUAL} |"))
+    step = next(line for line in training.splitlines() if line.startswith(f"| B0 | {USUAL} |"))
     if f"MindSpore {version('mindspore')}," in text:
-        assert cells(shown) == today, "docs/ascend_costs.md is older than the graph: its command is on the page"
+        assert cells(shown) == today, OLDER
+        assert cells(step) == list(row(USUAL, "b0", counted(TRAINING, USUAL, "b0", tmp_path))), OLDER
     assert cells(shown)[4] == today[4], "matrix products do not depend on MindSpore's version"
 
 
@@ -258,8 +262,12 @@ def test_the_page_has_every_table(need_mindspore):
     text = PATH.read_text(encoding="utf-8")
     found = Costs((Kernel("MatMul", 10**12, 10**9), Kernel("Add", 0, 10**9)), 10**9)
     generated = page(lambda task, kind, variant: found)
-    heads = [line for line in generated.splitlines() if line.startswith(("#", "| network", "| form", "| operator", "|  |"))]
-    assert len(heads) == 2 * 5 and not [line for line in heads if line not in text]
+    heads = [
+        line
+        for line in generated.splitlines()
+        if line.startswith(("#", "| network", "| form", "| operator", "|  |", "| weights, their"))
+    ]
+    assert len(heads) == 2 * 5 + 1 and not [line for line in heads if line not in text]
     names, shown = (
         [cells(line)[:2] for line in lines.splitlines() if re.match(r"\| B\d \|", line)] for lines in (generated, text)
     )

@@ -1,10 +1,12 @@
 """MindSpore's Ascend plugin as a witness, and the library that stands in for what it needs of CANN."""
 
 import ctypes
+import re
 import struct
 
 import pytest
 
+from parity_tests import ROOT
 from parity_tests.ascend import stand_in_library
 from parity_tests.ascend.kernel_table import NONE, NUMBERS, rows, unserved
 from parity_tests.ascend.plugin import Served, asked, falls_back_to_the_host, plugin_folder, vendor_names
@@ -68,6 +70,13 @@ def test_a_row_of_the_table():
         ("Erf", "`aclnnErf`", "`Erf`", "Float16 Float32"),
         ("SumExt", "registered", NONE, "Float16 Int64"),
     ]
+
+
+@pytest.mark.parametrize("page", ["ascend_kernels.md", "ascend_costs.md"])
+def test_the_pages_are_of_the_version_that_the_suite_runs_with(page):
+    wanted = re.search(r"^mindspore==(\S+)", (ROOT / "constraints.txt").read_text(), re.MULTILINE)
+    stated = re.search(r"^MindSpore (\d+\.\d+\.\d+)[.,]", (ROOT / "docs" / page).read_text(encoding="utf-8"), re.MULTILINE)
+    assert wanted and stated and stated[1] == wanted[1], "its command is on the page"
 
 
 def test_functions_of_the_stand_in_give_its_zeros(need_plugin, tmp_path):

@@ -1,5 +1,6 @@
 """The process of the quick checks: it may die, hang, or find no device; what comes after it is tried all the same."""
 
+import multiprocessing
 import os
 import time
 from collections.abc import Mapping, Sequence
@@ -44,6 +45,21 @@ def test_a_process_that_dies_is_a_result_and_the_next_checks_have_another(tmp_pa
     assert "[ERROR] rtStreamSynchronize failed" in results["forward"]["output"]
     assert len({results[name]["process"] for name in CHECKS if name != "forward"}) == 2
     assert [results[name]["name"] for name in CHECKS if name != "forward"] == [name for name in CHECKS if name != "forward"]
+
+
+def dies_before_its_child(connection: Connection, place: Workplace, checks: Sequence[str]) -> None:
+    """The child, which a framework may start in this way, holds the pipe."""
+    enter(place.folder)
+    multiprocessing.get_context("fork").Process(target=time.sleep, args=(600,)).start()
+    passes(connection, ["device"])
+    os._exit(3)
+
+
+def test_the_end_of_a_process_is_seen_although_its_child_lives(tmp_path):
+    place = Workplace("torch", "CPU", True, tmp_path, connector)
+    results = dict(tried(place, CHECKS[:2], lambda _: LIMIT, dies_before_its_child))
+    assert [results[name]["result"] for name in CHECKS[:2]] == [PASSED, FAILED]
+    assert results["forward"]["why"] == "the process ended with code 3" and results["forward"]["seconds"] < LIMIT / 2
 
 
 def hangs(connection: Connection, place: Workplace, checks: Sequence[str]) -> None:

@@ -108,7 +108,7 @@ def cards(tmp_path, monkeypatch):
         for card in range(count):
             (tmp_path / f"davinci{card}").touch()
         (tmp_path / "davinci_manager").touch()
-        monkeypatch.setitem(two_cards.CARDS, "Ascend", str(tmp_path / "davinci[0-9]*"))
+        monkeypatch.setitem(two_cards.CARDS, "Ascend", (str(tmp_path / "davinci[0-9]*"), two_cards.VISIBLE))
 
     return install
 

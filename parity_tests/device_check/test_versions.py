@@ -54,11 +54,18 @@ def test_what_fits(versions):
 
 
 DOUBTS = (
-    ({"cann": "8.1.RC1"}, "does not fit", "CANN 8.1.RC1 does not fit, 8.2 or 8.3 or 8.5 or 9.0 or 9.1 would, with MindSpore"),
-    ({"mindspore": "2.7.2", "cann": "8.5.1"}, "does not fit", "CANN 8.5.1 does not fit, 8.5.0 would, with MindSpore 2.7.2"),
-    ({"mindspore": "2.7.2", "driver": "25.3.RC1"}, "does not fit", "the driver 25.3.RC1 does not fit, 25.5.0 would,"),
-    ({"mindspore": "2.7.1", "cann": "8.3.RC2", "driver": "25.3.RC1"}, "does not fit", "CANN 8.3.RC2"),
-    ({"mindspore": "2.7.1", "cann": "8.3.RC1", "driver": "25.3.RC1", "python": "3.12.1"}, "does not fit", "Python 3.12.1"),
+    ({"cann": "8.1.RC1"}, "does not fit", "MindSpore 2.10.0 needs CANN 8.2 or 8.3 or 8.5 or 9.0 or 9.1, found 8.1.RC1"),
+    ({"mindspore": "2.7.2", "cann": "8.5.1"}, "does not fit", "MindSpore 2.7.2 needs CANN 8.5.0, found 8.5.1"),
+    ({"mindspore": "2.7.2", "driver": "25.3.RC1"}, "does not fit", "MindSpore 2.7.2 needs the driver 25.5.0, found 25.3.RC1"),
+    ({"mindspore": "2.7.1", "cann": "8.3.RC2", "driver": "25.3.RC1"}, "does not fit", "found 8.3.RC2"),
+    ({"mindspore": "2.7.1", "cann": "8.3.0", "driver": "25.3.RC1"}, "does not fit", "needs CANN 8.3.RC1, found 8.3.0"),
+    ({"mindspore": "2.7.1", "cann": "8.3.0.2", "driver": "25.3.RC1"}, "does not fit", "needs CANN 8.3.RC1, found 8.3.0.2"),
+    ({"mindspore": "2.7.1", "cann": "8.3.RC1", "driver": "25.3.0"}, "does not fit", "needs the driver 25.3.RC1, found 25.3.0"),
+    (
+        {"mindspore": "2.7.1", "cann": "8.3.RC1", "driver": "25.3.RC1", "python": "3.12.1"},
+        "does not fit",
+        "needs Python 3.10 or 3.11, found 3.12.1",
+    ),
     ({"mindspore": "2.8.0", "cann": "8.5.0"}, "not in the table", "which knows of those before 8.5.0"),
     ({"mindspore": "2.11.0"}, "not in the table", "MindSpore 2.11.0 is not in the table, which has 2.10.0, 2.9.0"),
     ({"cann": ""}, "not in the table", "no file of CANN was found"),
@@ -75,7 +82,7 @@ def test_what_does_not_fit_is_a_word_of_warning(versions, verdict, why):
 
 def test_of_several_installations_the_one_in_use_counts():
     others = {"/usr/local/Ascend/cann-8.1.0/compiler/version.info": "8.1.0", "/opt/cann/compiler/version.info": "9.0.0"}
-    with pytest.raises(Doubt, match=r"CANN 8\.1\.0 does not fit"):
+    with pytest.raises(Doubt, match=r"needs CANN .*, found 8\.1\.0"):
         found(**others)
     files = {"/usr/local/Ascend/driver/version.info": "25.5.0", **others}
     assert check({"mindspore": "2.10.0", "python": "3.10.2"}, files, "/opt/cann/")["found"]["cann"] == ["9.0.0"]

@@ -7,8 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from parity_tests import ROOT
 from segformer_core.errors import BRIEF_LENGTH, brief
 from segformer_core.files import special_file
+
+SOURCES = (".md", ".py", ".toml", ".yaml", ".txt")
 
 
 def nested(levels: int) -> list:
@@ -61,3 +64,14 @@ def test_special_files_are_named(tmp_path):
         "x" * 300: "",
     }
     assert special_file(Path("/dev/zero")) == "a device"
+
+
+def test_no_file_has_the_marks_of_a_merge():
+    marks = tuple(sign * 7 + " " for sign in "<>")
+    rooms = [
+        ROOT,
+        *(ROOT / name for name in ("docs", "segformer_core", "backend_torch", "backend_mindspore", "parity_tests", "configs")),
+    ]
+    files = [path for room in rooms for path in room.glob("*" if room == ROOT else "**/*") if path.suffix in SOURCES]
+    assert len(files) > 500
+    assert [path for path in files if any(line.startswith(marks) for line in path.read_text(encoding="utf-8").splitlines())] == []

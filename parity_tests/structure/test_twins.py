@@ -11,6 +11,7 @@ PACKAGES = ("backend_torch", "backend_mindspore")
 SAME_METHOD = {"forward": "construct", "__call__": "construct"}
 """PyTorch's name of a method -> MindSpore's."""
 
+FEW_KERNELS = "PyTorch's fused AdamW updates all arrays with a few kernels itself"
 EXCEPTIONS = {
     "compiling.py: SWITCH, sources_hash": ("mindspore", "PyTorch's cache has the switch, and compares what it compiled from"),
     "compiling.py: COMPILER, MOST_SHAPES, PAYS_AFTER, PAYS_AFTER_WITH_CACHE, USERS_FOLDER, options": (
@@ -61,9 +62,9 @@ EXCEPTIONS = {
         "the constructors of MindSpore's own layers change after 2.9",
     ),
     "overflow.py": ("mindspore", "only an Ascend saturates"),
-    "buffers.py": ("mindspore", "PyTorch's fused AdamW updates all arrays with a few kernels itself"),
-    "kernels.py: Split, Split.construct, updates_in_buffers": ("mindspore", "the same"),
-    "optimizer.py: AdamW.gathered, fill": ("mindspore", "the same"),
+    "buffers.py": ("mindspore", FEW_KERNELS),
+    "kernels.py: Split, Split.construct, updates_in_buffers": ("mindspore", FEW_KERNELS),
+    "optimizer.py: AdamW.gathered, fill": ("mindspore", FEW_KERNELS),
     "layers.py: native_name": ("mindspore", "its norms call their arrays gamma and beta"),
     "learner.py: canonical_parameters": ("mindspore", "its norms call their arrays gamma and beta"),
     "training_step.py: Accumulate, Accumulate.construct, Accumulate.taken, add, take": (

@@ -1,9 +1,9 @@
 """Try a device, and write what was found into one JSON file and a page, to send with a question: `segformer check_device`.
 
 They hold versions, the parts of CANN and the driver that are found by their files, the environment variables that matter
-(ASCEND_*, MS_*, DEVICE_ID, RANK_TABLE_FILE, ONEDNN_MAX_CPU_ISA; no others), and the outcome of each check. Both are written
-after every check, so that what was found stays if the machine goes down. Nothing else is written: programs work in a temporary
-folder.
+(ASCEND_*, MS_*, DEVICE_ID, RANK_TABLE_FILE, ONEDNN_MAX_CPU_ISA; no others), and the outcome of each check: of one that failed
+the end of what it printed, too. Both are written after every check, so that what was found stays if the machine goes down.
+Programs work in a temporary folder, which is removed.
 
 `make check-ascend` is --device_target Ascend --checks all: besides the quick checks an epoch on the sample city, two cards by
 msrun and by a rank table, and the parity ladder, which may take hours. On a machine without an Ascend it writes the report, says
@@ -35,7 +35,7 @@ from segformer_core.device_check.process import tried
 from segformer_core.device_check.programs import PROGRAMS
 from segformer_core.device_check.trial import CHECKS
 from segformer_core.device_check.workplace import Workplace
-from segformer_core.errors import UserError
+from segformer_core.errors import UserError, one_line
 from segformer_core.files import write_text
 from segformer_core.interrupt import Stopped
 
@@ -43,6 +43,8 @@ VERSIONS, DEVICE = "versions", CHECKS[0]
 QUICK, ALL = (VERSIONS, *CHECKS), (VERSIONS, *CHECKS, *PROGRAMS)
 CHOICES = {"quick": QUICK, "all": ALL}
 HOME = "ASCEND_HOME_PATH"
+COMMAND = '"command": "check_device"'
+"""What every report has."""
 SECONDS = 1800.0
 """How long a quick check may take: on a card the first ones wait for CANN to compile."""
 
@@ -103,12 +105,17 @@ def outcomes(place: Workplace, checks: Sequence[str], report: dict[str, Any]) ->
 
 
 def _page_file(output: Path) -> Path:
-    """Beside the JSON file. Raises UserError rather than replace a page of somebody else's."""
+    """Beside the JSON file. Raises UserError rather than replace a file of somebody else's."""
     file = output.with_suffix(".html")
     if file == output:
         raise UserError(f"--output {output} is the JSON file, and the page beside it is the .html; give it another ending")
-    if file.exists() and MARK not in file.read_text(encoding="utf-8", errors="replace"):
-        raise UserError(f"{file} is there and was not made by check_device; name another --output")
+    for path, mark in ((output, COMMAND), (file, MARK)):
+        try:
+            foreign = path.exists() and mark not in path.read_text(encoding="utf-8", errors="replace")
+        except OSError as error:
+            raise UserError(f"{path} cannot be replaced: {one_line(error)}; name another --output") from error
+        if foreign:
+            raise UserError(f"{path} is there and was not made by check_device; name another --output")
     return file
 
 

@@ -1,9 +1,10 @@
 """Which MindSpore fits which CANN, driver and Python, as docs/ascend.md shows it, and what of it an installation has.
 
-A version is compared by the parts that the table states: "8.5" fits 8.5.0 and 8.5.0.1. CANN numbers its candidates from 0
-in its files: what its documents call 8.3.RC1 calls itself 8.3.0.1 there.
+A version is compared by the parts that the table states: "8.5" fits 8.5.0 and 8.5.0.1. CANN's files are taken to number
+its candidates from 0: what its documents call 8.3.RC1 would call itself 8.3.0.1 there.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,7 +71,7 @@ def check(installed: Mapping[str, str | None], files: Mapping[str, str], home: s
     figures = {"found": found, "table": {key: list(value) for key, value in table.items()}}
     unfit, unknown = _compared(fit, cann, drivers, str(installed.get("python")))
     if unfit or unknown:
-        why = "; ".join([*(f"{sentence} with MindSpore {fit.mindspore}" for sentence in unfit), *unknown])
+        why = "; ".join([*(f"MindSpore {fit.mindspore} {sentence}" for sentence in unfit), *unknown])
         raise Doubt(why, figures | {"verdict": "does not fit" if unfit else "not in the table"})
     return figures | {"verdict": "fits"}
 
@@ -80,14 +81,14 @@ def _compared(fit: Fit, cann: Sequence[str], drivers: Sequence[str], python: str
     unfit, unknown = [], []
     if not cann:
         unknown.append("no file of CANN was found")
-    for name, versions, stated in (
-        ("CANN", cann, fit.cann),
-        ("the driver", drivers, fit.driver),
-        ("Python", [python], fit.python),
+    for name, versions, stated, fits in (
+        ("CANN", cann, fit.cann, cann_begins),
+        ("the driver", drivers, fit.driver, begins),
+        ("Python", [python], fit.python, begins),
     ):
         for version in versions:
-            if stated and not any(begins(version, each) for each in stated):
-                unfit.append(f"{name} {version} does not fit, {_listed(stated)} would,")
+            if stated and not any(fits(version, each) for each in stated):
+                unfit.append(f"needs {name} {_listed(stated)}, found {version}")
     if fit.cann_before:
         unknown += [
             f"CANN {version} is not in the table for MindSpore {fit.mindspore}, which knows of those before {fit.cann_before}"
@@ -100,16 +101,17 @@ def _compared(fit: Fit, cann: Sequence[str], drivers: Sequence[str], python: str
 def begins(version: str, stated: str) -> bool:
     """Whether the version has the parts that are stated, as 8.5.0.1 has those of 8.5."""
     parts, wanted = version.split("."), stated.split(".")
-    return len(parts) >= len(wanted) and all(_same(*pair) for pair in zip(parts, wanted, strict=False))
+    return parts[: len(wanted)] == wanted
+
+
+def cann_begins(version: str, stated: str) -> bool:
+    """The same for CANN, whose 8.3.RC1 may be 8.3.0.1."""
+    return begins(version, stated) or begins(version, re.sub(r"RC(\d+)", r"0.\1", stated))
 
 
 def older(version: str, than: str) -> bool:
     """By the parts that are numbers: 8.3.RC1 is older than 8.5.0, and 8.5.0 is not."""
     return _numbers(version) < _numbers(than)
-
-
-def _same(part: str, wanted: str) -> bool:
-    return part == wanted or (wanted.startswith("RC") and part == "0")
 
 
 def _numbers(version: str) -> list[int]:

@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from segformer_core.device_check.outcome import LONGEST, NotRun, Wrong, expect
+from segformer_core.device_check.outcome import LONGEST, Doubt, NotRun, Wrong, expect
 from segformer_core.device_check.workplace import ROOT, Workplace, need_checkout
 from segformer_core.errors import one_line
 
@@ -24,7 +24,7 @@ def ladder(place: Workplace) -> dict[str, Any]:
     need_checkout(*RUNGS)
     for package in ("pytest", "pytest_timeout"):
         if find_spec(package) is None:
-            raise NotRun(f"{package} is not installed: pip install -c constraints.txt pytest pytest-timeout")
+            raise NotRun(f"{package} is not installed, which the ladder needs")
     files = [ROOT / FEW_TESTS[0], *FEW_TESTS[1:]] if place.dry_run else [ROOT / rung for rung in RUNGS]
     options = ["-rs", "-p", "no:cacheprovider", "--rootdir", ROOT, "-c", ROOT / "pyproject.toml", "--junitxml=tests.xml"]
     variables = {"PYTHONPATH": os.pathsep.join(filter(None, (str(ROOT), place.variables.get("PYTHONPATH"))))}
@@ -40,9 +40,13 @@ def ladder(place: Workplace) -> dict[str, Any]:
     figures: dict[str, Any] = tests_of(results) | {"largest": differences(said)}
     if place.dry_run:
         figures["note"] = f"a dry run runs {' '.join(FEW_TESTS)} alone"
-    if figures["failed"] or wrong:
+    if figures["failed"]:
         raise Wrong(f"{figures['failed']} of {figures['tests']} tests failed", said, figures)
+    if wrong:
+        raise Wrong(str(wrong), said, figures)
     expect(figures["passed"] > 0, "no test was run")
+    if find_spec("torch") is None:
+        raise Doubt(f"PyTorch is not installed: {figures['skipped']} of {figures['tests']} tests were not run", figures)
     return figures
 
 

@@ -17,6 +17,8 @@ from segformer_core.protocol.launch import LAUNCHED_BY
 
 LOG = "trial.log"
 NO_DEVICE = "the device cannot be used"
+LOOK_SECONDS, EXIT_SECONDS = 1.0, 5.0
+"""How often it is asked whether the process lives, and how long it may take to end when it has nothing left to do."""
 
 Run = Callable[[Connection, Workplace, Sequence[str]], None]
 
@@ -52,7 +54,7 @@ class Started:
         spawn = multiprocessing.get_context("spawn")
         self.log, self.gone = place.folder / LOG, False
         self.connection, far_end = spawn.Pipe()
-        self.process = spawn.Process(target=run, args=(far_end, place, tuple(checks)), daemon=True)
+        self.process = spawn.Process(target=run, args=(far_end, place, tuple(checks)))
         self.process.start()
         far_end.close()  # so that the end of the process is noticed
 
@@ -63,16 +65,28 @@ class Started:
 
     def _answer(self, name: str, seconds: float) -> Outcome:
         try:
-            if not self.connection.poll(seconds):
+            deadline = time.monotonic() + seconds
+            while time.monotonic() < deadline and self.process.is_alive():  # what it has started may hold the pipe open
+                if self.connection.poll(min(LOOK_SECONDS, seconds)):
+                    break
+            if self.connection.poll():
+                outcome: Outcome = self.connection.recv()
+                return outcome
+            if self.process.is_alive():
                 return self.lost(f"{name} was ended after {seconds:g} s, its time limit")
-            outcome: Outcome = self.connection.recv()
-            return outcome
+            return self._ended()
         except (EOFError, OSError):
-            self.process.join()
-            return self.lost(f"the process ended with code {self.process.exitcode}")
+            return self._ended()
         except BaseException:  # somebody wants to stop
             self.gone = True
             raise
+
+    def _ended(self) -> Outcome:
+        self.process.join(EXIT_SECONDS)
+        code = self.process.exitcode
+        return self.lost(
+            "the process answers no more and does not end" if code is None else f"the process ended with code {code}"
+        )
 
     def lost(self, why: str) -> Outcome:
         self.gone = True
@@ -83,7 +97,7 @@ class Started:
         """However it is: it may hang in the device's driver. What it has started ends with it."""
         self.connection.close()
         if self.process.is_alive() and not self.gone:
-            self.process.join(5)  # it has nothing left to do
+            self.process.join(EXIT_SECONDS)  # it has nothing left to do
         assert self.process.pid
         with suppress(ProcessLookupError):  # nobody is left, or it has not made its group yet
             os.killpg(self.process.pid, signal.SIGKILL)

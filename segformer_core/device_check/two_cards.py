@@ -15,7 +15,9 @@ LOSS_LIMIT = 1e-2
 LONGEST_LOG = 1000
 """Characters of the end of each further process's log."""
 VISIBLE = "ASCEND_RT_VISIBLE_DEVICES"
-CARDS = {"Ascend": "/dev/davinci[0-9]*", "npu": "/dev/davinci[0-9]*", "cuda": "/dev/nvidia[0-9]*"}
+ASCEND, CUDA = ("/dev/davinci[0-9]*", VISIBLE), ("/dev/nvidia[0-9]*", "CUDA_VISIBLE_DEVICES")
+CARDS = {"Ascend": ASCEND, "npu": ASCEND, "cuda": CUDA}
+"""Device -> the files of its cards, and the variable that says which of them are seen."""
 SCRIPT, TABLE_MAKER = "tools/run_distribute_train.sh", "tools/make_rank_table.py"
 
 
@@ -80,7 +82,8 @@ def few_steps(place: Workplace) -> dict[str, object]:
 def need_two(place: Workplace) -> None:
     if place.on_cpu:  # two processes share it
         return
-    visible = place.variables.get(VISIBLE)
-    cards = len(visible.split(",")) if visible else len(glob(CARDS[place.device.partition(":")[0]]))
+    files, variable = CARDS[place.device.partition(":")[0]]
+    visible = place.variables.get(variable)
+    cards = len(visible.split(",")) if visible else len(glob(files))
     if cards < 2:
         raise NotRun(f"{cards} card was found; two are needed")

@@ -47,7 +47,7 @@ class Workplace:
             process = subprocess.Popen(
                 [str(word) for word in words],
                 cwd=place,
-                env=alone(self.variables) | {"TMPDIR": str(self.folder)} | variables,
+                env=alone(self.variables) | {"TMPDIR": str(self.folder), "PYTHONDONTWRITEBYTECODE": "1"} | variables,
                 stdin=subprocess.DEVNULL,
                 stdout=file,
                 stderr=subprocess.STDOUT,
