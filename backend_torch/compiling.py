@@ -124,7 +124,7 @@ class Compiling:
 
 
 def options() -> dict[str, Any]:
-    """Headers are not compiled ahead: they would lie in PyTorch's folder, wherever its cache is."""
-    from torch._inductor import list_options  # takes a second
+    """Headers are not compiled ahead, as PyTorch does after 2.7: they would lie in its own folder, wherever its cache is."""
+    from torch._inductor import config  # takes a second
 
-    return {name: False for name in ("cpp_cache_precompile_headers",) if name in list_options()}
+    return {name: False for name in ("cpp_cache_precompile_headers",) if hasattr(config, name)}
