@@ -1,7 +1,6 @@
 """The commands as a user meets them: train, evaluate and infer end to end, and every mistake as one sentence and exit code 2."""
 
 import json
-import os
 import re
 import subprocess
 import sys
@@ -247,26 +246,6 @@ def test_the_convolution_setting_is_for_the_cpu_and_yields_to_the_users():
     assert found("CPU") == "AVX2"
     assert found("Ascend") == "None"
     assert found("CPU", ONEDNN_MAX_CPU_ISA="AVX512_CORE") == "AVX512_CORE"
-
-
-HUGE_PAGES = Path("/sys/kernel/mm/transparent_hugepage/enabled")
-
-
-@pytest.mark.skipif(not HUGE_PAGES.is_file() or "[madvise]" not in HUGE_PAGES.read_text(), reason="Linux decides for itself")
-def test_large_tensors_lie_in_huge_pages_unless_the_user_says_otherwise(need_torch):
-    program = (
-        "import re; from backend_torch.device import connect; from segformer_core.config.keys import RuntimeConfig; "
-        "connect(RuntimeConfig(device_target='CPU')); import torch; x = torch.ones(1 << 25); "
-        "print(sum(map(int, re.findall(r'AnonHugePages: +([0-9]+)', open('/proc/self/smaps').read()))))"
-    )
-
-    def kilobytes(**variables: str) -> int:
-        environment = {name: value for name, value in os.environ.items() if name != "THP_MEM_ALLOC_ENABLE"} | variables
-        command = [sys.executable, "-c", program]
-        return int(subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True).stdout)
-
-    assert kilobytes() > 1 << 15
-    assert kilobytes(THP_MEM_ALLOC_ENABLE="0") < 1 << 15
 
 
 def test_help_lists_the_keys(capsys):
