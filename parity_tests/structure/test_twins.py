@@ -61,6 +61,7 @@ EXCEPTIONS = {
         "mindspore",
         "the constructors of MindSpore's own layers change after 2.9",
     ),
+    "onednn.py": ("torch", "MindSpore gives its products to oneDNN itself"),
     "overflow.py": ("mindspore", "only an Ascend saturates"),
     "buffers.py": ("mindspore", FEW_KERNELS),
     "kernels.py: Split, Split.construct, updates_in_buffers": ("mindspore", FEW_KERNELS),
