@@ -15,6 +15,7 @@ from torch._export.serde.serialize import SerializedArtifact, deserialize
 from torch.export import Dim
 
 from backend_torch.deployment import Deployed
+from backend_torch.openvino_session import open_openvino
 from backend_torch.prediction import Prediction
 from segformer_core.export.archive import read_archive
 from segformer_core.export.messages import ONNX, checked_bytes
@@ -87,9 +88,9 @@ SERIALISED = {"ONNX": onnx_bytes, "TORCH": torch_bytes}
 OPENED = {".onnx": open_onnx, ".pt2": open_torch}
 
 
-def open_file(path: Path) -> Session:
-    """The file, to be run by its own runtime on a CPU."""
-    return OPENED[path.suffix](path)
+def open_file(path: Path, runtime: str = "auto") -> Session:
+    """The file, to be run on a CPU by the package `runtime`, or by the first of its format."""
+    return open_openvino(path) if runtime == "openvino" else OPENED[path.suffix](path)
 
 
 def predictor(logits: Session) -> Prediction:

@@ -18,6 +18,7 @@ EXCEPTIONS = {
         "torch",
         "MindSpore always compiles; PyTorch needs a C++ compiler, and is fast without",
     ),
+    "openvino_session.py": ("torch", "OpenVINO reads ONNX, and no MINDIR"),
     "train_transformers.py": ("torch", "transformers is a PyTorch library"),
     "transformers_learner.py": ("torch", "transformers is a PyTorch library"),
     "transformers_peer.py": ("torch", "transformers is a PyTorch library"),

@@ -15,7 +15,7 @@ from segformer_core.config.remembered import checked_recipe
 from segformer_core.config.values import check_value, parse_flag
 from segformer_core.data.dataset import Classes
 from segformer_core.errors import BackendError, ConfigError, DataError, UserError, WeightsError, brief
-from segformer_core.export.choice import need_packages
+from segformer_core.export.packages import need_packages, packages_to_run
 from segformer_core.export.sidecar import network_keys, read_sidecar
 from segformer_core.inference.segmenter import Segmenter
 from segformer_core.memory import is_out_of_memory
@@ -90,10 +90,13 @@ class ExportedPredictor:
                 )
 
 
-def opened(path: Path, form: Form, backend: Backend) -> Session:
-    """The file, ready to run. Its outputs are of the form's shape and type. Raises WeightsError, also when it is run."""
+def opened(path: Path, form: Form, backend: Backend, runtime: str = "auto") -> Session:
+    """The file, ready to run by the package `runtime`. Its outputs are of the form's shape and type.
+
+    Raises WeightsError, also when it is run.
+    """
     try:
-        session = backend.exports.open(path)
+        session = backend.exports.open(path, runtime)
     except UserError:
         raise
     except Exception as error:  # each runtime has its own exceptions for a damaged file
@@ -181,6 +184,12 @@ def stated_in(content: Mapping[str, Any], form: Form) -> Stated:
     return Stated(classes, None, (*wrong, *faults), colours, recipe | normalisation)
 
 
+def check_runtime(path: str, runtime: str) -> None:
+    """Raises ConfigError for a weight file that an exported file's `runtime` is asked to run."""
+    if runtime != "auto":
+        raise ConfigError(f"runtime is {runtime}, which runs exported files, and {path} is none; export it, or leave runtime out")
+
+
 def check_probabilities(content: object) -> None:
     """Raises ConfigError for an exported file of which no confidence can be computed."""
     if isinstance(content, Exported) and content.form.labels:
@@ -201,8 +210,9 @@ def open_exported(
     if entry.backend != backend.name or entry.proved_as:
         where = "atc compiles it and no backend runs it" if entry.proved_as else f"backend_{entry.backend} runs it"
         raise BackendError(f"{path} is a file of {form.format}: {where}")
-    need_packages(form.format, entry.runtime)
-    session = opened(path, form, backend)
+    runtime = config.runtime.runtime
+    need_packages(form.format, packages_to_run(form.format, runtime))
+    session = opened(path, form, backend, runtime)
 
     def logits(images: np.ndarray) -> np.ndarray:
         return run(session, form, np.ascontiguousarray(images))
@@ -212,7 +222,8 @@ def open_exported(
         data = replace(data, img_norm_mean=(0.0,) * form.channels, img_norm_std=(1.0,) * form.channels)
     predictor = ExportedPredictor(form, session, backend.exports.predictor(logits))
     faults = "".join(f". WARNING: {fault}" for fault in exported.stated.warnings)
-    source = f"running {path}: {form.format} in {form.precision}, written from {exported.weights['path']}{faults}"
+    by = "" if runtime == "auto" else f", by {runtime}"
+    source = f"running {path}: {form.format} in {form.precision}{by}, written from {exported.weights['path']}{faults}"
     weights = {"path": str(path), "sha256": exported.weights["sha256"], "network": config.model.backbone, "source": source}
     return Segmenter(predictor, spec, data, config.evaluation, classes), backend, weights
 
