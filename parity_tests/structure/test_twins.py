@@ -32,7 +32,10 @@ EXCEPTIONS = {
     "distributed.py: STATE": ("mindspore", "graphs are built for a number of processes"),
     "distributed.py: ROLES, TABLE": ("mindspore", "msrun names roles, and a rank table is another way to start"),
     "distributed.py: LIMBS, LIMB_BITS": ("mindspore", "AllReduce on a CPU adds float32 alone"),
-    "exported.py: OPENED, OPSET, SERIALISED, onnx_bytes, open_onnx, open_torch, torch_bytes": ("torch", "it writes two formats"),
+    "exported.py: OPENED, OPSET, SERIALISED, name_axes, onnx_bytes, open_onnx, open_torch, torch_bytes": (
+        "torch",
+        "it writes two formats",
+    ),
     "exported.py: SMALLEST, quiet": ("torch", "torch.export takes short axes for constants, and warns"),
     "exported.py: READABLE": ("mindspore", "MindSpore makes files that only their owner may read"),
     "kernels.py: FIRST_ASCEND, first_ascend, no_fused_attention": ("mindspore", "the first Ascend has no fused attention"),

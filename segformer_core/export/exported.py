@@ -1,5 +1,6 @@
 """An exported file in place of a network, for `evaluate` and `infer`."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -29,7 +30,8 @@ from segformer_core.weights.remembered import Stated, checked_classes
 DESCRIPTION = "the file's description"
 WHOLE = "whole"
 """The eval_mode in which a file of fixed size gets images fitted into that size."""
-
+PLACE = re.compile(r"\.[ch]pp:\d+:$")
+"""Of a runtime's message the lines that only name a place in its source code."""
 
 NO_PROBABILITIES = "gives labels, which say nothing of probabilities; export with --export_output logits"
 
@@ -128,7 +130,7 @@ def opened(path: Path, form: Form, backend: Backend, runtime: str = "auto") -> S
 
 def first_line(error: Exception) -> str:
     """The first line of the message that says something, shortened."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip(" -\n")]
+    lines = [line.strip() for line in str(error).splitlines() if line.strip(" -\n") and not PLACE.search(line)]
     return f"{type(error).__name__}: {brief(lines[0])}" if lines else type(error).__name__
 
 
