@@ -1,6 +1,8 @@
 """The parts of an export: the folded head, the comparison, the command lines for other tools."""
 
+import configparser
 import re
+import subprocess
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -64,20 +66,45 @@ def test_which_differences_a_comparison_allows():
 
 
 def test_the_lines_for_other_tools():
+    """Each keeps the types that the proof was made with."""
     lines = converter_lines(Path("a/net.b0.onnx"), form(dynamic=True, precision="fp16"))
     assert lines["trtexec"] == (
-        "trtexec --onnx=net.b0.onnx --saveEngine=net.b0.engine --fp16 --minShapes=images:1x3x64x96 "
-        "--optShapes=images:1x3x64x96 --maxShapes=images:8x3x64x96"
+        "trtexec --onnx=net.b0.onnx --saveEngine=net.b0.engine --stronglyTyped --minShapes=images:1x3x32x32 "
+        "--optShapes=images:1x3x64x96 --maxShapes=images:4x3x128x192"
     )
-    assert (
-        '--input_shape="images:1,3,64,96"' in lines["atc"]
-        and "--framework=5 --model=net.b0.onnx --output=net.b0 " in lines["atc"]
+    assert lines["atc"] == (
+        "atc --framework=5 --model=net.b0.onnx --output=net.b0 --input_format=NCHW "
+        '--input_shape="images:1,3,64,96" --soc_version=<soc_version> --precision_mode_v2=origin'
     )
-    assert '--input_format=ND --input_shape="images:1,64,96,3"' in converter_lines(Path("n.onnx"), form(preprocess=True))["atc"]
-    assert converter_lines(Path("n.mindir"), form("MINDIR"))["converter_lite"].startswith(
-        "converter_lite --fmk=MINDIR --modelFile=n.mindir"
+    pixels = converter_lines(Path("n.onnx"), form(preprocess=True, dynamic=True))
+    assert '--input_format=ND --input_shape="images:1,64,96,3"' in pixels["atc"]
+    assert pixels["trtexec"].endswith(
+        " --noTF32 --minShapes=images:1x32x32x3 --optShapes=images:1x64x96x3 --maxShapes=images:4x128x192x3"
     )
-    assert set(converter_lines(Path("n.air"), form("AIR"))) == {"atc"} and not converter_lines(Path("n.pt2"), form("TORCH"))
+    assert "--onnx='my net.onnx' --saveEngine='my net'.engine " in converter_lines(Path("my net.onnx"), form())["trtexec"]
+    assert converter_lines(Path("n.onnx"), form())["trtexec"] == "trtexec --onnx=n.onnx --saveEngine=n.engine --noTF32"
+    air = converter_lines(Path("n.air"), form("AIR"))
+    assert set(air) == {"atc"} and air["atc"].endswith(" --precision_mode_v2=origin")
+    assert not converter_lines(Path("n.pt2"), form("TORCH"))
+
+
+@pytest.mark.parametrize(("name", "suffix"), [("MINDIR", ".mindir"), ("ONNX", ".onnx")])
+def test_converter_lite_gets_its_settings_from_a_file_that_the_line_writes(name, suffix, tmp_path):
+    line = converter_lines(Path(f"n{suffix}"), form(name))["converter_lite"]
+    (tmp_path / "converter_lite").write_text('#!/bin/sh\necho "$@" > got\n')
+    (tmp_path / "converter_lite").chmod(0o755)
+    subprocess.run(line, shell=True, check=True, cwd=tmp_path, env={"PATH": f"{tmp_path}:/usr/bin:/bin"})
+    settings = configparser.ConfigParser()
+    settings.read(tmp_path / "n_lite.cfg")
+    assert dict(settings["ascend_context"]) == {"precision_mode": "enforce_origin"}
+    assert (tmp_path / "got").read_text().split() == [
+        f"--fmk={name}",
+        f"--modelFile=n{suffix}",
+        "--outputFile=n_lite",
+        "--saveType=MINDIR",
+        "--optimize=ascend_oriented",
+        "--configFile=n_lite.cfg",
+    ]
 
 
 def test_a_file_of_one_size_takes_windows_of_that_size_only():

@@ -1,5 +1,6 @@
 """An exported file in place of a network, for `evaluate` and `infer`."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,7 +16,7 @@ from segformer_core.config.remembered import checked_recipe
 from segformer_core.config.values import check_value, parse_flag
 from segformer_core.data.dataset import Classes
 from segformer_core.errors import BackendError, ConfigError, DataError, UserError, WeightsError, brief
-from segformer_core.export.choice import need_packages
+from segformer_core.export.packages import need_packages, packages_to_run
 from segformer_core.export.sidecar import network_keys, read_sidecar
 from segformer_core.inference.segmenter import Segmenter
 from segformer_core.memory import is_out_of_memory
@@ -29,7 +30,8 @@ from segformer_core.weights.remembered import Stated, checked_classes
 DESCRIPTION = "the file's description"
 WHOLE = "whole"
 """The eval_mode in which a file of fixed size gets images fitted into that size."""
-
+PLACE = re.compile(r"\.[ch]pp:\d+:$")
+"""Of a runtime's message the lines that only name a place in its source code."""
 
 NO_PROBABILITIES = "gives labels, which say nothing of probabilities; export with --export_output logits"
 
@@ -90,10 +92,13 @@ class ExportedPredictor:
                 )
 
 
-def opened(path: Path, form: Form, backend: Backend) -> Session:
-    """The file, ready to run. Its outputs are of the form's shape and type. Raises WeightsError, also when it is run."""
+def opened(path: Path, form: Form, backend: Backend, runtime: str = "auto") -> Session:
+    """The file, ready to run by the package `runtime`. Its outputs are of the form's shape and type.
+
+    Raises WeightsError, also when it is run.
+    """
     try:
-        session = backend.exports.open(path)
+        session = backend.exports.open(path, runtime)
     except UserError:
         raise
     except Exception as error:  # each runtime has its own exceptions for a damaged file
@@ -125,7 +130,7 @@ def opened(path: Path, form: Form, backend: Backend) -> Session:
 
 def first_line(error: Exception) -> str:
     """The first line of the message that says something, shortened."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip(" -\n")]
+    lines = [line.strip() for line in str(error).splitlines() if line.strip(" -\n") and not PLACE.search(line)]
     return f"{type(error).__name__}: {brief(lines[0])}" if lines else type(error).__name__
 
 
@@ -181,6 +186,12 @@ def stated_in(content: Mapping[str, Any], form: Form) -> Stated:
     return Stated(classes, None, (*wrong, *faults), colours, recipe | normalisation)
 
 
+def check_runtime(path: str, runtime: str) -> None:
+    """Raises ConfigError for a weight file that an exported file's `runtime` is asked to run."""
+    if runtime != "auto":
+        raise ConfigError(f"runtime is {runtime}, which runs exported files, and {path} is none; export it, or leave runtime out")
+
+
 def check_probabilities(content: object) -> None:
     """Raises ConfigError for an exported file of which no confidence can be computed."""
     if isinstance(content, Exported) and content.form.labels:
@@ -201,8 +212,9 @@ def open_exported(
     if entry.backend != backend.name or entry.proved_as:
         where = "atc compiles it and no backend runs it" if entry.proved_as else f"backend_{entry.backend} runs it"
         raise BackendError(f"{path} is a file of {form.format}: {where}")
-    need_packages(form.format, entry.runtime)
-    session = opened(path, form, backend)
+    runtime = config.runtime.runtime
+    need_packages(form.format, packages_to_run(form.format, runtime))
+    session = opened(path, form, backend, runtime)
 
     def logits(images: np.ndarray) -> np.ndarray:
         return run(session, form, np.ascontiguousarray(images))
@@ -212,7 +224,8 @@ def open_exported(
         data = replace(data, img_norm_mean=(0.0,) * form.channels, img_norm_std=(1.0,) * form.channels)
     predictor = ExportedPredictor(form, session, backend.exports.predictor(logits))
     faults = "".join(f". WARNING: {fault}" for fault in exported.stated.warnings)
-    source = f"running {path}: {form.format} in {form.precision}, written from {exported.weights['path']}{faults}"
+    by = "" if runtime == "auto" else f", by {runtime}"
+    source = f"running {path}: {form.format} in {form.precision}{by}, written from {exported.weights['path']}{faults}"
     weights = {"path": str(path), "sha256": exported.weights["sha256"], "network": config.model.backbone, "source": source}
     return Segmenter(predictor, spec, data, config.evaluation, classes), backend, weights
 

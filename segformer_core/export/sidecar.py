@@ -86,12 +86,14 @@ DESCRIPTION = fields(
 
 @dataclass(frozen=True)
 class ExportedFile:
-    """The path the file will have, the SHA-256 of its bytes, what goes in and comes out, and the backend that wrote it."""
+    """The path the file will have, the SHA-256 of its bytes, what goes in and comes out, and what wrote it and ran its proof."""
 
     path: Path
     sha256: str
     form: Form
     backend: str
+    ran_by: tuple[str, ...]
+    """The packages that ran it, besides the backend."""
 
 
 @dataclass(frozen=True)
@@ -171,7 +173,7 @@ def axes(form: Form) -> tuple[int | str, int | str, int | str]:
 
 def package_versions(file: ExportedFile) -> dict[str, str]:
     """Package -> version, of the packages that write and run the file."""
-    packages = (file.backend, *FORMATS[file.form.format].writers, *FORMATS[file.form.format].runtime)
+    packages = (file.backend, *FORMATS[file.form.format].writers, *file.ran_by)
     own = {"segformer": segformer_core.__version__, "python": platform.python_version()}
     return own | {package: version(package) for package in packages}
 
