@@ -64,8 +64,7 @@ def choose_format(asked: str, backend: str, device: str) -> str:
     if FORMATS[name].only_on not in ("", device):
         raise BackendError(
             f"{name} can only be written on an {FORMATS[name].only_on} and this is a {device}; use --export_format MINDIR here, "
-            "then on the host converter_lite --fmk=MINDIR --modelFile=FILE.mindir --outputFile=FILE --saveType=MINDIR "
-            "--optimize=ascend_oriented, or export ONNX with backend_torch for atc --framework=5"
+            "then on the host the line for converter_lite that its description holds, or export ONNX with backend_torch for atc"
         )
     return name
 
