@@ -52,6 +52,7 @@ def make_targets() -> list[str]:
 
 def python(rest: list[str]) -> None:
     if rest[0] != "-m":
+        assert not rest[0].startswith("examples/") or (ROOT / rest[0]).is_file(), f"no such example: {rest[0]}"
         if rest[0] == "-c" or not rest[0].startswith("tools/"):
             return
         program_of_ours(Path(rest[0]).stem, rest[1:])

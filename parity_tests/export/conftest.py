@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from parity_tests.conftest import need
-from parity_tests.export.export_files import ARRAYS, SPEC, Exporter, exporter, form
+from parity_tests.export.client_photos import FILES, Ran, inferred, ties_of, write_photos
+from parity_tests.export.export_files import ARRAYS, SPEC, Exporter, connected, exporter, form
 from parity_tests.folder_dataset import write_folder_dataset
 from parity_tests.support import logits, torch_learner, undecided_arrays
 from segformer_core.export.verification import made_images, normalised
@@ -43,3 +44,23 @@ def varied(folder, tmp_path_factory) -> Exporter:
     path = tmp_path_factory.mktemp("weights") / "varied.safetensors"
     save_weights(path, SPEC, arrays)
     return exporter(folder, path, tmp_path_factory)
+
+
+@pytest.fixture(scope="session")
+def city_photos(tmp_path_factory) -> list[Path]:
+    return write_photos(tmp_path_factory.mktemp("photos"))
+
+
+@pytest.fixture(scope="session")
+def of_infer(varied, city_photos, tmp_path_factory) -> Ran:
+    made: dict[str, tuple[Path, Path, list[np.ndarray]]] = {}
+
+    def run(name: str):
+        if name not in made:
+            path = varied("torch", "ONNX", **FILES[name])
+            labels = inferred(path, city_photos[0].parent, tmp_path_factory.mktemp("infer"))
+            source = varied("torch", "ONNX", **FILES[name] | {"export_preprocess": False})
+            made[name] = path, labels, ties_of(source, city_photos, connected("torch"))
+        return made[name]
+
+    return run
