@@ -108,7 +108,7 @@ def _of_exported(connect: Connect, path: str, config: Config) -> tuple[Network, 
     spec = segformer(model.backbone, count, model.in_channels, model.decoder_width, model.numerics)
     about = settled(replace(config, model=model), exported.stated, count, path, _classes_of(config, count, path))
     opened, _, _ = open_exported(exported, spec, about.config, about.classes, connect)
-    network = Network(opened.predictor, spec, opened.data, opened.evaluation, opened.classes, threshold)
+    network = Network(opened.predictor, spec, opened.data, opened.evaluation, opened.classes, threshold, opened.takes)
     return network, list(exported.stated.warnings)
 
 

@@ -6,7 +6,19 @@ import sys
 import pytest
 
 from parity_tests import ROOT
-from parity_tests.documents.speed import MARKED, MEASURED, NOTHING, PAGE, TABLES, cell, circumstances, contest, contestant, measure, rendered
+from parity_tests.documents.speed import (
+    MARKED,
+    MEASURED,
+    NOTHING,
+    PAGE,
+    TABLES,
+    cell,
+    circumstances,
+    contest,
+    contestant,
+    measure,
+    rendered,
+)
 
 COMMAND = "python -m parity_tests.documents.speed"
 

@@ -13,13 +13,13 @@ from parity_tests.export.export_files import ARRAYS, SPEC, form
 from parity_tests.unfolded_head import unfolded_logits
 from segformer_core.config.keys import DataConfig, EvaluationConfig
 from segformer_core.config.load import load_config
-from segformer_core.errors import ConfigError, DataError, WeightsError
+from segformer_core.errors import ConfigError, WeightsError
 from segformer_core.export.choice import choose_size
 from segformer_core.export.converters import converter_lines
-from segformer_core.export.exported import ExportedPredictor
+from segformer_core.export.exported import ExportedPredictor, run, stated_in
 from segformer_core.export.folding import fold_head
 from segformer_core.export.verification import TOLERANCES, Unproven, compare
-from segformer_core.protocol.plan import Plan, make_plan
+from segformer_core.protocol.plan import make_plan
 
 
 def test_the_head_is_folded_exactly():
@@ -107,24 +107,23 @@ def test_converter_lite_gets_its_settings_from_a_file_that_the_line_writes(name,
     ]
 
 
-def test_a_file_of_one_size_takes_windows_of_that_size_only():
-    """A window is cut to an image that is smaller; a file of any size takes that, too."""
+@pytest.mark.parametrize("labels", [False, True])
+@pytest.mark.parametrize("preprocess", [False, True])
+def test_a_file_of_one_size_gets_smaller_images_padded_and_one_by_one(labels, preprocess):
+    seen = []
 
-    def plan(base_size: tuple[int, int], scale: float = 1.0) -> Plan:
-        slide = EvaluationConfig(eval_mode="slide", eval_crop_size=(64, 96), eval_stride=(64, 96), eval_scales=(scale,))
-        return make_plan((360, 480), DataConfig(base_size=base_size), slide)
+    def session(images: np.ndarray) -> np.ndarray:
+        seen.append(images)
+        shown = images.transpose(0, 3, 1, 2) if preprocess else images
+        return shown[:, 0].astype(np.uint8) if labels else shown[:, :, ::4, ::4].astype(np.float32)
 
-    def predicted(plan: Plan, **form_keys: object) -> object:
-        labels = np.zeros((1, *plan.size), np.uint8)
-        return ExportedPredictor(form(**form_keys), lambda x: x, SimpleNamespace(predict=lambda *_: labels)).predict([], plan)
-
-    assert np.shape(predicted(plan((72, 96)))) == (1, 360, 480)
-    for small, seen in ((plan((64, 96)), "64×85"), (plan((72, 96), 0.5), "36×48")):
-        with pytest.raises(
-            DataError, match=rf"^the file takes images of 64×96 pixels, and it would get .* of 360×480 as {seen}; "
-        ):
-            predicted(small)
-        assert np.shape(predicted(small, dynamic=True, preprocess=True)) == (1, 360, 480)
+    images = np.random.default_rng(0).integers(1, 200, (2, 3, 45, 90)).astype(np.float32)
+    outputs = run(session, form(labels=labels, preprocess=preprocess), images)
+    assert (outputs == (images[:, 0] if labels else images[:, :, ::4, ::4])).all(), "the padding is cut off"
+    assert [array.shape for array in seen] == [(1, 64, 96, 3) if preprocess else (1, 3, 64, 96)] * 2
+    assert all(array.dtype == (np.uint8 if preprocess else np.float32) for array in seen)
+    corner = seen[0][0, -1, -1] if preprocess else seen[0][0, :, -1, -1]
+    assert corner.tolist() == ([124, 116, 104] if preprocess else [0, 0, 0])
 
 
 @pytest.mark.parametrize("verb", ["labels_and_confidences", "probabilities"])
@@ -147,3 +146,11 @@ def test_a_size_that_is_too_small_is_refused_with_the_recipes(divisor, rounded):
     sentence = f"expected at least 32 each, or 0 for the recipe's base_size [360, 480]{rounded}"
     with pytest.raises(ConfigError, match=f"^export_height and export_width are 16 and 480; {re.escape(sentence)}$"):
         choose_size(load_config(words))
+
+
+def test_a_file_of_labels_keeps_what_the_recipe_says_of_sizes():
+    """Windows, scales and mirror images it cannot have."""
+    recipe = {"base_size": [50, 90], "eval_size_divisor": 32, "eval_scales": [0.5, 1.0], "eval_flip": True}
+    stated = stated_in({"recipe": recipe}, form(labels=True)).recipe
+    assert stated["base_size"] == [50, 90] and stated["eval_size_divisor"] == 32
+    assert not {"eval_scales", "eval_flip"} & stated.keys()

@@ -6,8 +6,8 @@ from segformer_core.config.keys import Config
 from segformer_core.errors import BackendError, ConfigError, UserError, brief
 from segformer_core.export.packages import need_packages, packages_to_run
 from segformer_core.files import temporary_name
+from segformer_core.protocol.fit import next_multiple
 from segformer_core.protocol.form import FORMATS, LABELS, OF_SUFFIX, Form
-from segformer_core.protocol.plan import next_multiple
 from segformer_core.spec.model import SMALLEST_INPUT, SegFormer
 
 SIDECAR = ".json"

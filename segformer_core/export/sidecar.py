@@ -16,6 +16,7 @@ from segformer_core.errors import WeightsError, brief, one_line
 from segformer_core.export.choice import sidecar_path
 from segformer_core.export.converters import converter_lines
 from segformer_core.export.json_checks import Check, Unexpected, boolean, by_name, fields, integer, number, one_of
+from segformer_core.export.usage import SCHEMA, SCHEMA_VERSION, described_fit, described_labels
 from segformer_core.export.verification import Comparison
 from segformer_core.files import sha256_of_files, special_file, write_text
 from segformer_core.protocol.form import FORMATS, IMAGES, Form
@@ -123,11 +124,15 @@ def describe_file(file: ExportedFile, origin: Origin, proof: Proof) -> dict[str,
     form, comparison = file.form, proof.comparison
     return {
         "format": SIDECAR_VERSION,
+        "version": SCHEMA_VERSION,
+        "schema": SCHEMA,
         "file": {"name": file.path.name, "sha256": file.sha256},
         "form": asdict(form),
         "network": network_keys(origin.spec),
         "input": described_input(form),
         "output": described_output(form),
+        "fit": described_fit(form, origin.config),
+        "labels": described_labels(form),
         "classes": described_classes(origin.classes, form.class_count),
         "weights": dict(origin.weights),
         "verification": asdict(comparison) | {"agreement": comparison.agreement, "images_from": proof.images_from},

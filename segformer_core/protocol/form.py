@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from segformer_core.config.keys import RUNTIMES
+from segformer_core.protocol.fit import Fit, Size, Takes, next_multiple
 from segformer_core.spec.model import SMALLEST_INPUT
 
 IMAGES, LOGITS, LABELS = "images", "logits", "labels"
@@ -63,6 +64,21 @@ class Form:
     @property
     def smallest(self) -> int:
         return FORMATS[self.format].smallest
+
+    @property
+    def takes(self) -> Takes:
+        """Which images: of this size alone, or of any."""
+        return Takes(self.smallest) if self.dynamic else Takes(frame=self.size)
+
+    @property
+    def padding(self) -> tuple[float, ...]:
+        """What a smaller image is padded with: of each channel the mean, as the file takes it, which training pads with, too."""
+        return tuple(float(min(max(round(mean), 0), 255)) if self.preprocess else 0.0 for mean in self.mean)
+
+    def fit(self, base_size: Size, multiple: int) -> Fit:
+        """How an image is fitted where the recipe has these: a file of another size than the recipe's has its own base_size."""
+        own = not self.dynamic and tuple(next_multiple(side, multiple) for side in base_size) != self.size
+        return Fit(self.size if own else base_size, multiple, self.takes.least, self.takes.frame)
 
     @property
     def input_shape(self) -> tuple[int, ...]:
