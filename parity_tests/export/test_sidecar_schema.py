@@ -37,7 +37,7 @@ def description(**changes: Any) -> dict[str, Any]:
     shape = form(**changes)
     spec = replace(SPEC) if shape.channels == 3 else SPEC
     origin = Origin(spec, SIZES, {"path": "w.safetensors", "sha256": "0"}, None if "dynamic" in changes else classes)
-    file = ExportedFile(ROOT / f"net{shape.suffix}", "0" * 64, shape, "mindspore" if shape.format == "MINDIR" else "torch")
+    file = ExportedFile(ROOT / f"net{shape.suffix}", "0" * 64, shape, "mindspore" if shape.format == "MINDIR" else "torch", ())
     content = describe_file(file, origin, Proof(Comparison(3, 100, 2.0, 1e-6, 4, 0), "made images"))
     return json.loads(json.dumps(content))
 
