@@ -153,6 +153,7 @@ TABLES: dict[str, Callable[[Sequence[Measurement]], list[str]]] = {
     "variants": partial(contest, by_network=True),
     "export": partial(contest, by_network=True),
     "peers": partial(contest, by_network=False),
+    "bf16": partial(contest, by_network=False),
     "files": partial(contest, by_network=False),
     "pipeline": pipeline,
 }
