@@ -8,6 +8,7 @@ import subprocess
 import sys
 from importlib.metadata import version
 
+import cv2
 import pytest
 
 from segformer_core.cli import DONE, program
@@ -86,6 +87,19 @@ def test_the_pipeline_is_kept_whole(tmp_path, days, capsys, need_torch):
     assert kept["setting"] == {"variant": "b0", "size": [64, 64], "backend": "torch", "images": 1} and kept["date"] in days
     assert {"network", "evaluate", "infer"} < kept["seconds"].keys() == kept["medians"].keys()
     assert all(statistics.median(times) == kept["medians"][name] for name, times in kept["seconds"].items())
+    assert {len(times) for times in kept["training_input"].values()} == {3}
+
+
+def test_the_input_of_training_is_timed_alone_and_by_stage(tmp_path, capsys):
+    file = tmp_path / "input.json"
+    arguments = ["--tasks", "training", "--size", "64", "128", "--images", "2", "--rounds", "2", "--json", str(file)]
+    threads = cv2.getNumThreads()
+    assert program(["benchmark_pipeline", *arguments]) == DONE
+    assert cv2.getNumThreads() == threads, "what is timed in one thread leaves the process as it was"
+    label, image, whole = json.loads(file.read_text())["training_input"].values()
+    assert len(whole) == 2 and min(label + image) > 0 and statistics.median(whole) > max(*label, *image)
+    assert "network" not in json.loads(file.read_text()).get("medians", {}), "no network is made"
+    assert "CPU-ms an image, in one thread" in capsys.readouterr().out
 
 
 def test_who_takes_part():
