@@ -9,9 +9,11 @@ import sys
 from importlib.metadata import version
 
 import cv2
+import numpy as np
 import pytest
 
 from segformer_core.cli import DONE, program
+from segformer_core.commands.benchmark_pipeline import FORMATS, made_images
 from segformer_core.commands.circumstances import installed, processor
 from segformer_core.commands.contestants import (
     CLASS_COUNT,
@@ -29,6 +31,8 @@ from segformer_core.commands.contestants import (
 )
 from segformer_core.config.load import load_config
 from segformer_core.config.reads import READS
+from segformer_core.data.cityscapes import CLASSES
+from segformer_core.data.dataset import read_pair
 from segformer_core.spec.model import segformer
 from segformer_core.weights.loading import load_weights
 
@@ -88,6 +92,15 @@ def test_the_pipeline_is_kept_whole(tmp_path, days, capsys, need_torch):
     assert {"network", "evaluate", "infer"} < kept["seconds"].keys() == kept["medians"].keys()
     assert all(statistics.median(times) == kept["medians"][name] for name, times in kept["seconds"].items())
     assert {len(times) for times in kept["training_input"].values()} == {3}
+
+
+@pytest.mark.parametrize("ending", FORMATS)
+def test_both_formats_give_the_same_pixels(tmp_path, ending):
+    [item] = made_images(tmp_path / ending, 1, (64, 128), ending).items
+    assert item.image.read_bytes().startswith({"png": b"\x89PNG", "bmp": b"BM"}[ending])
+    usual = made_images(tmp_path / "usual", 1, (64, 128))
+    for mine, plain in zip(read_pair(item, CLASSES), read_pair(usual.items[0], CLASSES), strict=True):
+        assert np.array_equal(mine, plain)
 
 
 def test_the_input_of_training_is_timed_alone_and_by_stage(tmp_path, capsys):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from segformer_core.data.histogram import STRIP_PIXELS, histogram, pair_histogram, value_counts
+from segformer_core.data.histogram import histogram, pair_histogram, value_counts
 
 
 @pytest.mark.parametrize("shape", [(37, 53), (1, 1), (3, 0), (0, 5)])

@@ -198,6 +198,31 @@ def test_loaders_give_the_streams_pixels(backend, workers, tmp_path, request):
     check_exact_control("augmentation by another seed", float(np.abs(got[0][0][0] - other[2][0]).max()), "pixels")
 
 
+class Threads(TrainingStream):
+    """Its pixels are the number of threads that cv2 has where they are made."""
+
+    def __getitem__(self, position):
+        image, label = super().__getitem__(position)
+        return np.full_like(image, cv2.getNumThreads()), label
+
+
+@pytest.mark.parametrize("backend", ["torch", "mindspore"])
+def test_a_worker_keeps_to_its_core(backend, tmp_path, request):
+    """Also where this process has threads of cv2 running, which a forked one would look for; they come back."""
+    request.getfixturevalue(f"need_{backend}")
+    batches = connector(backend)(RuntimeConfig(device_target="CPU")).batches
+    dataset = open_dataset(str(write_folder_dataset(tmp_path / "set", images=4)), "train")
+    usual = cv2.getNumThreads()
+    try:
+        cv2.setNumThreads(3)
+        cv2.resize(np.zeros((2048, 2048, 3), np.uint8), (3000, 3000))
+        got = list(batches(Threads(dataset, DataConfig(crop_size=(48, 64)), seed=0, batch_size=2, epochs=1), 2, 0))
+        assert len(got) == 2 and all((images == 1).all() for images, _ in got)
+        assert cv2.getNumThreads() == 3
+    finally:
+        cv2.setNumThreads(usual)
+
+
 @pytest.mark.parametrize("backend", ["torch", "mindspore"])
 def test_loaders_name_a_bad_file(backend, tmp_path, request):
     request.getfixturevalue(f"need_{backend}")

@@ -42,6 +42,8 @@ from segformer_core.survey.data_check import check_data
 NETWORK = "network"
 AROUND, TRAINING = TASKS = ("network", "training")
 """What can be timed: all that is around the network, and the input of training."""
+FORMATS = ("png", "bmp")
+"""Of the made images and labels: the usual one, and one that needs no decoding."""
 NOISE = 6.0
 """Standard deviation of a made image's noise, 0..255: its PNG is then as large as a photograph's."""
 
@@ -49,9 +51,9 @@ NOISE = 6.0
 def main(arguments: Sequence[str]) -> None:
     options, before = _parser().parse_args(arguments), circumstances("benchmark_pipeline", arguments)
     size = (options.size[0], options.size[1])
-    figures: dict[str, Any] = {"setting": {"size": size, "images": options.images, "rounds": options.rounds}}
+    figures: dict[str, Any] = {"setting": {"size": size, "images": options.images, "format": options.format}}
     with tempfile.TemporaryDirectory() as folder:
-        dataset = made_images(Path(folder), options.images, size)
+        dataset = made_images(Path(folder), options.images, size, options.format)
         if AROUND in options.tasks:
             figures = _around_the_network(options, dataset, Path(folder) / "results")
         if TRAINING in options.tasks:
@@ -108,12 +110,13 @@ def time_in_turns(tasks: Mapping[str, Callable[[], object]], rounds: int) -> dic
     return {name: times[1:] for name, times in seconds.items()}
 
 
-def made_images(folder: Path, count: int, size: tuple[int, int]) -> Dataset:
+def made_images(folder: Path, count: int, size: tuple[int, int], ending: str = FORMATS[0]) -> Dataset:
     """Smooth colours with noise, and blocks of labels."""
+    folder.mkdir(exist_ok=True)
     rng = np.random.default_rng(0)
     items = []
     for index in range(count):
-        item = Item(folder / f"{index}.png", folder / f"{index}_label.png", str(index))
+        item = Item(folder / f"{index}.{ending}", folder / f"{index}_label.{ending}", str(index))
         colours = cv2.resize(rng.integers(0, 256, (16, 32, 3)).astype(np.float32), size[::-1], interpolation=cv2.INTER_CUBIC)
         noisy = colours + rng.normal(0, NOISE, colours.shape)
         cv2.imwrite(str(item.image), np.clip(noisy, 0, 255).astype(np.uint8))
@@ -133,6 +136,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--variant", default="b0", help="b0 … b5")
     parser.add_argument("--size", nargs=2, type=number(SMALLEST_INPUT), default=(1024, 2048), metavar=("HEIGHT", "WIDTH"))
     parser.add_argument("--tasks", nargs="+", choices=TASKS, default=TASKS, help="both by default")
+    parser.add_argument(
+        "--format", choices=FORMATS, default=FORMATS[0], help="of the made images and labels (default: %(default)s)"
+    )
     parser.add_argument("--images", type=number(1), default=6, help="images a round")
     parser.add_argument("--rounds", type=number(1), default=5)
     parser.add_argument("--workers", type=number(0), default=4)
