@@ -11,6 +11,7 @@ from parity_tests.support import check_exact_control
 from segformer_core.commands.opening import connector
 from segformer_core.config.keys import DataConfig, RuntimeConfig
 from segformer_core.data import transforms as t
+from segformer_core.data.dataset import digest_of
 from segformer_core.data.layout import open_dataset
 from segformer_core.data.pipeline import TrainingStream
 from segformer_core.errors import DataError
@@ -196,6 +197,20 @@ def test_loaders_give_the_streams_pixels(backend, workers, tmp_path, request):
     )
     other = replace(stream, seed=4)
     check_exact_control("augmentation by another seed", float(np.abs(got[0][0][0] - other[2][0]).max()), "pixels")
+
+
+def test_a_data_set_of_bmps_gives_the_same_samples(tmp_path):
+    roots = [write_folder_dataset(tmp_path / name) for name in ("png", "bmp")]
+    for path in roots[1].glob("*/*/*.png"):
+        cv2.imwrite(str(path.with_suffix(".bmp")), cv2.imread(str(path), cv2.IMREAD_UNCHANGED))
+        path.unlink()
+    with (roots[1] / "dataset.yaml").open("a") as file:
+        file.write("label_suffix: .bmp\n")
+    config = DataConfig(base_size=(64, 96), crop_size=(48, 64))
+    png, bmp = (TrainingStream(open_dataset(str(root), "train"), config, seed=0, batch_size=2, epochs=1) for root in roots)
+    assert len(png) == len(bmp) == 4 and bmp.dataset.items[0].image.suffix == bmp.dataset.items[0].label.suffix == ".bmp"
+    assert all(np.array_equal(mine, plain) for at in range(4) for mine, plain in zip(bmp[at], png[at], strict=True))
+    assert digest_of(png.dataset) == digest_of(bmp.dataset), "a run goes on with either"
 
 
 class Threads(TrainingStream):
