@@ -95,17 +95,17 @@ class FoldedDecodeHead(nn.Module):
     def __init__(self, head: FoldedHead, dtype: torch.dtype):
         super().__init__()
         self.dtype = dtype
-        biases = (head.bias, *[None] * (len(head.mixes) - 1))
-        self.mixes = nn.ModuleList(pointwise(*pair) for pair in zip(head.mixes, biases, strict=True))
+        self.mixes = nn.ModuleList(pointwise(mix, None) for mix in head.mixes)
+        self.bias = nn.Parameter(torch.from_numpy(head.bias)[:, None, None])
         self.classifier = pointwise(head.classifier, head.classifier_bias)
         self.upsample = Upsample()
 
     def forward(self, features: list[Tensor], sizes: list[Size]) -> Tensor:
-        """Maps c1..c4 and their sizes -> (B, K, H/4, W/4) float32 logits."""
-        x = self.mixes[0](features[0].to(self.dtype))
+        """Maps c1..c4 and their sizes -> (B, K, H/4, W/4) float32 logits. Their sum, with BatchNorm in it, is float32."""
+        x = self.mixes[0](features[0].to(self.dtype)).to(torch.float32) + self.bias
         for mix, feature in zip(self.mixes[1:], features[1:], strict=True):
-            x = x + self.upsample(mix(feature.to(self.dtype)), sizes[0])
-        return self.classifier(torch.relu(x)).to(torch.float32)
+            x = x + self.upsample(mix(feature.to(self.dtype)), sizes[0]).to(torch.float32)
+        return self.classifier(torch.relu(x).to(self.dtype)).to(torch.float32)
 
 
 def pointwise(weight: Tensor | np.ndarray, bias: Tensor | np.ndarray | None) -> Convolution:

@@ -18,13 +18,13 @@ class DoesNotRun(Exception):
     """The file cannot be loaded, or fails on an input. The message is the last line that the process wrote to stderr."""
 
 
-def run_afresh(backend: Backend, path: Path, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
-    """The file's output for each input. Raises DoesNotRun."""
+def run_afresh(backend: Backend, path: Path, inputs: Sequence[np.ndarray], runtime: str = "auto") -> list[np.ndarray]:
+    """The file's output for each input, computed by the package `runtime`. Raises DoesNotRun."""
     with tempfile.TemporaryDirectory() as folder:
         input_path, output_path = Path(folder) / "inputs.npz", Path(folder) / "outputs.npz"
         np.savez(input_path, *inputs)
         target = "CPU" if backend.device.lower() == "cpu" else "auto"
-        arguments = [target, str(path), str(input_path), str(output_path)]
+        arguments = [target, runtime, str(path), str(input_path), str(output_path)]
         command = [sys.executable, "-m", f"backend_{backend.name}.run_exported", *arguments]
         alone = {name: value for name, value in os.environ.items() if name not in LAUNCHED_BY}
         alone[DEVICE_ID] = str(backend.device_id)
@@ -37,8 +37,8 @@ def run_afresh(backend: Backend, path: Path, inputs: Sequence[np.ndarray]) -> li
 
 
 def answer(connect: Connect, arguments: Sequence[str]) -> None:
-    """What the new process does. The arguments are the device target, the file, inputs.npz and outputs.npz."""
-    target, path, input_path, output_path = arguments
-    run = connect(RuntimeConfig(device_target=target)).exports.open(Path(path))
+    """What the new process does. The arguments are the device target, the runtime, the file, inputs.npz and outputs.npz."""
+    target, runtime, path, input_path, output_path = arguments
+    run = connect(RuntimeConfig(device_target=target)).exports.open(Path(path), runtime)
     with np.load(input_path) as inputs:
         np.savez(output_path, *(run(inputs[name]) for name in inputs.files))
