@@ -61,9 +61,7 @@ class DataConfig:
         "./data/cityscapes/", "the dataset's folder; for infer also a file, a folder or a quoted pattern of images and videos"
     )
     dataset_file: str = path_key("", "YAML that names a folder dataset's classes; empty: dataset.yaml in data_path, if there")
-    dataset_num_parallel_workers: int = key(
-        4, "workers that read images; auto: by this process's cores", 0, 1024, auto=auto_workers
-    )
+    dataset_num_parallel_workers: int = key(4, "workers that read images; auto: by the cores", 0, 1024, auto=auto_workers)
     base_size: tuple[int, int] = decisive(
         (512, 1024), "height, width in pixels that an image is first resized to", low=32, high=LONGEST_SIDE
     )
