@@ -3,6 +3,7 @@
 # make test-all   the same with its slow tests whole: many kills, every direction
 # make parity-report   the ladder, measured: parity_report/index.html and report.json; with DOCUMENT=docs/parity.md its tables too
 # make peers  other implementations of SegFormer for the report, in .venv-peers; transformers 4 among them
+# make bench-check   three small contests against transformers; fails below a stated ratio
 # make check  ruff and mypy
 # make docs   docs/ as a site, in site/index.html; a broken link is an error
 # make VENV=.venv-lowest CONSTRAINTS=constraints-lowest.txt test   with the lowest versions that are supported
@@ -18,7 +19,7 @@ RECIPE := configs/segformer.b0.sample.yaml
 RUN    := runs/sample_b0
 PARALLEL := -n auto --maxprocesses 4 --dist loadfile
 
-.PHONY: help demo test test-all parity-report peers check docs check-ascend clean
+.PHONY: help demo test test-all parity-report peers bench-check check docs check-ascend clean
 help:
 	@sed -n 's/^# make/make/p' Makefile
 
@@ -42,6 +43,9 @@ parity-report: $(VENV)/dev.stamp
 peers:
 	$(PYTHON) -m venv .venv-peers
 	.venv-peers/bin/python -m pip install --quiet --disable-pip-version-check -e '.[torch]' 'transformers>=4.57,<5' segmentation-models-pytorch timm
+
+bench-check: $(VENV)/dev.stamp
+	$(BIN)/python -m parity_tests.speed_check
 
 check: $(VENV)/dev.stamp
 	$(BIN)/ruff check .

@@ -35,6 +35,7 @@ def load(
     device_target: api.Device | None = None,
     device_id: int | None = None,
     precision: api.Arithmetic | None = None,
+    runtime: api.Runtime | None = None,
     execution_mode: api.Execution | None = None,
     compile: api.Compilation | bool | None = None,
     compile_cache: str | Path | None = None,
@@ -67,6 +68,7 @@ def load(
     device_target       CPU, Ascend, or GPU or CUDA (PyTorch); an Ascend with PyTorch needs torch_npu
     device_id           number of the device, from 0
     precision           of matrix products and convolutions
+    runtime             of an ONNX file: onnxruntime (auto), or openvino
     execution_mode      MindSpore's
     compile             PyTorch compiles the network: True with the first image, auto on a CPU once that pays; else it does not
     compile_cache       folder that keeps what is compiled

@@ -79,15 +79,16 @@ class FoldedDecodeHead(nn.Cell):
         super().__init__()
         self.dtype = dtype
         self.mixes = ms.ParameterTuple([Parameter(Tensor(mix, dtype), f"mixes.{level}") for level, mix in enumerate(head.mixes)])
-        self.bias = Parameter(Tensor(head.bias, dtype), "bias")
+        self.bias = Parameter(Tensor(head.bias), "bias")
         self.classifier = Parameter(Tensor(head.classifier, dtype), "classifier")
         self.classifier_bias = Parameter(Tensor(head.classifier_bias, dtype), "classifier_bias")
         self.upsample = Resize()
 
     def construct(self, features: list[Tensor], sizes: list[Size]) -> Tensor:
-        """Tokens and sizes of c1..c4 -> (B, K, H/4, W/4) float32 logits."""
-        x = linear_to_map(features[0].to(self.dtype), self.mixes[0], self.bias, sizes[0])
+        """Tokens and sizes of c1..c4 -> (B, K, H/4, W/4) float32 logits. Their sum, with BatchNorm in it, is float32."""
+        x = linear_to_map(features[0].to(self.dtype), self.mixes[0], None, sizes[0])
+        x = ops.BiasAdd()(x.to(ms.float32), self.bias)
         for i in range(1, len(self.mixes)):
             mixed = linear_to_map(features[i].to(self.dtype), self.mixes[i], None, sizes[i])
-            x = x + self.upsample(mixed, sizes[0])
-        return pointwise(ops.relu(x), self.classifier, self.classifier_bias).to(ms.float32)
+            x = x + self.upsample(mixed, sizes[0]).to(ms.float32)
+        return pointwise(ops.relu(x).to(self.dtype), self.classifier, self.classifier_bias).to(ms.float32)

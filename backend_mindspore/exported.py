@@ -34,8 +34,8 @@ def write(spec: spec.SegFormer, arrays: Mapping[str, np.ndarray], form: Form, pa
     path.chmod(READABLE)
 
 
-def open_file(path: Path) -> Session:
-    """The file, to be run by MindSpore on the connected device."""
+def open_file(path: Path, runtime: str = "auto") -> Session:
+    """The file, to be run by MindSpore on the connected device: there is no other `runtime` for it."""
     checked_bytes(path, MINDIR)
     network = nn.GraphCell(ms.load(str(path)))
 

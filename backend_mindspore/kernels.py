@@ -1,8 +1,7 @@
 """What is computed in another form on a CPU than on an Ascend; operators that MindSpore writes otherwise, or that the twin has.
 
 An Ascend has kernels of its own for attention and GELU. On a CPU some of MindSpore's gradients (softmax, erf) are several times
-slower than matrix products that compute the same; there the products are written out. Upsampling is two matrix products on every
-device.
+slower than matrix products that compute the same; there the products are written out.
 """
 
 import math
@@ -11,6 +10,8 @@ from collections.abc import Sequence
 import mindspore as ms
 import numpy as np
 from mindspore import Tensor, mint, nn, ops
+
+from backend_mindspore.upsampling import UpsampleByOperator, interpolation_matrix, interpolation_matrix_of_any_size
 
 FIRST_ASCEND = (
     ("get_ascend_soc_version", (), "ascend910"),
@@ -223,49 +224,28 @@ def unit_matrix(size: int) -> Tensor:
 
 
 class Upsample(nn.Cell):
-    """(B, C, h, w) -> (B, C, *size), bilinear with half-pixel centres, as two matrix products.
+    """(B, C, h, w) -> (B, C, *size), bilinear with half-pixel centres.
 
-    MindSpore's operator would do without its gradient: that is slow on a CPU, and on an Ascend it takes float32 alone and adds in
-    any order. In the training graph of B0 (512×1024, 2 images, fp16) the casts to float32 and back make it 1,313 MB read and
-    written in 20 kernels, the products 664 MB in 24. They give the same bits each time, in any precision.
+    On an Ascend it is two matrix products. MindSpore's operator would do but for its gradient, which takes float32 alone there
+    and adds in any order. In the training graph of B0 (512×1024, 2 images, fp16) the casts to float32 and back make it 1,313 MB
+    read and written in 20 kernels, the products 664 MB in 24. They give the same bits each time, in any precision.
     """
+
+    def __init__(self):
+        super().__init__()
+        self.by_operator = UpsampleByOperator() if on("CPU") else None
 
     def construct(self, x: Tensor, size: tuple[int, int]) -> Tensor:
         B, C, h, w = x.shape
         if ops.is_sequence_value_unknown((h, w, *size)):  # a graph for any size
             rows, columns = interpolation_matrix_of_any_size(h, size[0]), interpolation_matrix_of_any_size(w, size[1])
+        elif self.by_operator is not None:
+            return self.by_operator(x, size)
         else:
             rows, columns = interpolation_matrix(h, size[0]), interpolation_matrix(w, size[1])
         x = ops.MatMul(transpose_b=True)(ops.reshape(x, (B * C * h, w)), columns.to(x.dtype))
         rows = ops.broadcast_to(ops.unsqueeze(rows.to(x.dtype), 0), (B * C, size[0], h))
         return ops.reshape(ops.BatchMatMul()(rows, ops.reshape(x, (B * C, h, size[1]))), (B, C, *size))
-
-
-@ms.constexpr
-def interpolation_matrix(inputs: int, outputs: int) -> Tensor:
-    """(outputs, inputs) float32: one axis of bilinear interpolation with half-pixel centres, edges repeated."""
-    centres = np.clip((np.arange(outputs) + 0.5) * (inputs / outputs) - 0.5, 0.0, inputs - 1.0)
-    distances = np.abs(centres[:, None] - np.arange(inputs))
-    return Tensor(np.maximum(1.0 - distances, 0.0).astype(np.float32))
-
-
-def interpolation_matrix_of_any_size(inputs: int, outputs: int) -> Tensor:
-    """The same for sizes that are known only when the graph runs."""
-    unit = 2 * outputs  # a centre is a whole number of 1 / unit: whole numbers keep float32 from rounding it
-    centres = ops.clamp((2 * first_numbers(outputs) + 1) * inputs - outputs, 0, (inputs - 1) * unit)
-    whole = centres // unit
-    steps, rest = ops.unsqueeze(whole, 1) - first_numbers(inputs), ops.unsqueeze(centres - whole * unit, 1)
-    distances = ops.abs(steps.to(ms.float32) + rest.to(ms.float32) / unit)
-    return ops.relu(1.0 - distances)
-
-
-LONGEST_SIDE = 1 << 14
-"""The longest side of a feature map, in pixels, that a graph for any size can upsample."""
-
-
-def first_numbers(count: int) -> Tensor:
-    """0 … count - 1. (Ascend's Range takes no count that is known only when the graph runs.)"""
-    return ops.Slice()(Tensor(np.arange(LONGEST_SIDE)), (0,), (count,))
 
 
 def add(x: Tensor, y: Tensor) -> Tensor:

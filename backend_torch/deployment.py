@@ -168,7 +168,7 @@ class FoldedDecodeHead(nn.Module):
         super().__init__()
         self.dtype = dtype
         starts = range(0, len(head.bias), channels)
-        self.groups = nn.ModuleList(HeadGroup(head, slice(start, start + channels)) for start in starts)
+        self.groups = nn.ModuleList(HeadGroup(head, dtype, slice(start, start + channels)) for start in starts)
 
     def forward(self, features: list[Tensor], sizes: list[Size]) -> Tensor:
         """Maps c1..c4 and their sizes -> (B, K, H/4, W/4) float32 logits."""
@@ -176,24 +176,29 @@ class FoldedDecodeHead(nn.Module):
         logits = self.groups[0](features, sizes)
         for group in self.groups[1:]:
             logits = logits + group(features, sizes)
-        return logits.to(torch.float32)
+        return logits
 
 
 class HeadGroup(nn.Module):
     """What some of the decode head's hidden channels add to the logits; the first group has the classifier's bias."""
 
-    def __init__(self, head: FoldedHead, channels: slice):
+    def __init__(self, head: FoldedHead, dtype: torch.dtype, channels: slice):
         super().__init__()
-        biases = (head.bias[channels], *[None] * (len(head.mixes) - 1))
-        self.mixes = nn.ModuleList(pointwise(mix[channels], bias) for mix, bias in zip(head.mixes, biases, strict=True))
+        self.dtype = dtype
+        self.mixes = nn.ModuleList(pointwise(mix[channels], None) for mix in head.mixes)
+        self.bias = nn.Parameter(torch.from_numpy(head.bias[channels])[:, None, None])
         self.classifier = pointwise(head.classifier[:, channels], None if channels.start else head.classifier_bias)
         self.upsample = Upsample()
 
     def forward(self, features: list[Tensor], sizes: list[Size]) -> Tensor:
-        """Maps c1..c4 and their sizes -> (B, K, H/4, W/4)."""
-        enlarged = [self.upsample(self.mixes[i](features[i]), sizes[0]) for i in range(1, len(features))]
-        x = self.mixes[0](features[0]) + sum(enlarged[1:], enlarged[0])  # in this order a runtime adds the sum in the convolution
-        return self.classifier(torch.relu(x))
+        """Maps c1..c4 and their sizes -> (B, K, H/4, W/4) float32. The sum of the levels, with BatchNorm in it, is float32."""
+        enlarged = [
+            self.upsample(mix(feature), sizes[0]).to(torch.float32)
+            for mix, feature in zip(self.mixes[1:], features[1:], strict=True)
+        ]
+        x = self.mixes[0](features[0]).to(torch.float32) + self.bias
+        x = x + sum(enlarged[1:], enlarged[0])  # in this order a runtime adds the sum in the convolution
+        return self.classifier(torch.relu(x).to(self.dtype)).to(torch.float32)
 
 
 def linear(weight: Tensor, bias: Tensor) -> nn.Linear:

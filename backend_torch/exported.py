@@ -4,9 +4,11 @@ import contextlib
 import io
 import json
 import logging
+import re
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,6 +16,7 @@ from torch import Tensor, nn
 from torch.export import Dim
 
 from backend_torch.deployment import Deployed
+from backend_torch.openvino_session import open_openvino
 from backend_torch.prediction import Prediction
 from segformer_core.export.archive import read_archive
 from segformer_core.export.messages import ONNX, checked_bytes
@@ -46,7 +49,20 @@ def onnx_bytes(program: torch.export.ExportedProgram, form: Form) -> bytes:
         program, dynamo=True, opset_version=OPSET, verbose=False, input_names=[IMAGES], output_names=[form.output_name]
     )
     assert written is not None, "dynamo=True returns the program"
-    return written.model_proto.SerializeToString()
+    model = written.model_proto
+    name_axes(model.graph, form)
+    return model.SerializeToString()
+
+
+def name_axes(graph: Any, form: Form) -> None:
+    """Call the axes of any length batch, height and width everywhere in an ONNX graph, in place of PyTorch's s34, s14 and s54."""
+    (images,) = graph.input
+    dims = images.type.tensor_type.shape.dim
+    names = {dims[axis].dim_param: name for name, axis in form.input_axes.items() if dims[axis].dim_param}
+    for value in (*graph.input, *graph.value_info, *graph.output):
+        for dim in value.type.tensor_type.shape.dim:
+            if dim.dim_param:
+                dim.dim_param = re.sub(r"[A-Za-z_]\w*", lambda symbol: names.get(symbol[0], symbol[0]), dim.dim_param)
 
 
 def torch_bytes(program: torch.export.ExportedProgram, form: Form) -> bytes:
@@ -88,9 +104,9 @@ SERIALISED = {"ONNX": onnx_bytes, "TORCH": torch_bytes}
 OPENED = {".onnx": open_onnx, ".pt2": open_torch}
 
 
-def open_file(path: Path) -> Session:
-    """The file, to be run by its own runtime on a CPU."""
-    return OPENED[path.suffix](path)
+def open_file(path: Path, runtime: str = "auto") -> Session:
+    """The file, to be run on a CPU by the package `runtime`, or by the first of its format."""
+    return open_openvino(path) if runtime == "openvino" else OPENED[path.suffix](path)
 
 
 def predictor(logits: Session) -> Prediction:

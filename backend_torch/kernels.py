@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor, nn
 
+from backend_torch import onednn
+
 
 class Attend(nn.Module):
     """softmax(q kᵀ / √d) v for (B, heads, N, d) queries and (B, heads, M, d) keys and values."""
@@ -13,6 +15,8 @@ class Attend(nn.Module):
         self.plain = PlainAttend()
 
     def forward(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        if self.fused and onednn.takes(q):
+            return onednn.attend(q, k, v)
         if self.fused:
             return nn.functional.scaled_dot_product_attention(q, k, v, dropout_p=0.0, is_causal=False)
         return self.plain(q, k, v)

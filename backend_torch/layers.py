@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from backend_torch import onednn
 from backend_torch.distributed import sum_over_processes, world_size
 from segformer_core.spec.layers import BatchNorm2d, Conv2d, LayerNorm, Leaf, Linear
 
@@ -121,6 +122,8 @@ def to_tokens(x: Tensor) -> Tensor:
 
 def linear(tokens: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """(B, N, C) -> (B, N, O)."""
+    if onednn.takes(tokens):
+        return onednn.linear(tokens, weight, bias)
     return nn.functional.linear(tokens, weight.to(tokens.dtype), None if bias is None else bias.to(tokens.dtype))
 
 

@@ -41,8 +41,11 @@ class CrossEntropy(nn.Module):
 
     def _total(self, logits: Tensor, labels: Tensor) -> Tensor:
         if not self.focal:
-            return self.ce * nn.functional.cross_entropy(logits, labels, self.weights, ignore_index=IGNORED, reduction="sum")
-        losses = nn.functional.cross_entropy(logits, labels, ignore_index=IGNORED, reduction="none")
+            pixels = by_pixel(logits)
+            return self.ce * nn.functional.cross_entropy(
+                pixels, labels.reshape(-1), self.weights, ignore_index=IGNORED, reduction="sum"
+            )
+        losses = negative_log_probabilities(logits, labels)
         losses = (self.ce + self.focal * doubts(losses) ** self.gamma) * losses
         return losses.sum() if self.weights is None else (self.weights[labels * (labels != IGNORED)] * losses).sum()
 
@@ -83,8 +86,19 @@ def doubts(losses: Tensor) -> Tensor:
     return (-torch.expm1(-losses)).clamp(min=SMALLEST_DOUBT)
 
 
+def negative_log_probabilities(logits: Tensor, labels: Tensor) -> Tensor:
+    """(B, K, H, W) float32, (B, H, W) int64 -> (B, H, W) float32: -log p of the label; 0 where it is ignored."""
+    losses = nn.functional.cross_entropy(by_pixel(logits), labels.reshape(-1), ignore_index=IGNORED, reduction="none")
+    return losses.reshape(labels.shape)
+
+
+def by_pixel(logits: Tensor) -> Tensor:
+    """(B, K, H, W) -> (B·H·W, K): a view, since maps are channels-last. PyTorch would copy them, and take twice the time."""
+    return logits.permute(0, 2, 3, 1).reshape(-1, logits.shape[1])
+
+
 @torch.no_grad()
 def label_probabilities(logits: Tensor, labels: Tensor) -> Tensor:
     """(B, H, W): that of the true class; 2 where the label is ignored."""
-    p = torch.exp(-nn.functional.cross_entropy(logits, labels.long(), ignore_index=IGNORED, reduction="none"))
+    p = torch.exp(-negative_log_probabilities(logits, labels.long()))
     return torch.where(labels == IGNORED, IGNORED_PROBABILITY, p)

@@ -17,10 +17,12 @@ from segformer_core.protocol.learner import resident_peak
 from segformer_core.spec.model import SegFormer, segformer
 
 
-def contestant(task: str, setting: Setting) -> Entry:
-    """transformers' model in the same loop; with lower precision under autocast."""
+def contestant(task: str, setting: Setting, compiled: bool) -> Entry:
+    """transformers' model in the same loop; with lower precision under autocast; `compiled` by torch.compile's own settings."""
     device = torch.device("cpu" if setting.device_target == "CPU" else "cuda")
     model = nn.Module.to(benchmarked(setting), device).train(task == TRAINING)
+    if compiled:
+        model.compile()
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-6, fused=True)
     images, labels = setting.batch_of_noise()
     autocast = partial(torch.autocast, device.type, DTYPES[setting.precision], enabled=setting.precision != "fp32")

@@ -78,6 +78,21 @@ class Weighed(nn.Cell):
         return self.value_and_gradients(x, weights)[1]
 
 
+class WeighedMap(nn.Cell):
+    """The gradient by x of Σ weights · upsample(x, the weights' size)."""
+
+    def __init__(self, upsample: nn.Cell):
+        super().__init__()
+        self.upsample = upsample
+        self.value_and_gradient = ms.value_and_grad(self._sum, 0)
+
+    def _sum(self, x: Tensor, weights: Tensor) -> Tensor:
+        return ops.sum(self.upsample(x, weights.shape[2:]) * weights)
+
+    def construct(self, x: Tensor, weights: Tensor) -> Tensor:
+        return self.value_and_gradient(x, weights)[1]
+
+
 class AfterTheNetwork(nn.Cell):
     """The operators that `backend_mindspore.prediction` calls one by one, as a graph."""
 

@@ -74,6 +74,17 @@ class Framework:
         found = {names[p.name]: self.numpy(value) for p, value in zip(layer.trainable_params(), by_arrays, strict=True)}
         return {"x": self.numpy(by_x)} | found
 
+    def upsampling_gradient(self, x: np.ndarray, weights: np.ndarray) -> np.ndarray:
+        """That of Σ weights · Upsample(x), in training."""
+        upsample = self.train(self.kernels.Upsample(), True)
+        if self.name == "torch":
+            given = self.tensor(x).requires_grad_()
+            (upsample(given, weights.shape[2:]) * self.tensor(weights)).sum().backward()
+            return self.numpy(given.grad)
+        from parity_tests.mindspore_cells import WeighedMap
+
+        return self.numpy(WeighedMap(upsample)(self.tensor(x), self.tensor(weights)))
+
     def numpy(self, tensor) -> np.ndarray:
         return tensor.detach().cpu().numpy() if self.name == "torch" else tensor.asnumpy()
 
@@ -259,23 +270,37 @@ def test_attention_in_both_forms(framework, form):
     check_control("keys and values swapped", difference(got, attention(q, v, k)), "attention", times=1e4)
 
 
+def interpolation(inputs: int, outputs: int) -> np.ndarray:
+    """(outputs, inputs) float64: one axis of bilinear interpolation with half-pixel centres."""
+    rows = np.zeros((outputs, inputs))
+    for o in range(outputs):
+        centre = max((o + 0.5) * inputs / outputs - 0.5, 0)
+        low = min(int(centre), inputs - 1)
+        rows[o, low] += 1 - (centre - low)
+        rows[o, min(low + 1, inputs - 1)] += centre - low
+    return rows
+
+
 @pytest.mark.parametrize("size", [((5, 9), (20, 36)), ((5, 9), (17, 31)), ((8, 8), (8, 8)), ((1, 1), (4, 4)), ((16, 12), (7, 5))])
 def test_upsampling_has_half_pixel_centres(framework, size):
     small, large = size
     x = values(2, 3, *small)
     got = framework.numpy(framework.kernels.Upsample()(framework.tensor(x), large))
-
-    def axis(inputs, outputs):
-        rows = np.zeros((outputs, inputs))
-        for o in range(outputs):
-            centre = max((o + 0.5) * inputs / outputs - 0.5, 0)
-            low = min(int(centre), inputs - 1)
-            rows[o, low] += 1 - (centre - low)
-            rows[o, min(low + 1, inputs - 1)] += centre - low
-        return rows
-
-    want = axis(small[0], large[0]) @ x.astype(np.float64) @ axis(small[1], large[1]).T
+    want = interpolation(small[0], large[0]) @ x.astype(np.float64) @ interpolation(small[1], large[1]).T
     assert_close("Upsample", got, want, "leaf")
+
+
+@pytest.mark.parametrize("size", [((5, 9), (17, 31)), ((128, 144), (256, 720)), ((128, 72), (256, 72)), ((130, 128), (260, 128))])
+def test_the_gradient_of_upsampling(framework, size):
+    """In MindSpore on a CPU that of the second of these sizes is computed in blocks."""
+    small, large = size
+    x, weights = values(2, 3, *small), values(2, 3, *large)
+    got = framework.upsampling_gradient(x, weights)
+    matrices = interpolation(small[0], large[0]), interpolation(small[1], large[1])
+    want = matrices[0].T @ weights.astype(np.float64) @ matrices[1]
+    check_difference("Upsample", difference(got, want) / np.abs(want).max(), "gradients")
+    edges = matrices[0][1:].T @ weights[..., 1:, :].astype(np.float64) @ matrices[1]
+    check_control("the gradient without the first row", difference(got, edges) / np.abs(want).max(), "gradients", times=100)
 
 
 def test_sums_of_large_maps(framework):

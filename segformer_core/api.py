@@ -25,7 +25,7 @@ from segformer_core.config.together import check_channels
 from segformer_core.data.classes import Classes
 from segformer_core.data.description import read_classes
 from segformer_core.errors import ConfigError, WeightsError, brief
-from segformer_core.export.exported import check_probabilities, open_exported, read_exported
+from segformer_core.export.exported import check_probabilities, check_runtime, open_exported, read_exported
 from segformer_core.files import usable
 from segformer_core.inference.network import Network
 from segformer_core.inference.remembered import settled
@@ -42,6 +42,7 @@ Blend = Literal["mean", "feather"]
 Numerics = Literal["nvlabs", "hf", "mmseg", "zoo", "keras"]
 Device = Literal["auto", "CPU", "GPU", "CUDA", "Ascend"]
 Arithmetic = Literal["auto", "fp32", "fp16", "bf16"]
+Runtime = Literal["auto", "onnxruntime", "openvino"]
 Execution = Literal["graph", "pynative"]
 Compilation = Literal["auto", "True", "False"]
 
@@ -76,6 +77,7 @@ def load(
 
 def _of_weights(connect: Connect, path: str, config: Config) -> tuple[Network, list[str]]:
     """The network in a weight file, and what is wrong with it. Raises UserError."""
+    check_runtime(path, config.runtime.runtime)
     content = read_network(path, config.model.ckpt_part)
     count = content.architecture.class_count or 0
     config, _ = filled(config, {"in_channels": content.architecture.in_channels})
@@ -106,7 +108,7 @@ def _of_exported(connect: Connect, path: str, config: Config) -> tuple[Network, 
     spec = segformer(model.backbone, count, model.in_channels, model.decoder_width, model.numerics)
     about = settled(replace(config, model=model), exported.stated, count, path, _classes_of(config, count, path))
     opened, _, _ = open_exported(exported, spec, about.config, about.classes, connect)
-    network = Network(opened.predictor, spec, opened.data, opened.evaluation, opened.classes, threshold)
+    network = Network(opened.predictor, spec, opened.data, opened.evaluation, opened.classes, threshold, opened.takes)
     return network, list(exported.stated.warnings)
 
 

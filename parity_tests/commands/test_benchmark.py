@@ -11,14 +11,15 @@ from importlib.metadata import version
 import pytest
 
 from segformer_core.cli import DONE, program
+from segformer_core.commands.benchmark import race, table
 from segformer_core.commands.circumstances import installed, processor
 from segformer_core.commands.contestants import (
     CLASS_COUNT,
     CONTESTANTS,
     EXPORT,
-    FILES,
     FORWARD,
     INFERENCE,
+    OTHERS,
     TRAINING,
     TWINS,
     Setting,
@@ -28,9 +29,11 @@ from segformer_core.commands.contestants import (
 )
 from segformer_core.config.load import load_config
 from segformer_core.config.reads import READS
+from segformer_core.spec.flops import matrix_flops
 from segformer_core.spec.model import segformer
 from segformer_core.weights.loading import load_weights
 
+TINY = Setting("b0", (64, 64), 1, "fp32", "CPU")
 SMALL = ["--variant", "b0", "--size", "32", "64", "--rounds", "3"]
 
 
@@ -89,10 +92,67 @@ def test_the_pipeline_is_kept_whole(tmp_path, days, capsys, need_torch):
 
 
 def test_who_takes_part():
-    training = [name for name in (*CONTESTANTS, *FILES) if takes_part(name, TRAINING)]
-    assert training == ["torch", "mindspore", "transformers"]
-    assert [name for name in (*CONTESTANTS, *FILES) if takes_part(name, EXPORT)] == ["torch", "mindspore"]
-    assert all(takes_part(name, task) for name in (*CONTESTANTS, *FILES) for task in (INFERENCE, FORWARD))
+    everybody = (*CONTESTANTS, *OTHERS)
+    training = [name for name in everybody if takes_part(name, TRAINING)]
+    assert training == ["torch", "mindspore", "transformers", "transformers-compiled", "products"]
+    assert [name for name in everybody if takes_part(name, EXPORT)] == ["torch", "mindspore"]
+    assert all(takes_part(name, task) for name in everybody for task in (INFERENCE, FORWARD))
+
+
+def test_who_is_compiled(monkeypatch, need_torch):
+    """`torch-compiled` by the key `compile`, transformers by its model's own method; without the suffix neither."""
+    import torch
+
+    compiled = []
+    monkeypatch.setattr(torch, "compile", lambda model, **options: compiled.append("ours") or model)
+    monkeypatch.setattr(torch.nn.Module, "compile", lambda model, **options: compiled.append("theirs"))
+    for name, expected in [
+        ("torch", []),
+        ("torch-compiled", ["ours"]),
+        ("transformers", []),
+        ("transformers-compiled", ["theirs"]),
+    ]:
+        compiled.clear()
+        run, _ = enter(name, INFERENCE, TINY)
+        run()
+        assert compiled == expected, name
+
+
+@pytest.mark.parametrize("task", [INFERENCE, TRAINING])
+def test_the_floor_is_a_product_of_as_many_operations(task, monkeypatch, need_torch):
+    from backend_torch import floor
+
+    shapes = []
+    monkeypatch.setattr(floor.onednn, "takes", lambda x: False)
+    monkeypatch.setattr("torch.nn.functional.linear", lambda x, weight: shapes.append((*x.shape, len(weight))) or x)
+    run, _ = enter("products", task, TINY)
+    run()
+    [(rows, inputs, outputs)] = shapes
+    assert 2 * rows * inputs * outputs == pytest.approx(
+        matrix_flops(segformer("b0", CLASS_COUNT), TINY.size, task == TRAINING), rel=0.1
+    )
+
+
+@pytest.mark.parametrize("name", ["onnx", "openvino"])
+def test_a_file_is_run_by_the_runtime_of_its_name(name, monkeypatch, need_torch):
+    from backend_torch import exported
+
+    opened = []
+
+    def noted(runtime, open_):
+        return lambda path: opened.append(runtime) or open_(path)
+
+    monkeypatch.setitem(exported.OPENED, ".onnx", noted("onnx", exported.open_onnx))
+    monkeypatch.setattr(exported, "open_openvino", noted("openvino", exported.open_openvino))
+    run, _ = enter(name, FORWARD, TINY)
+    assert run().shape == (1, CLASS_COUNT, 16, 16) and opened == [name]
+
+
+def test_energy_is_kept_where_the_machine_tells(monkeypatch, need_torch):
+    joules = iter((1.0, 1.5, 1.5, 4.0))
+    monkeypatch.setattr("segformer_core.commands.benchmark.energy_meter", lambda target: lambda: next(joules))
+    [row] = race(INFERENCE, ["torch"], TINY, 2)
+    assert row["joules"] == [0.5, 2.5] and table([row])[1].endswith(" 1.5")
 
 
 def test_the_name_of_the_processor(tmp_path):

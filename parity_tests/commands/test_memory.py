@@ -52,6 +52,10 @@ SAID = {
     ),
     "MindSpore, Ascend": RuntimeError("Device(id:0) memory isn't enough and alloc failed, kernel name: x, alloc size: 4B."),
     "ONNX Runtime": RuntimeError("bfc_arena.cc:342 Failed to allocate memory for requested buffer of size 4"),
+    "OpenVINO": RuntimeError(
+        "Exception from src/inference/src/cpp/infer_request.cpp:246:\nCheck 'ptr' failed at src/plugins/intel_cpu/src/"
+        "cpu_memory.cpp:257:\nFailed to allocate 67108864 bytes of memory\n\n"
+    ),
     "C++": RuntimeError("std::bad_alloc"),
     "Python": MemoryError(),
 }

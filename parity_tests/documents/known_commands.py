@@ -16,7 +16,7 @@ from segformer_core.config.load import load_config
 from segformer_core.config.reads import READS
 
 USUAL = (
-    "atc", "cat", "cd", "conda", "cp", "curl", "deactivate", "diff", "docker", "echo", "export", "git", "grep", "head",
+    "atc", "cat", "cd", "conda", "cp", "curl", "deactivate", "diff", "docker", "echo", "export", "g++", "git", "grep", "head",
     "kill", "ls", "mkdir", "mv", "npu-smi", "nvidia-smi", "pytest", "rm", "scp", "sed", "source", "tail", "tar", "test",
     "uname", "unzip",
 )  # fmt: skip
@@ -52,6 +52,7 @@ def make_targets() -> list[str]:
 
 def python(rest: list[str]) -> None:
     if rest[0] != "-m":
+        assert not rest[0].startswith("examples/") or (ROOT / rest[0]).is_file(), f"no such example: {rest[0]}"
         if rest[0] == "-c" or not rest[0].startswith("tools/"):
             return
         program_of_ours(Path(rest[0]).stem, rest[1:])

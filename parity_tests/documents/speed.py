@@ -7,6 +7,7 @@ The files come from `tools/benchmark.py --json` and `tools/benchmark_pipeline.py
 import json
 import re
 import shlex
+import statistics
 import subprocess
 import sys
 import textwrap
@@ -16,12 +17,12 @@ from functools import partial
 from typing import Any
 
 from parity_tests import ROOT
-from segformer_core.commands.contestants import EXPORT
+from segformer_core.commands.contestants import EXPORT, PRODUCTS
 from segformer_core.files import write_text
 
 PAGE, MEASURED = ROOT / "docs/speed.md", ROOT / "docs/measured"
 MARKED = re.compile(r"(?P<start><!-- measured: (?P<name>\w+) -->\n).*?(?P<end><!-- end -->)", re.DOTALL)
-NAMES = {"mindspore": "MindSpore", "python": "Python"}
+NAMES = {"mindspore": "MindSpore", "python": "Python", "openvino": "OpenVINO"}
 """Packages that do not write themselves in small letters."""
 WIDTH = 120
 HARD_SPACE = "\u00a0"
@@ -79,16 +80,25 @@ def network_name(setting: Measurement) -> str:
 
 
 def contestant(name: str, measured: Measurement) -> str:
-    """As a reader knows it: our own backend by its package, a peer with its version."""
-    if name == "transformers":
-        return f"transformers {measured['versions'][name]}"
-    return f"backend_{name}" if name in ("torch", "mindspore") else name
+    """As a reader knows it: our own backend by its package, a peer and a runtime with its version."""
+    first, _, rest = name.partition("-")
+    known = {
+        "torch": "backend_torch",
+        "mindspore": "backend_mindspore",
+        "transformers": f"transformers {measured['versions'].get('transformers')}",
+        "onnx": f"our file in ONNX Runtime {measured['versions'].get('onnxruntime')}",
+        "openvino": f"our file in OpenVINO {measured['versions'].get('openvino')}",
+        PRODUCTS: "matrix products alone",
+    }
+    return known[first] + {"": "", "compiled": ", compiled", "onnx": "'s file in ONNX Runtime"}[rest]
 
 
 def cell(row: Measurement, torch: float | None) -> str:
-    """Median and fastest run, ratio of the medians, memory."""
+    """Median and fastest run, ratio of the medians, memory, and energy where the machine told."""
     ratio = "" if torch is None or row["contestant"] == "torch" else f", {row['median'] / torch:.2f}×"
-    return f"{seconds(row['median'])} ({seconds(min(row['seconds']))}) s{ratio}, {row['peak_gb']:.2f} GB"
+    memory = "" if row["contestant"] == PRODUCTS else f", {row['peak_gb']:.2f} GB"
+    energy = f", {statistics.median(row['joules']):.1f} J" if "joules" in row else ""
+    return f"{seconds(row['median'])} ({seconds(min(row['seconds']))}) s{ratio}{memory}{energy}"
 
 
 def seconds(value: float) -> str:
@@ -143,7 +153,6 @@ TABLES: dict[str, Callable[[Sequence[Measurement]], list[str]]] = {
     "variants": partial(contest, by_network=True),
     "export": partial(contest, by_network=True),
     "peers": partial(contest, by_network=False),
-    "transformers5": partial(contest, by_network=False),
     "files": partial(contest, by_network=False),
     "pipeline": pipeline,
 }

@@ -6,7 +6,19 @@ import sys
 import pytest
 
 from parity_tests import ROOT
-from parity_tests.documents.speed import MARKED, MEASURED, NOTHING, PAGE, TABLES, circumstances, contest, measure, rendered
+from parity_tests.documents.speed import (
+    MARKED,
+    MEASURED,
+    NOTHING,
+    PAGE,
+    TABLES,
+    cell,
+    circumstances,
+    contest,
+    contestant,
+    measure,
+    rendered,
+)
 
 COMMAND = "python -m parity_tests.documents.speed"
 
@@ -82,6 +94,26 @@ def test_a_table():
     assert rows[-1].startswith(
         "| B0 9×4 | 5.00 (10.0) s, 1.00 GB | 10.0 (10.0) s, 2.00×, 1.00 GB | 200.0 (10.0) s, 1.00 GB | 40.0"
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("torch-compiled", "backend_torch, compiled"),
+        ("transformers-compiled", "transformers 5.0, compiled"),
+        ("transformers-onnx", "transformers 5.0's file in ONNX Runtime"),
+        ("onnx", "our file in ONNX Runtime 1.2"),
+        ("products", "matrix products alone"),
+    ],
+)
+def test_names_of_contestants(name, shown):
+    assert contestant(name, {"versions": {"transformers": "5.0", "onnxruntime": "1.2"}}) == shown
+
+
+def test_the_floor_has_no_memory_and_energy_is_shown_where_it_was_measured():
+    row = {"contestant": "products", "seconds": [1.0], "median": 1.0, "peak_gb": 3}
+    assert cell(row, 2.0) == "1.00 (1.00) s, 0.50×"
+    assert cell(row | {"contestant": "mindspore", "joules": [1.0, 2.0, 9.0]}, 2.0) == "1.00 (1.00) s, 0.50×, 3.00 GB, 2.0 J"
 
 
 def test_to_measure_again_runs_the_command_of_the_file(tmp_path, monkeypatch):

@@ -47,7 +47,7 @@ PUBLISHED = {
     "nvidia/mit-b0": "pretrained/mit_b0.pth",
 }
 """Name on the hub -> the file whose arrays stand for it."""
-LINKS = ("tools", "Makefile", "constraints.txt", "pyproject.toml", "README.md")
+LINKS = ("tools", "examples", "Makefile", "constraints.txt", "pyproject.toml", "README.md")
 
 
 def make_world(folder: Path) -> None:

@@ -1,15 +1,17 @@
 """What the tests of export share: a small network, its form as a file, and backends that write wrong files."""
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 from parity_tests import training_runs
 from parity_tests.conftest import need
 from parity_tests.support import hot_arrays
+from segformer_core.cli import DONE, main
 from segformer_core.commands.opening import connector
 from segformer_core.config.load import load_config
-from segformer_core.protocol.form import Form
+from segformer_core.protocol.form import FORMATS, Form
 from segformer_core.spec.model import segformer
 
 SPEC = segformer("b0", class_count=3)
@@ -33,6 +35,26 @@ def form(name: str = "ONNX", **changes) -> Form:
 
 def described(path: Path) -> dict:
     return json.loads(path.with_name(path.name + ".json").read_text())
+
+
+Exporter = Callable[..., Path]
+"""(backend, format, further keys) -> the file that `export` writes. Each file is made once."""
+
+
+def exporter(folder: Path, weights: Path, factory) -> Exporter:
+    made: dict[object, Path] = {}
+
+    def make(backend: str, name: str, **keys: object) -> Path:
+        connect, case = connected(backend), (name, *sorted((key, str(value)) for key, value in keys.items()))
+        if case not in made:
+            place = factory.mktemp("exported")
+            paths = {"data_path": folder, "export_ckpt_path": weights, "export_path": place, "export_format": name}
+            assert main("export", connect, training_runs.flags(SMALL | paths | {"export_name": "net"} | keys)) == DONE
+            made[case] = place / f"net{FORMATS[name].suffix}"
+            assert {path.name for path in place.iterdir()} == {made[case].name, f"{made[case].name}.json"}
+        return made[case]
+
+    return make
 
 
 def wrongly(connect, write):

@@ -16,7 +16,6 @@ from parity_tests.training_runs import FULL, flags
 from segformer_core.cli import DONE, USERS_MISTAKE, main
 from segformer_core.config.load import load_config
 from segformer_core.data.dataset import IGNORED
-from segformer_core.protocol.form import FORMATS
 from segformer_core.spec.model import segformer
 from segformer_core.weights.store import save_weights, sha256
 
@@ -38,24 +37,6 @@ def miou(folder, weights, tmp_path_factory):
         return results[case]
 
     return evaluated
-
-
-@pytest.fixture(scope="module")
-def exported(folder, weights, tmp_path_factory):
-    """(backend, format, further keys) -> the file that `export` writes. Each file is made once."""
-    made: dict[object, Path] = {}
-
-    def make(backend: str, name: str, **keys: object) -> Path:
-        connect, case = connected(backend), (name, *sorted(keys.items()))
-        if case not in made:
-            place = tmp_path_factory.mktemp("exported")
-            paths = {"data_path": folder, "export_ckpt_path": weights, "export_path": place, "export_format": name}
-            assert main("export", connect, flags(SMALL | paths | {"export_name": "net"} | keys)) == DONE
-            made[case] = place / f"net{FORMATS[name].suffix}"
-            assert {path.name for path in place.iterdir()} == {made[case].name, f"{made[case].name}.json"}
-        return made[case]
-
-    return make
 
 
 DYNAMIC, WHOLE, HALF = {"export_dynamic": True}, {"export_preprocess": True}, {"export_precision": "fp16"}
@@ -190,7 +171,13 @@ def test_a_file_in_place_of_a_checkpoint_must_fit(exported, folder, tmp_path, ca
         dynamic, numerics="hf"
     )
     assert "set --img_norm_std [58.395,57.12,57.375]" in refused(dynamic, img_norm_std="[1,1,1]")
-    assert "takes images of 64×96 pixels, and it would get an image of 64×96 as 128×192" in refused(static, base_size="[128,192]")
+    slide = {"base_size": "[128,192]", "eval_mode": "slide", "eval_crop_size": "[128,96]", "eval_stride": "[64,64]"}
+    logits = exported("torch", "ONNX")
+    assert "takes images of 64×96 pixels, and it would get windows of 128×96 pixels" in refused(logits, **slide)
+    scales = {"base_size": "[128,192]", "eval_scales": "[0.5,0.75]"}
+    assert "and base_size [128, 192] times the largest of eval_scales [0.5, 0.75] is more; lower them" in refused(
+        logits, **scales
+    )
     assert "gives labels, which windows, scales and mirror images cannot be averaged of" in refused(static, eval_flip=True)
     assert "cannot read copy.onnx.json" in refused(Path("copy.onnx"))
     (tmp_path / "copy.onnx.json").write_bytes(static.with_name("net.onnx.json").read_bytes())

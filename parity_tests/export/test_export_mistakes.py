@@ -112,7 +112,7 @@ MISTAKES = {
     "AIR on a CPU": (
         "mindspore",
         {"export_format": "AIR"},
-        "use --export_format MINDIR here, then on the host converter_lite --fmk",
+        "use --export_format MINDIR here, then on the host the line for converter_lite that its",
     ),
     "another suffix": (
         "torch",

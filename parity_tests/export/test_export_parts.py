@@ -1,6 +1,8 @@
 """The parts of an export: the folded head, the comparison, the command lines for other tools."""
 
+import configparser
 import re
+import subprocess
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -11,13 +13,13 @@ from parity_tests.export.export_files import ARRAYS, SPEC, form
 from parity_tests.unfolded_head import unfolded_logits
 from segformer_core.config.keys import DataConfig, EvaluationConfig
 from segformer_core.config.load import load_config
-from segformer_core.errors import ConfigError, DataError, WeightsError
+from segformer_core.errors import ConfigError, WeightsError
 from segformer_core.export.choice import choose_size
 from segformer_core.export.converters import converter_lines
-from segformer_core.export.exported import ExportedPredictor
+from segformer_core.export.exported import ExportedPredictor, run, stated_in
 from segformer_core.export.folding import fold_head
 from segformer_core.export.verification import TOLERANCES, Unproven, compare
-from segformer_core.protocol.plan import Plan, make_plan
+from segformer_core.protocol.plan import make_plan
 
 
 def test_the_head_is_folded_exactly():
@@ -64,40 +66,64 @@ def test_which_differences_a_comparison_allows():
 
 
 def test_the_lines_for_other_tools():
+    """Each keeps the types that the proof was made with."""
     lines = converter_lines(Path("a/net.b0.onnx"), form(dynamic=True, precision="fp16"))
     assert lines["trtexec"] == (
-        "trtexec --onnx=net.b0.onnx --saveEngine=net.b0.engine --fp16 --minShapes=images:1x3x64x96 "
-        "--optShapes=images:1x3x64x96 --maxShapes=images:8x3x64x96"
+        "trtexec --onnx=net.b0.onnx --saveEngine=net.b0.engine --stronglyTyped --minShapes=images:1x3x32x32 "
+        "--optShapes=images:1x3x64x96 --maxShapes=images:4x3x128x192"
     )
-    assert (
-        '--input_shape="images:1,3,64,96"' in lines["atc"]
-        and "--framework=5 --model=net.b0.onnx --output=net.b0 " in lines["atc"]
+    assert lines["atc"] == (
+        "atc --framework=5 --model=net.b0.onnx --output=net.b0 --input_format=NCHW "
+        '--input_shape="images:1,3,64,96" --soc_version=<soc_version> --precision_mode_v2=origin'
     )
-    assert '--input_format=ND --input_shape="images:1,64,96,3"' in converter_lines(Path("n.onnx"), form(preprocess=True))["atc"]
-    assert converter_lines(Path("n.mindir"), form("MINDIR"))["converter_lite"].startswith(
-        "converter_lite --fmk=MINDIR --modelFile=n.mindir"
+    pixels = converter_lines(Path("n.onnx"), form(preprocess=True, dynamic=True))
+    assert '--input_format=ND --input_shape="images:1,64,96,3"' in pixels["atc"]
+    assert pixels["trtexec"].endswith(
+        " --noTF32 --minShapes=images:1x32x32x3 --optShapes=images:1x64x96x3 --maxShapes=images:4x128x192x3"
     )
-    assert set(converter_lines(Path("n.air"), form("AIR"))) == {"atc"} and not converter_lines(Path("n.pt2"), form("TORCH"))
+    assert "--onnx='my net.onnx' --saveEngine='my net'.engine " in converter_lines(Path("my net.onnx"), form())["trtexec"]
+    assert converter_lines(Path("n.onnx"), form())["trtexec"] == "trtexec --onnx=n.onnx --saveEngine=n.engine --noTF32"
+    air = converter_lines(Path("n.air"), form("AIR"))
+    assert set(air) == {"atc"} and air["atc"].endswith(" --precision_mode_v2=origin")
+    assert not converter_lines(Path("n.pt2"), form("TORCH"))
 
 
-def test_a_file_of_one_size_takes_windows_of_that_size_only():
-    """A window is cut to an image that is smaller; a file of any size takes that, too."""
+@pytest.mark.parametrize(("name", "suffix"), [("MINDIR", ".mindir"), ("ONNX", ".onnx")])
+def test_converter_lite_gets_its_settings_from_a_file_that_the_line_writes(name, suffix, tmp_path):
+    line = converter_lines(Path(f"n{suffix}"), form(name))["converter_lite"]
+    (tmp_path / "converter_lite").write_text('#!/bin/sh\necho "$@" > got\n')
+    (tmp_path / "converter_lite").chmod(0o755)
+    subprocess.run(line, shell=True, check=True, cwd=tmp_path, env={"PATH": f"{tmp_path}:/usr/bin:/bin"})
+    settings = configparser.ConfigParser()
+    settings.read(tmp_path / "n_lite.cfg")
+    assert dict(settings["ascend_context"]) == {"precision_mode": "enforce_origin"}
+    assert (tmp_path / "got").read_text().split() == [
+        f"--fmk={name}",
+        f"--modelFile=n{suffix}",
+        "--outputFile=n_lite",
+        "--saveType=MINDIR",
+        "--optimize=ascend_oriented",
+        "--configFile=n_lite.cfg",
+    ]
 
-    def plan(base_size: tuple[int, int], scale: float = 1.0) -> Plan:
-        slide = EvaluationConfig(eval_mode="slide", eval_crop_size=(64, 96), eval_stride=(64, 96), eval_scales=(scale,))
-        return make_plan((360, 480), DataConfig(base_size=base_size), slide)
 
-    def predicted(plan: Plan, **form_keys: object) -> object:
-        labels = np.zeros((1, *plan.size), np.uint8)
-        return ExportedPredictor(form(**form_keys), lambda x: x, SimpleNamespace(predict=lambda *_: labels)).predict([], plan)
+@pytest.mark.parametrize("labels", [False, True])
+@pytest.mark.parametrize("preprocess", [False, True])
+def test_a_file_of_one_size_gets_smaller_images_padded_and_one_by_one(labels, preprocess):
+    seen = []
 
-    assert np.shape(predicted(plan((72, 96)))) == (1, 360, 480)
-    for small, seen in ((plan((64, 96)), "64×85"), (plan((72, 96), 0.5), "36×48")):
-        with pytest.raises(
-            DataError, match=rf"^the file takes images of 64×96 pixels, and it would get .* of 360×480 as {seen}; "
-        ):
-            predicted(small)
-        assert np.shape(predicted(small, dynamic=True, preprocess=True)) == (1, 360, 480)
+    def session(images: np.ndarray) -> np.ndarray:
+        seen.append(images)
+        shown = images.transpose(0, 3, 1, 2) if preprocess else images
+        return shown[:, 0].astype(np.uint8) if labels else shown[:, :, ::4, ::4].astype(np.float32)
+
+    images = np.random.default_rng(0).integers(1, 200, (2, 3, 45, 90)).astype(np.float32)
+    outputs = run(session, form(labels=labels, preprocess=preprocess), images)
+    assert (outputs == (images[:, 0] if labels else images[:, :, ::4, ::4])).all(), "the padding is cut off"
+    assert [array.shape for array in seen] == [(1, 64, 96, 3) if preprocess else (1, 3, 64, 96)] * 2
+    assert all(array.dtype == (np.uint8 if preprocess else np.float32) for array in seen)
+    corner = seen[0][0, -1, -1] if preprocess else seen[0][0, :, -1, -1]
+    assert corner.tolist() == ([124, 116, 104] if preprocess else [0, 0, 0])
 
 
 @pytest.mark.parametrize("verb", ["labels_and_confidences", "probabilities"])
@@ -120,3 +146,11 @@ def test_a_size_that_is_too_small_is_refused_with_the_recipes(divisor, rounded):
     sentence = f"expected at least 32 each, or 0 for the recipe's base_size [360, 480]{rounded}"
     with pytest.raises(ConfigError, match=f"^export_height and export_width are 16 and 480; {re.escape(sentence)}$"):
         choose_size(load_config(words))
+
+
+def test_a_file_of_labels_keeps_what_the_recipe_says_of_sizes():
+    """Windows, scales and mirror images it cannot have."""
+    recipe = {"base_size": [50, 90], "eval_size_divisor": 32, "eval_scales": [0.5, 1.0], "eval_flip": True}
+    stated = stated_in({"recipe": recipe}, form(labels=True)).recipe
+    assert stated["base_size"] == [50, 90] and stated["eval_size_divisor"] == 32
+    assert not {"eval_scales", "eval_flip"} & stated.keys()

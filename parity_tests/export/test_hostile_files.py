@@ -216,7 +216,7 @@ class Failing:
     def __init__(self, error=None, gives=None):
         self.error, self.gives = error, gives
 
-    def open(self, _):
+    def open(self, *_):
         if self.error:
             raise self.error
         return lambda _: self.gives
@@ -226,7 +226,7 @@ def test_a_lack_of_memory_is_told_by_those_who_know_what_to_lower(tmp_path):
     def run(_):
         raise MemoryError
 
-    exports = SimpleNamespace(open=lambda _: run)
+    exports = SimpleNamespace(open=lambda *_: run)
     with pytest.raises(MemoryError):
         opened(tmp_path / "net.onnx", form("ONNX"), SimpleNamespace(exports=exports))(np.zeros((1, 3, 64, 96), np.float32))
 

@@ -89,7 +89,7 @@ def written(tmp_path: Path) -> Path:
     classes = Classes(tuple(f"class {index}" for index in range(SPEC.class_count)), ((1, 2, 3),) * SPEC.class_count)
     origin = Origin(SPEC, Config(), {"path": "w.safetensors", "sha256": "0"}, classes)
     proof = Proof(Comparison(3, 100, 2.0, 1e-6, 4, 0), "made images")
-    write_sidecar(ExportedFile(path, sha256_of_files(path), form("ONNX"), "torch"), origin, proof)
+    write_sidecar(ExportedFile(path, sha256_of_files(path), form("ONNX"), "torch", ("onnxruntime",)), origin, proof)
     return path
 
 

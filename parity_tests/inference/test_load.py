@@ -145,6 +145,7 @@ def test_an_exported_file_labels_as_its_weights(backend, ending, weights, tmp_pa
     assert np.allclose(result.probabilities, network(PIXELS).probabilities, atol=1e-4)
     with pytest.raises(ConfigError, match="ckpt_part is 'a'; the exported file .* has no parts; leave it out"):
         load(path, ckpt_part="a")
-    small = load(path, eval_mode="slide", eval_crop_size=(32, 32), eval_stride=(32, 32), device_target="CPU")
-    with pytest.raises(UserError, match=r"takes images of 64×96 pixels.* --export_dynamic True .*\(eval_mode slide"):
-        small(PIXELS)
+    keys = {"base_size": (128, 192), "eval_mode": "slide", "eval_crop_size": (96, 96), "eval_stride": (32, 32)}
+    large = load(path, **keys, device_target="CPU")
+    with pytest.raises(UserError, match=r"windows of 96×96 pixels; use eval_crop_size .*export with --export_dynamic True"):
+        large(PIXELS)

@@ -70,7 +70,10 @@ def test_no_file_has_the_marks_of_a_merge():
     marks = tuple(sign * 7 + " " for sign in "<>")
     rooms = [
         ROOT,
-        *(ROOT / name for name in ("docs", "segformer_core", "backend_torch", "backend_mindspore", "parity_tests", "configs")),
+        *(
+            ROOT / name
+            for name in ("docs", "segformer_core", "backend_torch", "backend_mindspore", "parity_tests", "configs", "examples")
+        ),
     ]
     files = [path for room in rooms for path in room.glob("*" if room == ROOT else "**/*") if path.suffix in SOURCES]
     assert len(files) > 500

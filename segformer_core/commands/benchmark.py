@@ -2,9 +2,11 @@
 
 Each contestant has a process of its own (they would share oneDNN's settings otherwise); the runs are interleaved, so that a
 noisy machine disturbs all alike. Inference is image to label map at the image's size, forward image to logits, a training step
-forward, backward and AdamW, export the whole command that writes a file for another runtime and proves it; onnx and
-transformers-onnx are files of the two networks in ONNX Runtime, which does not train. Prints medians, ratios and peak memory (on
-CUDA the device's); --json keeps every single time, the command, the versions and the machine.
+forward, backward and AdamW, export the whole command that writes a file for another runtime and proves it. NAME-compiled is the
+network by torch.compile, products one matrix product of as many operations as all of the network's; onnx, openvino and
+transformers-onnx are files of the two networks in ONNX Runtime and OpenVINO, which do not train. Prints medians, ratios, peak
+memory (on CUDA the device's) and, where the machine tells, the energy; --json keeps every single time, the command, the versions
+and the machine.
 """
 
 import argparse
@@ -21,7 +23,8 @@ from typing import Any
 
 from segformer_core.commands.arguments import new_parser, number, path_argument
 from segformer_core.commands.circumstances import circumstances
-from segformer_core.commands.contestants import CONTESTANTS, EXPORT, FILES, FORWARD, TASKS, Setting, enter, takes_part
+from segformer_core.commands.contestants import CONTESTANTS, EXPORT, FORWARD, OTHERS, TASKS, Setting, enter, takes_part
+from segformer_core.commands.energy import energy_meter
 from segformer_core.config.keys import PRECISIONS
 from segformer_core.errors import UserError
 from segformer_core.files import write_text
@@ -50,9 +53,14 @@ def race(task: str, contestants: Sequence[str], setting: Setting, rounds: int) -
     if not racers:
         raise UserError(f"none of {', '.join(contestants)} takes part in {task}; name torch or mindspore")
     times: dict[str, list[float]] = {name: [] for name in racers}
+    joules: dict[str, list[float]] = {name: [] for name in racers}
+    meter = energy_meter(setting.device_target)
     for _ in range(rounds):
         for name, racer in racers.items():
+            before = meter() if meter else 0.0
             times[name].append(racer.ask(RUN))
+            if meter:
+                joules[name].append(meter() - before)
     rows = [
         {
             "task": task,
@@ -61,6 +69,7 @@ def race(task: str, contestants: Sequence[str], setting: Setting, rounds: int) -
             "median": statistics.median(times[name]),
             "peak_gb": racer.ask(PEAK) / 1e9,
         }
+        | ({"joules": joules[name]} if meter else {})
         for name, racer in racers.items()
     ]
     for racer in racers.values():
@@ -69,13 +78,14 @@ def race(task: str, contestants: Sequence[str], setting: Setting, rounds: int) -
 
 
 def table(results: Sequence[dict[str, Any]]) -> list[str]:
-    lines = [f"{'task':<10} {'contestant':<17} {'median s':>9} {'min s':>7} {'max s':>7} {'× torch':>8} {'peak GB':>8}"]
+    lines = [f"{'task':<10} {'contestant':<21} {'median s':>9} {'min s':>7} {'max s':>7} {'× torch':>8} {'peak GB':>8} {'J':>6}"]
     torch = {row["task"]: row["median"] for row in results if row["contestant"] == "torch"}
     for row in results:
         ratio = row["median"] / torch.get(row["task"], float("nan"))
+        joules = f" {statistics.median(row['joules']):>6.1f}" if "joules" in row else f" {'–':>6}"
         lines.append(
-            f"{row['task']:<10} {row['contestant']:<17} {row['median']:>9.3f} {min(row['seconds']):>7.3f} "
-            f"{max(row['seconds']):>7.3f} {ratio:>8.2f} {row['peak_gb']:>8.2f}"
+            f"{row['task']:<10} {row['contestant']:<21} {row['median']:>9.3f} {min(row['seconds']):>7.3f} "
+            f"{max(row['seconds']):>7.3f} {ratio:>8.2f} {row['peak_gb']:>8.2f}{joules}"
         )
     return lines
 
@@ -129,10 +139,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--contestants",
         nargs="+",
-        choices=CONTESTANTS + FILES,
+        choices=CONTESTANTS + OTHERS,
         default=CONTESTANTS,
         metavar="NAME",
-        help=f"of {', '.join(CONTESTANTS + FILES)}",
+        help=f"of {', '.join(CONTESTANTS + OTHERS)}",
     )
     tasks = (*TASKS, FORWARD, EXPORT)
     parser.add_argument("--tasks", nargs="+", choices=tasks, default=TASKS, metavar="TASK", help=f"of {', '.join(tasks)}")

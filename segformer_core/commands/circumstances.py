@@ -9,7 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-PACKAGES = ("torch", "mindspore", "transformers", "onnx", "onnxruntime", "numpy")
+PACKAGES = ("torch", "mindspore", "transformers", "onnx", "onnxruntime", "openvino", "numpy")
 """Whose versions are noted, where they are installed."""
 CPUINFO = Path("/proc/cpuinfo")
 PROCESSOR = "model name"

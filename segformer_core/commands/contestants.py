@@ -15,20 +15,25 @@ from segformer_core.commands.opening import connector
 from segformer_core.config.keys import Config, RuntimeConfig
 from segformer_core.protocol.form import Form
 from segformer_core.protocol.groups import parameter_groups
-from segformer_core.protocol.learner import Training
+from segformer_core.protocol.learner import Training, resident_peak
 from segformer_core.protocol.masks import draw_keep_masks
 from segformer_core.protocol.plan import Plan, make_plan
 from segformer_core.spec.arrays import init_arrays
 from segformer_core.spec.model import segformer
 from segformer_core.weights.store import save_weights
 
+COMPILED = "-compiled"
+PRODUCTS = "products"
 CONTESTANTS = ("torch", "mindspore", "transformers")
-FILES = ("onnx", "transformers-onnx")
+FILES = ("onnx", "openvino", "transformers-onnx")
+OTHERS = (f"torch{COMPILED}", f"transformers{COMPILED}", PRODUCTS, *FILES)
+"""Those that take part when they are named."""
 INFERENCE, TRAINING, FORWARD, EXPORT = "inference", "training", "forward", "export"
 TASKS = (INFERENCE, TRAINING)
 TWINS = ("torch", "mindspore")
 CLASS_COUNT = 19
 PEER = "backend_torch.transformers_peer"
+FLOOR = "backend_torch.floor"
 
 Entry = tuple[Callable[[], object], Callable[[], int]]
 """(a function that runs the task once, a function that returns the peak of memory in bytes)."""
@@ -65,8 +70,10 @@ class Setting:
 
 
 def takes_part(name: str, task: str) -> bool:
-    """A file does not train; only our own backends have a command that exports."""
-    return name in TWINS if task == EXPORT else name not in FILES or task != TRAINING
+    """A file does not train, nor does backend_torch compile what trains; only our own backends have a command that exports."""
+    if task == EXPORT:
+        return name in TWINS
+    return task != TRAINING or name not in (*FILES, f"torch{COMPILED}")
 
 
 def enter(name: str, task: str, setting: Setting) -> Entry:
@@ -75,18 +82,22 @@ def enter(name: str, task: str, setting: Setting) -> Entry:
         return export(name, setting)
     if name in FILES:
         return file(name, task, setting)
+    if name == PRODUCTS:
+        return products(task, setting)
+    name, compiled = name.removesuffix(COMPILED), name.endswith(COMPILED)
     if name == "transformers":
-        entry: Entry = import_module(PEER).contestant(task, setting)
+        entry: Entry = import_module(PEER).contestant(task, setting, compiled)
         return entry
-    return twin(name, task, setting)
+    return twin(name, task, setting, compiled)
 
 
-def twin(name: str, task: str, setting: Setting) -> Entry:
+def twin(name: str, task: str, setting: Setting, compiled: bool) -> Entry:
     """One of our own backends."""
     config, spec = setting.config, segformer(setting.variant, CLASS_COUNT)
+    config = replace(config, runtime=replace(config.runtime, compile=str(compiled)))
     backend = connector(name)(config.runtime)
     groups = parameter_groups(spec, config.optimizer)
-    learner = backend.learner(spec, config, print, Training(groups))
+    learner = backend.learner(spec, config, print, Training(groups) if task == TRAINING else None)
     learner.load_arrays(init_arrays(spec, 0))
     images, labels = setting.batch_of_noise()
     masks, rates = draw_keep_masks(spec, 0, 0, range(setting.batch)), [1e-6 * group.learning_rate_factor for group in groups]
@@ -99,25 +110,31 @@ def twin(name: str, task: str, setting: Setting) -> Entry:
 
 
 def file(name: str, task: str, setting: Setting) -> Entry:
-    """An ONNX file in ONNX Runtime on a CPU; backend_torch resizes its logits and takes the arg-max."""
+    """An ONNX file in ONNX Runtime or OpenVINO on a CPU; backend_torch resizes its logits and takes the arg-max."""
     config, spec = setting.config, segformer(setting.variant, CLASS_COUNT)
     backend = connector("torch")(replace(config.runtime, device_target="CPU"))
     images, _ = setting.batch_of_noise()
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "network.onnx"
-        if name == "onnx":
+        if name != "transformers-onnx":
             mean, std = config.data.img_norm_mean, config.data.img_norm_std
             form = Form("ONNX", setting.size, False, setting.precision, False, False, mean, std, CLASS_COUNT)
             backend.exports.write(spec, init_arrays(spec, 0), form, path)
         else:
             import_module(PEER).write_onnx(setting, path)
-        session = backend.exports.open(path)
+        session = backend.exports.open(path, "openvino" if name == "openvino" else "auto")
     predictor = backend.exports.predictor(session)
     tasks: dict[str, Callable[[], object]] = {
         INFERENCE: lambda: predictor.predict([images[:1]], setting.plan),
         FORWARD: lambda: session(images[:1]),
     }
     return tasks[task], backend.peak_memory
+
+
+def products(task: str, setting: Setting) -> Entry:
+    """One large matrix product by PyTorch, of as many operations as all of the network's together: no network is faster."""
+    run: Callable[[], object] = import_module(FLOOR).product_of(task, setting)
+    return run, resident_peak
 
 
 def export(name: str, setting: Setting) -> Entry:

@@ -11,7 +11,7 @@ from segformer_core.data.dataset import Classes, Dataset, NoSuchSplit
 from segformer_core.data.image_form import ImageForm
 from segformer_core.data.layout import open_dataset
 from segformer_core.errors import ConfigError, DataError, brief, plural
-from segformer_core.export.exported import Exported, open_exported, read_exported
+from segformer_core.export.exported import Exported, check_runtime, open_exported, read_exported
 from segformer_core.inference.remembered import counted, settled
 from segformer_core.inference.segmenter import Segmenter
 from segformer_core.memory import check_fits
@@ -117,6 +117,8 @@ def read_subject(path: str, config: Config, known: Classes | None = None, export
         content = read_exported(Path(path))
         count, keys = content.form.class_count, content.network_keys
     else:
+        if exported_too:
+            check_runtime(path, config.runtime.runtime)
         content = read_network(path, config.model.ckpt_part)
         count, keys = content.architecture.class_count or 0, network_keys(content)
     config = counted(filled(config, keys)[0], len(known or range(count)), path)

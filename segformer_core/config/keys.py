@@ -11,6 +11,8 @@ from typing import Any
 from segformer_core.config.objective import written
 
 PRECISIONS = ("fp32", "fp16", "bf16")
+RUNTIMES = ("onnxruntime", "openvino")
+"""Packages that run an ONNX file; the first is the usual one."""
 
 LARGEST_NUMBER = 10**9
 """The largest whole number of a key that has no `high` of its own: what is counted with it then fits 64 bits."""
@@ -248,6 +250,11 @@ class RuntimeConfig:
     device_id: int = key(-1, "number of the device, from 0; -1: the environment variable DEVICE_ID's, else 0", low=-1)
     run_distribute: bool = key(False, "refuse to run unless msrun, torchrun or a rank table started it on several devices")
     precision: str = key("auto", "precision of matrix products and convolutions; auto: by device", choices=("auto", *PRECISIONS))
+    runtime: str = key(
+        "auto",
+        "what runs an exported ONNX file: onnxruntime or openvino; auto: onnxruntime for ONNX, the backend for other files",
+        choices=("auto", *RUNTIMES),
+    )
     execution_mode: str = key("graph", "MindSpore's execution mode", choices=("graph", "pynative"))
     compile: str = key(
         "auto",

@@ -22,10 +22,10 @@ READS: dict[str, frozenset[str]] = {
     "train": frozenset(
         _of("data", "model", "optimizer", "loss", "training", "runtime") + IN_TRAINING + LABELLING + ("eval_log_interval",)
     )
-    - {"compile"},
+    - {"compile", "runtime"},
     "evaluate": frozenset(IMAGES + NETWORK + LABELLING + _of("evaluation", "runtime")) - frozenset(IN_TRAINING),
     "infer": frozenset(IMAGES + NETWORK + LABELLING + _of("inference", "runtime")),
     "export": frozenset(IMAGES + NETWORK + ("eval_size_divisor",) + _of("export", "runtime")),
-    "compare_backends": frozenset(IMAGES + NETWORK + WINDOWS + SCORES + _of("runtime")),
+    "compare_backends": frozenset(IMAGES + NETWORK + WINDOWS + SCORES + _of("runtime")) - {"runtime"},
 }
 """Command -> the keys on which its work depends."""

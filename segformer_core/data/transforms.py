@@ -33,9 +33,14 @@ def augment(image: np.ndarray, label: np.ndarray, rng: np.random.Generator, conf
     return pad(normalise(image, config.img_norm_mean, config.img_norm_std), label, config.crop_size)
 
 
-def fitted_size(size: Sequence[int], bounds: tuple[float, float]) -> tuple[int, int]:
-    """The largest height and width with the ratio of `size` whose long side fits the long bound, and short side the short one."""
+def fitted_size(size: Sequence[int], bounds: tuple[float, float], frame: tuple[int, int] | None = None) -> tuple[int, int]:
+    """The largest height and width with the ratio of `size` whose long side fits the long bound, and short side the short one.
+
+    With a `frame` the height fits its height as well, and the width its width.
+    """
     scale = min(max(bounds) / max(size), min(bounds) / min(size))
+    if frame:
+        scale = min(scale, frame[0] / size[0], frame[1] / size[1])
     return max(int(size[0] * scale + 0.5), 1), max(int(size[1] * scale + 0.5), 1)
 
 

@@ -1,13 +1,13 @@
 """Which file to write: its form, its path, and whether the installed packages can write it."""
 
-import importlib
 from pathlib import Path
 
 from segformer_core.config.keys import Config
-from segformer_core.errors import BackendError, ConfigError, UserError, brief, install
+from segformer_core.errors import BackendError, ConfigError, UserError, brief
+from segformer_core.export.packages import need_packages, packages_to_run
 from segformer_core.files import temporary_name
+from segformer_core.protocol.fit import next_multiple
 from segformer_core.protocol.form import FORMATS, LABELS, OF_SUFFIX, Form
-from segformer_core.protocol.plan import next_multiple
 from segformer_core.spec.model import SMALLEST_INPUT, SegFormer
 
 SIDECAR = ".json"
@@ -36,7 +36,7 @@ def choose_form(config: Config, spec: SegFormer, backend: str, device: str) -> F
     """What the file is to be. Raises UserError if the backend, its device or the installed packages cannot write it."""
     export = config.export
     name = choose_format(export.export_format, backend, device)
-    need_packages(name, FORMATS[name].writers + FORMATS[name].runtime)
+    need_packages(name, FORMATS[name].writers + packages_to_run(name, config.runtime.runtime))
     form = Form(
         format=name,
         size=choose_size(config),
@@ -64,8 +64,7 @@ def choose_format(asked: str, backend: str, device: str) -> str:
     if FORMATS[name].only_on not in ("", device):
         raise BackendError(
             f"{name} can only be written on an {FORMATS[name].only_on} and this is a {device}; use --export_format MINDIR here, "
-            "then on the host converter_lite --fmk=MINDIR --modelFile=FILE.mindir --outputFile=FILE --saveType=MINDIR "
-            "--optimize=ascend_oriented, or export ONNX with backend_torch for atc --framework=5"
+            "then on the host the line for converter_lite that its description holds, or export ONNX with backend_torch for atc"
         )
     return name
 
@@ -82,15 +81,6 @@ def check_images(form: Form, image_range: tuple[float, ...]) -> None:
             f"a {form.format} file of any size takes images of at least {form.smallest}×{form.smallest} pixels, and these are "
             f"{form.size[0]}×{form.size[1]}"
         )
-
-
-def need_packages(format_name: str, packages: tuple[str, ...]) -> None:
-    """Raises BackendError unless all packages can be imported."""
-    for package in packages:
-        try:
-            importlib.import_module(package)
-        except ModuleNotFoundError as error:
-            raise BackendError(f"{format_name} needs {package}, which is not installed: {install('onnx')}") from error
 
 
 def target(config: Config, form: Form, stem: str) -> Path:

@@ -23,6 +23,7 @@ from segformer_core.data.naming import named_classes
 from segformer_core.errors import DataError
 from segformer_core.export.choice import choose_form, sidecar_path, target
 from segformer_core.export.fresh import DoesNotRun, run_afresh
+from segformer_core.export.packages import packages_to_run
 from segformer_core.export.sidecar import ExportedFile, Origin, Proof, write_sidecar
 from segformer_core.export.verification import (
     IMAGES_COMPARED,
@@ -70,6 +71,7 @@ def export(
     subjects = find_subjects(config, spec, form)
     learner = backend.learner(spec, config, log)
     learner.load_arrays(arrays)
+    runtime = config.runtime.runtime
     write = partial(backend.exports.write, spec, arrays)
     begun = time.perf_counter()
 
@@ -82,9 +84,9 @@ def export(
                 f"written in {written - begun:.1f} s; running the {tried.format} file in a process of its own on "
                 f"{subjects.source} …"
             )
-            comparison = prove(file, tried, learner, subjects.images, backend)
+            comparison = prove(file, tried, learner, subjects.images, backend, runtime)
         log(f"proved: {comparison}, in {time.perf_counter() - written:.1f} s")
-        exported = ExportedFile(path, sha256_of_files(temporary), form, backend.name)
+        exported = ExportedFile(path, sha256_of_files(temporary), form, backend.name, packages_to_run(form.format, runtime))
         origin = Origin(spec, config, weights, named(stated, subjects.classes, spec), kept_recipe(stated, config))
         write_sidecar(exported, origin, Proof(comparison, subjects.source))
 
@@ -110,12 +112,14 @@ def runnable(file: Path, form: Form, write: Callable[[Form, Path], object]) -> I
         yield stand_in, tried
 
 
-def prove(path: Path, form: Form, learner: Learner, images: Sequence[np.ndarray], backend: Backend) -> Comparison:
-    """Compare the file's outputs with the network's. Raises Unproven."""
+def prove(
+    path: Path, form: Form, learner: Learner, images: Sequence[np.ndarray], backend: Backend, runtime: str = "auto"
+) -> Comparison:
+    """Compare the file's outputs, computed by the package `runtime`, with the network's. Raises Unproven."""
     batches = image_batches(images, form)
     network_inputs = [normalised(batch, form) for batch in batches]
     try:
-        with run_afresh(backend, path, batches if form.preprocess else network_inputs) as outputs:
+        with run_afresh(backend, path, batches if form.preprocess else network_inputs, runtime) as outputs:
             logits = [learner.forward(batch) for batch in network_inputs]
             comparison = compare(outputs(), logits, batches, form)
     except (DoesNotRun, Unproven) as error:

@@ -1,5 +1,6 @@
 """An exported file in place of a network, for `evaluate` and `infer`."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,22 +15,24 @@ from segformer_core.config.reads import WINDOWS
 from segformer_core.config.remembered import checked_recipe
 from segformer_core.config.values import check_value, parse_flag
 from segformer_core.data.dataset import Classes
-from segformer_core.errors import BackendError, ConfigError, DataError, UserError, WeightsError, brief
-from segformer_core.export.choice import need_packages
+from segformer_core.errors import BackendError, ConfigError, UserError, WeightsError, brief
+from segformer_core.export.packages import need_packages, packages_to_run
 from segformer_core.export.sidecar import network_keys, read_sidecar
 from segformer_core.inference.segmenter import Segmenter
 from segformer_core.memory import is_out_of_memory
 from segformer_core.protocol.bands import Arrays, Read
+from segformer_core.protocol.fit import cut, next_multiple, padded
 from segformer_core.protocol.form import FORMATS, Form
 from segformer_core.protocol.learner import Backend, Connect, Predictor, Session
-from segformer_core.protocol.plan import Plan, next_multiple
+from segformer_core.protocol.plan import Plan
 from segformer_core.spec.model import LOGIT_STRIDE, SegFormer
 from segformer_core.weights.remembered import Stated, checked_classes
 
 DESCRIPTION = "the file's description"
 WHOLE = "whole"
 """The eval_mode in which a file of fixed size gets images fitted into that size."""
-
+PLACE = re.compile(r"\.[ch]pp:\d+:$")
+"""Of a runtime's message the lines that only name a place in its source code."""
 
 NO_PROBABILITIES = "gives labels, which say nothing of probabilities; export with --export_output logits"
 
@@ -43,57 +46,41 @@ class ExportedPredictor:
     of_logits: Predictor
 
     def predict(self, images: Sequence[np.ndarray], plan: Plan) -> np.ndarray:
-        """As `Predictor.predict`. Raises DataError if the file does not take images of the plan's sizes."""
-        self._check(plan)
+        """As `Predictor.predict`; the plan is one for what the form takes."""
         if not self.form.labels:
             return self.of_logits.predict(images, plan)
         labels = run(self.session, self.form, images[0])
         return np.stack([cv2.resize(image, plan.size[::-1], interpolation=cv2.INTER_NEAREST) for image in labels])
 
     def bands(self, read: Read, plan: Plan, confidences: bool = False) -> Iterator[tuple[int, Arrays]]:
-        """As `Predictor.bands`. Raises WeightsError and DataError as the verbs do."""
-        self._check(plan)
+        """As `Predictor.bands`. Raises WeightsError as the verbs do."""
         if self.form.labels and not confidences:
             yield 0, (self.predict([read(0, 0, 0)], plan),)
         else:
-            of_logits = self._with_probabilities(plan) if confidences else self.of_logits
+            of_logits = self._with_probabilities() if confidences else self.of_logits
             yield from of_logits.bands(read, plan, confidences)
 
     def labels_and_confidences(self, images: Sequence[np.ndarray], plan: Plan) -> tuple[np.ndarray, np.ndarray]:
-        """As `Predictor.labels_and_confidences`. Raises WeightsError if the file gives labels; DataError as `predict`."""
-        return self._with_probabilities(plan).labels_and_confidences(images, plan)
+        """As `Predictor.labels_and_confidences`. Raises WeightsError if the file gives labels."""
+        return self._with_probabilities().labels_and_confidences(images, plan)
 
     def probabilities(self, images: Sequence[np.ndarray], plan: Plan) -> np.ndarray:
-        """As `Predictor.probabilities`. Raises WeightsError if the file gives labels; DataError as `predict`."""
-        return self._with_probabilities(plan).probabilities(images, plan)
+        """As `Predictor.probabilities`. Raises WeightsError if the file gives labels."""
+        return self._with_probabilities().probabilities(images, plan)
 
-    def _with_probabilities(self, plan: Plan) -> Predictor:
-        self._check(plan)
+    def _with_probabilities(self) -> Predictor:
         if self.form.labels:
             raise WeightsError(f"the file {NO_PROBABILITIES}")
         return self.of_logits
 
-    def _check(self, plan: Plan) -> None:
-        for view in plan.views:
-            if self.form.dynamic and min(view.crop) < self.form.smallest:
-                raise DataError(
-                    f"the file takes images of at least {self.form.smallest}×{self.form.smallest} pixels, and it would get an "
-                    f"image of {plan.size[0]}×{plan.size[1]} as {view.crop[0]}×{view.crop[1]}; set a larger base_size"
-                )
-            if not self.form.dynamic and view.crop != self.form.size:
-                (height, width), (rows, columns) = self.form.size, view.crop
-                raise DataError(
-                    f"the file takes images of {height}×{width} pixels, and it would get an image of "
-                    f"{plan.size[0]}×{plan.size[1]} as {rows}×{columns}; export with --export_dynamic True or with that size as "
-                    f"--export_height and --export_width, or use windows (--eval_mode slide --eval_crop_size [{height},{width}]) "
-                    "and a base_size and eval_scales at which no image is smaller than they"
-                )
 
+def opened(path: Path, form: Form, backend: Backend, runtime: str = "auto") -> Session:
+    """The file, ready to run by the package `runtime`. Its outputs are of the form's shape and type.
 
-def opened(path: Path, form: Form, backend: Backend) -> Session:
-    """The file, ready to run. Its outputs are of the form's shape and type. Raises WeightsError, also when it is run."""
+    Raises WeightsError, also when it is run.
+    """
     try:
-        session = backend.exports.open(path)
+        session = backend.exports.open(path, runtime)
     except UserError:
         raise
     except Exception as error:  # each runtime has its own exceptions for a damaged file
@@ -125,17 +112,21 @@ def opened(path: Path, form: Form, backend: Backend) -> Session:
 
 def first_line(error: Exception) -> str:
     """The first line of the message that says something, shortened."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip(" -\n")]
+    lines = [line.strip() for line in str(error).splitlines() if line.strip(" -\n") and not PLACE.search(line)]
     return f"{type(error).__name__}: {brief(lines[0])}" if lines else type(error).__name__
 
 
 def run(session: Session, form: Form, images: np.ndarray) -> np.ndarray:
-    """(B, C, H, W) float32 images -> the file's outputs for them. A static file gets the images one by one."""
+    """(B, C, H, W) float32 images -> the file's outputs for them. A static file gets them one by one, padded to its size."""
+    size = images.shape[2], images.shape[3]
+    if not form.dynamic:
+        images = padded(images, form.size, form.padding)
     if form.preprocess:
         images = np.ascontiguousarray(images.transpose(0, 2, 3, 1).astype(np.uint8))
     if form.dynamic:
         return session(images)
-    return np.concatenate([session(images[index : index + 1]) for index in range(len(images))])
+    outputs = np.concatenate([session(images[index : index + 1]) for index in range(len(images))])
+    return cut(outputs, size, form.labels)
 
 
 @dataclass(frozen=True)
@@ -173,12 +164,18 @@ def stated_in(content: Mapping[str, Any], form: Form) -> Stated:
     keys = content.get("recipe", content.get("settings"))
     recipe, faults = checked_recipe(keys if isinstance(keys, dict) else {}, DESCRIPTION)
     if form.labels:
-        recipe = {name: value for name, value in recipe.items() if name not in WINDOWS}
+        recipe = {name: value for name, value in recipe.items() if name not in WINDOWS or name == "eval_size_divisor"}
     if not form.dynamic and recipe.get("eval_mode", WHOLE) == WHOLE:
-        shown = [next_multiple(side, recipe.get("eval_size_divisor", 1)) for side in recipe.get("base_size", ())]
-        recipe |= {} if shown == list(form.size) else {"base_size": list(form.size)}
+        fit = form.fit(tuple(recipe.get("base_size", form.size)), recipe.get("eval_size_divisor", 1))
+        recipe |= {"base_size": list(fit.base_size)}
     normalisation = {"img_norm_mean": list(form.mean), "img_norm_std": list(form.std)}
     return Stated(classes, None, (*wrong, *faults), colours, recipe | normalisation)
+
+
+def check_runtime(path: str, runtime: str) -> None:
+    """Raises ConfigError for a weight file that an exported file's `runtime` is asked to run."""
+    if runtime != "auto":
+        raise ConfigError(f"runtime is {runtime}, which runs exported files, and {path} is none; export it, or leave runtime out")
 
 
 def check_probabilities(content: object) -> None:
@@ -201,8 +198,9 @@ def open_exported(
     if entry.backend != backend.name or entry.proved_as:
         where = "atc compiles it and no backend runs it" if entry.proved_as else f"backend_{entry.backend} runs it"
         raise BackendError(f"{path} is a file of {form.format}: {where}")
-    need_packages(form.format, entry.runtime)
-    session = opened(path, form, backend)
+    runtime = config.runtime.runtime
+    need_packages(form.format, packages_to_run(form.format, runtime))
+    session = opened(path, form, backend, runtime)
 
     def logits(images: np.ndarray) -> np.ndarray:
         return run(session, form, np.ascontiguousarray(images))
@@ -212,9 +210,25 @@ def open_exported(
         data = replace(data, img_norm_mean=(0.0,) * form.channels, img_norm_std=(1.0,) * form.channels)
     predictor = ExportedPredictor(form, session, backend.exports.predictor(logits))
     faults = "".join(f". WARNING: {fault}" for fault in exported.stated.warnings)
-    source = f"running {path}: {form.format} in {form.precision}, written from {exported.weights['path']}{faults}"
+    size, shown_at = f"{form.size[0]}×{form.size[1]}", list(data.base_size)
+    note = (
+        f"; images are fitted into its {size} pixels, which are less than base_size {shown_at}" if smaller(form, config) else ""
+    )
+    by = "" if runtime == "auto" else f", by {runtime}"
+    written = f"{form.format} in {form.precision}{by}, written from {exported.weights['path']}"
+    source = f"running {path}: {written}{note}{faults}"
     weights = {"path": str(path), "sha256": exported.weights["sha256"], "network": config.model.backbone, "source": source}
-    return Segmenter(predictor, spec, data, config.evaluation, classes), backend, weights
+    return Segmenter(predictor, spec, data, config.evaluation, classes, takes=form.takes), backend, weights
+
+
+def smaller(form: Form, config: Config) -> bool:
+    """Whether the file's images are smaller than the largest that the network is to be shown whole."""
+    evaluation = config.evaluation
+    if form.dynamic or evaluation.eval_mode != WHOLE:
+        return False
+    largest = (int(side * max(evaluation.eval_scales)) for side in config.data.base_size)
+    bounds = sorted(next_multiple(side, evaluation.eval_size_divisor) for side in largest)
+    return any(bound > side for bound, side in zip(bounds, sorted(form.size), strict=True))
 
 
 def check_recipe(path: Path, form: Form, keys: Mapping[str, str], spec: SegFormer, config: Config) -> None:
@@ -229,6 +243,11 @@ def check_recipe(path: Path, form: Form, keys: Mapping[str, str], spec: SegForme
         raise ConfigError(
             f"{path} gives labels, which windows, scales and mirror images cannot be averaged of; use --eval_mode whole, one of "
             "eval_scales and no eval_flip, or export with --export_output logits"
+        )
+    if len(evaluation.eval_scales) > 1 and smaller(form, config):
+        raise ConfigError(
+            f"{path} takes images of {form.size[0]}×{form.size[1]} pixels, and base_size {list(config.data.base_size)} times the "
+            f"largest of eval_scales {list(evaluation.eval_scales)} is more; lower them, or export with --export_dynamic True"
         )
 
 

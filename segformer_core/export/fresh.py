@@ -20,16 +20,18 @@ class DoesNotRun(Exception):
 
 
 @contextmanager
-def run_afresh(backend: Backend, path: Path, inputs: Sequence[np.ndarray]) -> Iterator[Callable[[], list[np.ndarray]]]:
-    """Starts a process that runs the file on each input. What it yields waits for the outputs, and raises DoesNotRun.
+def run_afresh(
+    backend: Backend, path: Path, inputs: Sequence[np.ndarray], runtime: str = "auto"
+) -> Iterator[Callable[[], list[np.ndarray]]]:
+    """Starts a process in which the package `runtime` runs the file on each input.
 
-    The process ends with the context, whatever it has done by then.
+    What it yields waits for the outputs, and raises DoesNotRun. The process ends with the context, whatever it has done by then.
     """
     with tempfile.TemporaryDirectory() as folder:
         input_path, output_path, complaints = (Path(folder) / name for name in ("inputs.npz", "outputs.npz", "stderr"))
         np.savez(input_path, *inputs)
         target = "CPU" if backend.device.lower() == "cpu" else "auto"
-        arguments = [target, str(path), str(input_path), str(output_path)]
+        arguments = [target, runtime, str(path), str(input_path), str(output_path)]
         command = [sys.executable, "-m", f"backend_{backend.name}.run_exported", *arguments]
         alone = {name: value for name, value in os.environ.items() if name not in LAUNCHED_BY}
         alone[DEVICE_ID] = str(backend.device_id)
@@ -52,8 +54,8 @@ def run_afresh(backend: Backend, path: Path, inputs: Sequence[np.ndarray]) -> It
 
 
 def answer(connect: Connect, arguments: Sequence[str]) -> None:
-    """What the new process does. The arguments are the device target, the file, inputs.npz and outputs.npz."""
-    target, path, input_path, output_path = arguments
-    run = connect(RuntimeConfig(device_target=target)).exports.open(Path(path))
+    """What the new process does. The arguments are the device target, the runtime, the file, inputs.npz and outputs.npz."""
+    target, runtime, path, input_path, output_path = arguments
+    run = connect(RuntimeConfig(device_target=target)).exports.open(Path(path), runtime)
     with np.load(input_path) as inputs:
         np.savez(output_path, *(run(inputs[name]) for name in inputs.files))

@@ -16,6 +16,7 @@ from segformer_core.errors import WeightsError, brief, one_line
 from segformer_core.export.choice import sidecar_path
 from segformer_core.export.converters import converter_lines
 from segformer_core.export.json_checks import Check, Unexpected, boolean, by_name, fields, integer, number, one_of
+from segformer_core.export.usage import SCHEMA, SCHEMA_VERSION, described_fit, described_labels
 from segformer_core.export.verification import Comparison
 from segformer_core.files import sha256_of_files, special_file, write_text
 from segformer_core.protocol.form import FORMATS, IMAGES, Form
@@ -86,12 +87,14 @@ DESCRIPTION = fields(
 
 @dataclass(frozen=True)
 class ExportedFile:
-    """The path the file will have, the SHA-256 of its bytes, what goes in and comes out, and the backend that wrote it."""
+    """The path the file will have, the SHA-256 of its bytes, what goes in and comes out, and what wrote it and ran its proof."""
 
     path: Path
     sha256: str
     form: Form
     backend: str
+    ran_by: tuple[str, ...]
+    """The packages that ran it, besides the backend."""
 
 
 @dataclass(frozen=True)
@@ -121,11 +124,15 @@ def describe_file(file: ExportedFile, origin: Origin, proof: Proof) -> dict[str,
     form, comparison = file.form, proof.comparison
     return {
         "format": SIDECAR_VERSION,
+        "version": SCHEMA_VERSION,
+        "schema": SCHEMA,
         "file": {"name": file.path.name, "sha256": file.sha256},
         "form": asdict(form),
         "network": network_keys(origin.spec),
         "input": described_input(form),
         "output": described_output(form),
+        "fit": described_fit(form, origin.config),
+        "labels": described_labels(form),
         "classes": described_classes(origin.classes, form.class_count),
         "weights": dict(origin.weights),
         "verification": asdict(comparison) | {"agreement": comparison.agreement, "images_from": proof.images_from},
@@ -171,7 +178,7 @@ def axes(form: Form) -> tuple[int | str, int | str, int | str]:
 
 def package_versions(file: ExportedFile) -> dict[str, str]:
     """Package -> version, of the packages that write and run the file."""
-    packages = (file.backend, *FORMATS[file.form.format].writers, *FORMATS[file.form.format].runtime)
+    packages = (file.backend, *FORMATS[file.form.format].writers, *file.ran_by)
     own = {"segformer": segformer_core.__version__, "python": platform.python_version()}
     return own | {package: version(package) for package in packages}
 

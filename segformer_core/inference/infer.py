@@ -57,7 +57,7 @@ def infer(segmenter: Segmenter, results: Results, log_interval: int, log: Callab
     unread: set[Path] = set()
 
     def pass_over(source: Source, error: UserError) -> None:
-        log(f"{source.shown}: {error}" if isinstance(error, OutOfMemory) else str(error))
+        log(str(error) if source.shown in str(error) else f"{source.shown}: {error}")
         unread.add(source.path)
 
     for source, error in results.refused.items():

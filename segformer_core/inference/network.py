@@ -19,7 +19,6 @@ from segformer_core.errors import UserError
 from segformer_core.inference.images import UNNAMED, Image, Read, is_one, read
 from segformer_core.inference.result import Result
 from segformer_core.inference.segmenter import Prepared, Segmenter
-from segformer_core.memory import OutOfMemory
 
 Answer = tuple[np.ndarray, np.ndarray | None]
 """(H, W) uint8 labels of an image, and (H, W) float32 their confidence, if it is asked for."""
@@ -110,14 +109,14 @@ class Network(Segmenter):
                 return None
             return seen.pixels, seen
 
-        def too_large(item: tuple[int, Image], error: OutOfMemory) -> None:
+        def refused(item: tuple[int, Image], error: UserError) -> None:
             if on_error:
                 on_error(item[1], error)
 
         labelled = self.run(
             enumerate(images),
             ahead,
-            too_large if on_error else None,
+            refused if on_error else None,
             label=lambda prepared, _: self._answers(prepared, confidence),
         )
         with as_arguments():

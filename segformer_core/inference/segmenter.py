@@ -22,6 +22,7 @@ from segformer_core.inference.likeliest import likeliest
 from segformer_core.inference.threshold import thresholded
 from segformer_core.memory import OutOfMemory, check_fits, memory_for
 from segformer_core.protocol.bands import FLOAT_BYTES, Read, in_bands, kept_bytes, reader
+from segformer_core.protocol.fit import ANYTHING, Takes
 from segformer_core.protocol.learner import Predictor
 from segformer_core.protocol.plan import Plan, View, make_plan
 from segformer_core.spec.model import SegFormer
@@ -49,7 +50,7 @@ class Segmenter:
     """A network with its weights, the settings with which it labels images, and the names and colours of its classes.
 
     `classes` may be missing where a program of your own makes one. Labels follow the rule of `thresholded`; with a `threshold`
-    of 0 they are the likeliest classes.
+    of 0 they are the likeliest classes. `takes` says which images the network can be shown.
     """
 
     predictor: Predictor
@@ -58,6 +59,7 @@ class Segmenter:
     evaluation: EvaluationConfig
     classes: Classes | None = None
     threshold: float = 0.0
+    takes: Takes = ANYTHING
 
     @property
     def form(self) -> ImageForm:
@@ -103,7 +105,7 @@ class Segmenter:
         (H, W, C) uint8, or float32 on the scale 0..255, NaN where there is no value. Raises DataError, OutOfMemory.
         """
         _check_image(image, self.spec.in_channels)
-        plan = make_plan((image.shape[0], image.shape[1]), self.data, self.evaluation)
+        plan = make_plan((image.shape[0], image.shape[1]), self.data, self.evaluation, self.takes)
         what = _described(plan, 1)
         check_fits(sum(self.spec.in_channels * FLOAT_BYTES * view.size[0] * view.size[1] for view in plan.views), what, ADVICE)
         with memory_for(what, ADVICE):
@@ -135,7 +137,7 @@ class Segmenter:
         many rows are read and kept as a window needs; else the image is read at once. Memory then grows with the width alone.
         The labels are those of `label`. Raises DataError, OutOfMemory.
         """
-        plan = make_plan(image.size, self.data, self.evaluation)
+        plan = make_plan(image.size, self.data, self.evaluation, self.takes)
         what = _described(plan, 1)
         with memory_for(what, ADVICE):
             if in_bands(plan):
@@ -167,7 +169,7 @@ class Segmenter:
         self,
         items: Iterable[T],
         read: Callable[[T], tuple[np.ndarray, R] | None],
-        too_large: Callable[[T, OutOfMemory], object] | None = None,
+        refused: Callable[[T, UserError], object] | None = None,
         label: None = None,
     ) -> Iterator[tuple[T, R, np.ndarray]]: ...
 
@@ -176,7 +178,7 @@ class Segmenter:
         self,
         items: Iterable[T],
         read: Callable[[T], tuple[np.ndarray, R] | None],
-        too_large: Callable[[T, OutOfMemory], object] | None = None,
+        refused: Callable[[T, UserError], object] | None = None,
         *,
         label: Callable[[Sequence[Prepared], Sequence[R]], Iterable[A]],
     ) -> Iterator[tuple[T, R, A]]: ...
@@ -185,14 +187,15 @@ class Segmenter:
         self,
         items: Iterable[T],
         read: Callable[[T], tuple[np.ndarray, R] | None],
-        too_large: Callable[[T, OutOfMemory], object] | None = None,
+        refused: Callable[[T, UserError], object] | None = None,
         label: Callable[[Sequence[Prepared], Sequence[R]], Iterable[Any]] | None = None,
     ) -> Iterator[tuple[T, R, Any]]:
         """Label the images that `read` makes of the items; yields (item, companion, (H, W) uint8 class indices) in their order.
 
         `read` returns an image as `prepare` takes it, and a companion of any type, or None to leave the item out. It is called
         ahead in threads. Images of one plan are labelled together, at most eval_batch_size of them.
-        `too_large` is called for an item that the memory does not hold, and the others go on; without it OutOfMemory is raised.
+        `refused` is called for an item that the memory does not hold, or of which the network does not take the windows, and the
+        others go on; without it the error is raised.
         `label` is called in place of the method for each batch, with the companions as well; what it gives of each image takes
         the class indices' place.
         """
@@ -201,10 +204,10 @@ class Segmenter:
             try:
                 pair = read(item)
                 return None if pair is None else (item, pair[1], self.prepare(pair[0]))
-            except OutOfMemory as error:
-                if too_large is None:
+            except (DataError, OutOfMemory) as error:
+                if refused is None:
                     raise
-                too_large(item, error)
+                refused(item, error)
                 return None
 
         workers = self.data.dataset_num_parallel_workers
@@ -212,26 +215,26 @@ class Segmenter:
             workers = max(workers // len(self.evaluation.eval_scales), 1)  # each scale is an array of its own in memory
         samples = (sample for sample in prefetch(prepared, items, workers) if sample is not None)
         for batch in self._batches(samples):
-            yield from self._labelled(batch, too_large, label or (lambda prepared, _: self.label(prepared)))
+            yield from self._labelled(batch, refused, label or (lambda prepared, _: self.label(prepared)))
 
     def _labelled(
         self,
         batch: Sequence[tuple[T, R, Prepared]],
-        too_large: Callable[[T, OutOfMemory], object] | None,
+        refused: Callable[[T, UserError], object] | None,
         label: Callable[[Sequence[Prepared], Sequence[R]], Iterable[A]],
     ) -> Iterator[tuple[T, R, A]]:
         try:
             answers = label([sample[2] for sample in batch], [sample[1] for sample in batch])
         except OutOfMemory as error:
-            if too_large is None:
+            if refused is None:
                 raise
             if len(batch) == 1:
-                too_large(batch[0][0], error)
+                refused(batch[0][0], error)
         else:
             yield from ((item, companion, answer) for (item, companion, _), answer in zip(batch, answers, strict=True))
             return
         for sample in batch if len(batch) > 1 else ():  # each alone may fit, now that the error holds nothing of the batch
-            yield from self._labelled([sample], too_large, label)
+            yield from self._labelled([sample], refused, label)
 
     def _batches(self, samples: Iterable[tuple[T, R, Prepared]]) -> Iterator[list[tuple[T, R, Prepared]]]:
         batch: list[tuple[T, R, Prepared]] = []

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from segformer_core.config.keys import RUNTIMES
+from segformer_core.protocol.fit import Fit, Size, Takes, next_multiple
 from segformer_core.spec.model import SMALLEST_INPUT
 
 IMAGES, LOGITS, LABELS = "images", "logits", "labels"
@@ -10,16 +12,17 @@ IMAGES, LOGITS, LABELS = "images", "logits", "labels"
 
 @dataclass(frozen=True)
 class Format:
-    """`backend` writes and runs the format; `writers` and `runtime` are the further packages that this needs.
+    """`backend` writes and runs the format; `writers` are the further packages that writing needs.
 
-    `smallest` is the smallest side in pixels that a dynamic file takes. Where no backend can run the format, `proved_as` names
-    another format: the network is written in both, and the other file is run as the proof.
+    Any one of the packages `runtimes` runs it, the first unless the user names another. `smallest` is the smallest side in
+    pixels that a dynamic file takes. Where no backend can run the format, `proved_as` names another format: the network is
+    written in both, and the other file is run as the proof.
     """
 
     suffix: str
     backend: str
     writers: tuple[str, ...] = ()
-    runtime: tuple[str, ...] = ()
+    runtimes: tuple[str, ...] = ()
     only_on: str = ""
     proved_as: str = ""
     smallest: int = SMALLEST_INPUT
@@ -28,7 +31,7 @@ class Format:
 FORMATS = {
     "MINDIR": Format(".mindir", "mindspore"),
     "AIR": Format(".air", "mindspore", only_on="Ascend", proved_as="MINDIR"),
-    "ONNX": Format(".onnx", "torch", writers=("onnx", "onnxscript"), runtime=("onnxruntime",)),
+    "ONNX": Format(".onnx", "torch", writers=("onnx", "onnxscript"), runtimes=RUNTIMES),
     "TORCH": Format(".pt2", "torch", smallest=64),  # below, torch.export takes an axis of length 1 for a constant
 }
 """By name; the first format of a backend is its default."""
@@ -61,6 +64,21 @@ class Form:
     @property
     def smallest(self) -> int:
         return FORMATS[self.format].smallest
+
+    @property
+    def takes(self) -> Takes:
+        """Which images: of this size alone, or of any."""
+        return Takes(self.smallest) if self.dynamic else Takes(frame=self.size)
+
+    @property
+    def padding(self) -> tuple[float, ...]:
+        """What a smaller image is padded with: of each channel the mean, as the file takes it, which training pads with, too."""
+        return tuple(float(min(max(round(mean), 0), 255)) if self.preprocess else 0.0 for mean in self.mean)
+
+    def fit(self, base_size: Size, multiple: int) -> Fit:
+        """How an image is fitted where the recipe has these: a file of another size than the recipe's has its own base_size."""
+        own = not self.dynamic and tuple(next_multiple(side, multiple) for side in base_size) != self.size
+        return Fit(self.size if own else base_size, multiple, self.takes.least, self.takes.frame)
 
     @property
     def input_shape(self) -> tuple[int, ...]:

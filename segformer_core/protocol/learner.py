@@ -164,13 +164,19 @@ Session = Callable[[np.ndarray], np.ndarray]
 """An exported file, ready to run: its input -> its output, as its `Form` says."""
 
 
+class OpenFile(Protocol):
+    """`runtime` is the package to run the file with, one of its format's `runtimes`; auto: the first."""
+
+    def __call__(self, path: Path, runtime: str = "auto") -> Session: ...
+
+
 @dataclass(frozen=True)
 class Exports:
     """How a backend writes and runs files of a network for other runtimes."""
 
     write: Callable[[SegFormer, Mapping[str, np.ndarray], Form, Path], None]
     """(spec, arrays, form, path): write the file. Raises OSError."""
-    open: Callable[[Path], Session]
+    open: OpenFile
     predictor: Callable[[Session], Predictor]
     """Of a session that maps (B, 3, H, W) float32 to (B, K, h, w) float32 logits."""
 

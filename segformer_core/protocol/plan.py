@@ -9,11 +9,8 @@ from functools import cached_property
 import numpy as np
 
 from segformer_core.config.keys import DataConfig, EvaluationConfig
-from segformer_core.data.transforms import fitted_size
-from segformer_core.spec.model import SMALLEST_INPUT
-
-Size = tuple[int, int]
-"""Height and width in pixels."""
+from segformer_core.errors import DataError
+from segformer_core.protocol.fit import ANYTHING, Fit, Size, Takes
 
 SMALLEST_PROBABILITY = 1e-30
 """Of which the logarithm is taken, where a true class has none that float32 holds."""
@@ -84,34 +81,48 @@ class Plan:
         return self.maps > 1
 
 
-def make_plan(size: Size, data: DataConfig, evaluation: EvaluationConfig) -> Plan:
-    """The plan for an image, or its label map, of `size`: at each scale it is fitted into base_size times that scale."""
-    views = [_view(size, data, evaluation, scale) for scale in evaluation.eval_scales]
+def make_plan(size: Size, data: DataConfig, evaluation: EvaluationConfig, takes: Takes = ANYTHING) -> Plan:
+    """The plan for an image, or its label map, of `size`: at each scale it is fitted into base_size times that scale.
+
+    Raises DataError for windows that the network does not take.
+    """
+    views = [_view(size, data, evaluation, scale, takes) for scale in evaluation.eval_scales]
     return Plan(size, tuple(views), evaluation.eval_flip)
 
 
-def _view(size: Size, data: DataConfig, evaluation: EvaluationConfig, scale: float) -> View:
-    """The short side of an extremely long image is stretched to the network's smallest input, and each side to a multiple.
+def _view(size: Size, data: DataConfig, evaluation: EvaluationConfig, scale: float, takes: Takes) -> View:
+    """`Fit` says at which size the image is seen.
 
     A window larger than the image is cut to it, as in the paper's code. In the mode native the image keeps its own size, which
     then takes the place of base_size and is not rounded.
     """
-    native = evaluation.eval_mode == "native"
+    native, whole = evaluation.eval_mode == "native", evaluation.eval_mode == "whole"
     base, divisor = (size, 1) if native else (data.base_size, evaluation.eval_size_divisor)
     bounds = int(base[0] * scale), int(base[1] * scale)
-    sides = (max(side, SMALLEST_INPUT) for side in fitted_size(size, bounds))
-    height, width = (next_multiple(side, divisor) for side in sides)
-    if evaluation.eval_mode == "whole":
+    height, width = Fit(bounds, divisor, takes.least, takes.frame if whole else None).size(size)
+    if whole:
         return View((height, width), (height, width))
     crop = min(evaluation.eval_crop_size[0], height), min(evaluation.eval_crop_size[1], width)
+    _check_window(crop, takes)
     tops, lefts = (_starts(*axis) for axis in zip((height, width), crop, evaluation.eval_stride, strict=True))
     windows = tuple((top, left) for top in tops for left in lefts)
     return View((height, width), crop, windows, evaluation.eval_blend == "feather")
 
 
-def next_multiple(side: int, divisor: int) -> int:
-    """The smallest multiple of `divisor` that is no less than `side`, in pixels."""
-    return -(-side // divisor) * divisor
+def _check_window(crop: Size, takes: Takes) -> None:
+    """Raises DataError unless the network takes windows of this size, or smaller ones that are padded to its frame."""
+    window = f"windows of {crop[0]}×{crop[1]} pixels"
+    if takes.frame and (crop[0] > takes.frame[0] or crop[1] > takes.frame[1]):
+        height, width = takes.frame
+        raise DataError(
+            f"the file takes images of {height}×{width} pixels, and it would get {window}; use --eval_crop_size "
+            f"[{height},{width}] and no larger an eval_stride, or --eval_mode whole, or export with --export_dynamic True"
+        )
+    if min(crop) < takes.least:
+        raise DataError(
+            f"the file takes images of at least {takes.least}×{takes.least} pixels, and it would get {window}; set a larger "
+            "eval_crop_size"
+        )
 
 
 def _starts(length: int, crop: int, stride: int) -> list[int]:

@@ -1,0 +1,22 @@
+"""Labels images with a file of ONNX in OpenVINO: python openvino_client.py FILE.onnx FOLDER IMAGE…
+
+It needs openvino, numpy and opencv-python-headless. FOLDER/IMAGE.png gets the class index of each pixel.
+"""
+
+import sys
+from pathlib import Path
+
+import cv2
+import openvino
+from fitting import labels_of, prepared, read_image, read_sidecar, told
+
+path, folder, *images = sys.argv[1:]
+about = read_sidecar(path)
+precision = {"INFERENCE_PRECISION_HINT": "f32"}  # else some CPUs compute in bfloat16, which changes labels
+model = openvino.Core().compile_model(path, "CPU", precision)
+for name in images:
+    image = read_image(name)
+    output = model({about["input"]["name"]: prepared(image, about)})[about["output"]["name"]]
+    labels = labels_of(output, image.shape[:2], about)
+    cv2.imwrite(str(Path(folder, f"{Path(name).stem}.png")), labels)
+    print(name, told(labels, about))

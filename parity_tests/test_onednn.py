@@ -1,0 +1,145 @@
+"""Products and attention by oneDNN are PyTorch's own, with their gradients, and are taken where they are meant to be."""
+
+from contextlib import nullcontext
+
+import numpy as np
+import pytest
+
+from parity_tests.support import hot_arrays, random_images
+from segformer_core.spec.model import segformer
+
+pytestmark = pytest.mark.usefixtures("need_torch", "need_onednn")
+TOLERANCE = 5e-6
+"""Relative to the largest entry; sums have up to 18,000 products. The reference is in float64."""
+
+
+@pytest.fixture
+def need_onednn():
+    from backend_torch import onednn
+
+    if not onednn.AVAILABLE:
+        pytest.skip("this PyTorch has no MKL: its products are not MKL's")
+
+
+@pytest.fixture
+def products(monkeypatch):
+    """The shapes of all products that oneDNN is given."""
+    from backend_torch import onednn
+
+    shapes, given = [], onednn.ONEDNN_LINEAR
+
+    def noted(x, weight, *rest):
+        assert weight.is_contiguous() or weight.T.is_contiguous(), "a hundred times slower"
+        shapes.append((tuple(x.shape), tuple(weight.shape)))
+        return given(x, weight, *rest)
+
+    monkeypatch.setattr(onednn, "ONEDNN_LINEAR", noted)
+    return shapes
+
+
+def random_tensor(*shape: int):
+    import torch
+
+    return torch.from_numpy(np.random.default_rng(sum(shape)).standard_normal(shape).astype(np.float32))
+
+
+def assert_same(ours, reference, inputs) -> None:
+    """Both functions' values, and the gradients of all inputs; the reference computes in float64."""
+    import torch
+
+    doubles = [x.detach().double().requires_grad_() for x in inputs]
+    expected = reference(*doubles)
+    inputs = [x.requires_grad_() for x in inputs]
+    found = ours(*inputs)
+    gradient = random_tensor(*expected.shape)
+    pairs = zip(
+        torch.autograd.grad(found, inputs, gradient), torch.autograd.grad(expected, doubles, gradient.double()), strict=True
+    )
+    for ours_, theirs in [(found, expected), *pairs]:
+        assert ours_.shape == theirs.shape
+        assert (ours_ - theirs).abs().max() <= TOLERANCE * theirs.abs().max()
+    with torch.no_grad():
+        assert torch.equal(ours(*inputs), found), "with and without a gradient the same"
+
+
+@pytest.mark.parametrize(("rows", "inputs", "outputs"), [(60, 32, 48), (60, 48, 32), (9000, 8, 16), (1, 5, 3)])
+def test_a_linear_layer(rows, inputs, outputs, products):
+    """More rows than LONGEST_SUM too; and tokens whose channels are not together in memory, as a map's are."""
+    import torch
+
+    from backend_torch import onednn
+
+    assert (rows > onednn.LONGEST_SUM) == (rows == 9000)
+    tokens = random_tensor(2, inputs, rows).transpose(1, 2)
+    assert_same(onednn.linear, torch.nn.functional.linear, [tokens, random_tensor(outputs, inputs), random_tensor(outputs)])
+    assert ((2, rows, inputs), (outputs, inputs)) in products
+    with torch.no_grad():
+        left = random_tensor(outputs, 2 * inputs)[:, :inputs]
+        assert torch.equal(onednn.linear(tokens, left, None), onednn.linear(tokens, left.contiguous(), None))
+
+
+@pytest.mark.parametrize(("rows", "heads"), [(1500, 2), (1024, 1), (10, 5)])
+def test_attention(rows, heads, products):
+    """Queries, keys and values are views of what two linear layers gave, as in the network."""
+    import torch
+
+    from backend_torch import onednn
+
+    q = random_tensor(2, rows, heads, 32).transpose(1, 2)
+    kv = random_tensor(2, 40, 2, heads, 32).permute(2, 0, 3, 1, 4)
+    assert_same(onednn.attend, torch.nn.functional.scaled_dot_product_attention, [q, kv[0], kv[1]])
+    assert max(x[0] for x, _ in products) <= onednn.ROWS
+
+
+@pytest.mark.parametrize(("precision", "taken"), [("fp32", True), ("bf16", False)])
+@pytest.mark.parametrize("gradient", [False, True])
+def test_where_it_is_taken(precision, taken, gradient, products):
+    """In float32 by every linear layer, also where a gradient is asked for; other types have oneDNN already."""
+    import torch
+
+    from backend_torch.layers import DTYPES, Arithmetic
+    from backend_torch.model import SegFormer
+
+    spec = segformer("b0", 19)
+    model = SegFormer(spec, Arithmetic(DTYPES[precision], DTYPES[precision])).eval()
+    for name, array in model.state_dict().items():
+        array.copy_(torch.from_numpy(hot_arrays(spec)[name]))
+    with nullcontext() if gradient else torch.no_grad():
+        model(torch.from_numpy(random_images(1, 32, 64)))
+    linear_layers = 4 * len(spec.blocks) + 2 * len(spec.blocks) + 4 + 1
+    attention = sum(2 * block.attn.heads for block in spec.blocks)
+    assert len(products) == (linear_layers - len(spec.blocks) + attention if taken else 0)
+
+
+def test_an_exported_graph_has_plain_operators(products):
+    import torch
+
+    from backend_torch.layers import linear
+
+    class Layer(torch.nn.Module):
+        def forward(self, x):
+            return linear(x, x[0, :4], None)
+
+    program = torch.export.export(Layer(), (random_tensor(1, 8, 16),))
+    assert not products
+    assert not {str(node.target) for node in program.graph.nodes if "onednn" in str(node.target) or "mkldnn" in str(node.target)}
+
+
+def test_a_graph_that_is_compiled_with_a_gradient_has_plain_operators(products):
+    """The operators for torch.compile have no gradient."""
+    import torch
+
+    from backend_torch.layers import linear
+
+    targets: list[str] = []
+
+    def backend(graph, inputs):
+        targets.extend(str(node.target) for node in graph.graph.nodes)
+        return graph.forward
+
+    for grad in (True, False):
+        targets.clear()
+        torch.compiler.reset()
+        with torch.set_grad_enabled(grad):
+            torch.compile(linear, backend=backend, fullgraph=True)(random_tensor(1, 8, 16), random_tensor(4, 16), None)
+        assert any("segformer" in target for target in targets) != grad
