@@ -25,7 +25,7 @@ from segformer_core.config.together import check_channels
 from segformer_core.data.classes import Classes
 from segformer_core.data.description import read_classes
 from segformer_core.errors import ConfigError, WeightsError, brief
-from segformer_core.export.exported import check_probabilities, check_runtime, open_exported, read_exported
+from segformer_core.export.exported import check_probabilities, check_runtime, open_exported, read_exported, smaller_than_asked
 from segformer_core.files import usable
 from segformer_core.inference.network import Network
 from segformer_core.inference.remembered import settled
@@ -109,7 +109,8 @@ def _of_exported(connect: Connect, path: str, config: Config) -> tuple[Network, 
     about = settled(replace(config, model=model), exported.stated, count, path, _classes_of(config, count, path))
     opened, _, _ = open_exported(exported, spec, about.config, about.classes, connect)
     network = Network(opened.predictor, spec, opened.data, opened.evaluation, opened.classes, threshold, opened.takes)
-    return network, list(exported.stated.warnings)
+    fitted = smaller_than_asked(exported.form, about.config)
+    return network, [*exported.stated.warnings, *([fitted] if fitted else [])]
 
 
 def _classes_of(config: Config, count: int, path: str) -> Classes | None:

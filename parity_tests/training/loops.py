@@ -1,6 +1,7 @@
 """The training loop without a framework: a learner that only counts."""
 
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -50,9 +51,13 @@ def looped(
     evaluate: Evaluate | None = None,
     processes: Processes = ALONE,
     step: int = 0,
+    batch_seconds: float = 0.0,
     **keys: object,
 ) -> None:
-    """Train in epochs of four steps, two of them or `max_steps`, from `step` on; `at` is called in each step with its number."""
+    """Train in epochs of four steps, two of them or `max_steps`, from `step` on; `at` is called in each step with its number.
+
+    A batch takes `batch_seconds` to come.
+    """
     length = {} if "max_steps" in keys else {"epoch_size": EPOCHS}
     config = load_config(flags(SMALL | length | {"batch_size": 1, "train_log_interval": 1} | keys))
     items = (Item(Path("image.png"), Path("label.png"), "image"),) * STEPS_OF_EPOCH
@@ -65,7 +70,13 @@ def looped(
     learner: Any = CountingLearner(at)
     groups = parameter_groups(SPEC, config.optimizer)
     run = Run(learner, SPEC, stream, groups, config, checkpoints, evaluate, log, processes, step, earlier)
+
+    def batches(first: int) -> Iterator[Any]:
+        for _ in range(first, stream.steps):
+            time.sleep(batch_seconds)
+            yield np.zeros(1), np.zeros(1)
+
     try:
-        train(run, lambda first: [(np.zeros(1), np.zeros(1))] * (stream.steps - first), stop)
+        train(run, batches, stop)
     finally:
         log.close()

@@ -1,7 +1,11 @@
 """The line that says that training waits for its data, by a clock of the test's own."""
 
+import time
+
 import pytest
 
+from parity_tests.training.loops import looped
+from segformer_core.interrupt import StopRequest
 from segformer_core.training.waiting import Waiting
 
 
@@ -86,3 +90,11 @@ def test_it_counts_anew():
     clock.now, waiting.steps = 20.0, 5
     waiting.tell(0.0)
     assert lines == []
+
+
+@pytest.mark.parametrize("interval", [1, 3])
+@pytest.mark.parametrize("slow", ["batches", "steps"])
+def test_the_loop_tells_it(slow, interval, tmp_path, capsys):
+    waits = {"batch_seconds": 0.05} if slow == "batches" else {"at": lambda number: time.sleep(0.4)}
+    looped(tmp_path, StopRequest(), train_log_interval=interval, max_steps=6, **waits)
+    assert capsys.readouterr().out.count("WARNING: training waited for data ") == (slow == "batches")

@@ -210,10 +210,7 @@ def open_exported(
         data = replace(data, img_norm_mean=(0.0,) * form.channels, img_norm_std=(1.0,) * form.channels)
     predictor = ExportedPredictor(form, session, backend.exports.predictor(logits))
     faults = "".join(f". WARNING: {fault}" for fault in exported.stated.warnings)
-    size, shown_at = f"{form.size[0]}×{form.size[1]}", list(data.base_size)
-    note = (
-        f"; images are fitted into its {size} pixels, which are less than base_size {shown_at}" if smaller(form, config) else ""
-    )
+    note = f"; {told}" if (told := smaller_than_asked(form, config)) else ""
     by = "" if runtime == "auto" else f", by {runtime}"
     written = f"{form.format} in {form.precision}{by}, written from {exported.weights['path']}"
     source = f"running {path}: {written}{note}{faults}"
@@ -221,14 +218,17 @@ def open_exported(
     return Segmenter(predictor, spec, data, config.evaluation, classes, takes=form.takes), backend, weights
 
 
-def smaller(form: Form, config: Config) -> bool:
-    """Whether the file's images are smaller than the largest that the network is to be shown whole."""
-    evaluation = config.evaluation
+def smaller_than_asked(form: Form, config: Config) -> str:
+    """What a user is told where the file's images are smaller than the largest that the network is to be shown whole; else ""."""
+    evaluation, base_size = config.evaluation, list(config.data.base_size)
     if form.dynamic or evaluation.eval_mode != WHOLE:
-        return False
-    largest = (int(side * max(evaluation.eval_scales)) for side in config.data.base_size)
-    bounds = sorted(next_multiple(side, evaluation.eval_size_divisor) for side in largest)
-    return any(bound > side for bound, side in zip(bounds, sorted(form.size), strict=True))
+        return ""
+    scale = max(evaluation.eval_scales)
+    bounds = sorted(next_multiple(int(side * scale), evaluation.eval_size_divisor) for side in base_size)
+    if all(bound <= side for bound, side in zip(bounds, sorted(form.size), strict=True)):
+        return ""
+    asked = f"base_size {base_size}" + (f" at the scale {scale:g}" if scale > 1 else "")
+    return f"images are fitted into the file's {form.size[0]}×{form.size[1]} pixels, which are less than {asked}"
 
 
 def check_recipe(path: Path, form: Form, keys: Mapping[str, str], spec: SegFormer, config: Config) -> None:
@@ -244,7 +244,7 @@ def check_recipe(path: Path, form: Form, keys: Mapping[str, str], spec: SegForme
             f"{path} gives labels, which windows, scales and mirror images cannot be averaged of; use --eval_mode whole, one of "
             "eval_scales and no eval_flip, or export with --export_output logits"
         )
-    if len(evaluation.eval_scales) > 1 and smaller(form, config):
+    if len(evaluation.eval_scales) > 1 and smaller_than_asked(form, config):
         raise ConfigError(
             f"{path} takes images of {form.size[0]}×{form.size[1]} pixels, and base_size {list(config.data.base_size)} times the "
             f"largest of eval_scales {list(evaluation.eval_scales)} is more; lower them, or export with --export_dynamic True"
