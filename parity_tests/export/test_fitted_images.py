@@ -1,5 +1,6 @@
 """`infer` with a file of one size labels an image of any: as the rule of `segformer_core/protocol/fit.py`, written out, does."""
 
+import re
 from pathlib import Path
 
 import cv2
@@ -82,7 +83,12 @@ def test_a_file_of_one_size_labels_images_of_every_size(kind, varied, photos, tm
 def test_it_says_that_it_shows_images_smaller_than_asked(varied, photos, tmp_path, capsys):
     path = varied("torch", "ONNX")
     assert inferred("torch", path, photos, tmp_path / "out", base_size=[128, 192]) == DONE
-    assert "; images are fitted into its 64×96 pixels, which are less than base_size [128, 192]" in capsys.readouterr().out
+    told = "images are fitted into the file's 64×96 pixels, which are less than base_size [128, 192]"
+    assert f"; {told}" in capsys.readouterr().out
+    from backend_torch import load
+
+    with pytest.warns(UserWarning, match=re.escape(told)):
+        load(str(path), base_size=[128, 192])
     assert inferred("torch", path, photos, tmp_path / "as_usual") == DONE
     assert "less than base_size" not in capsys.readouterr().out
     for one in sorted((tmp_path / "out").glob("*_gray.png")):
