@@ -74,7 +74,7 @@ def export(
     if web:
         check_browser(form, config.data.image_range)
     path = web_target(config, stem) if web else target(config, form, stem)
-    web_runtime = runtime_files(config.export.export_web_runtime, os.environ) if web else {}
+    web_runtime = runtime_files(config.export.export_web_runtime, os.environ, log) if web else {}
     new_folder = web and not path.parent.exists()
     writable_directory(path.parent)
     subjects = find_subjects(config, spec, form)

@@ -33,11 +33,9 @@ REGISTRY_VARIABLE = "npm_config_registry"
 PATIENCE = 60
 """Seconds without an answer after which fetching is given up."""
 
-Fetch = Callable[[str], bytes]
 
-
-def runtime_files(path: str, environment: Mapping[str, str], fetch: Fetch | None = None) -> dict[str, bytes]:
-    """Name -> bytes of FILES, from the archive at `path`; if that is empty, from the cache, which `fetch` fills from a URL.
+def runtime_files(path: str, environment: Mapping[str, str], log: Callable[[str], None]) -> dict[str, bytes]:
+    """Name -> bytes of FILES, from the archive at `path`; if that is empty, from the cache, into which it is fetched once.
 
     Raises ConfigError for a `path` that is not the archive, UserError if it can neither be found nor fetched.
     """
@@ -46,10 +44,11 @@ def runtime_files(path: str, environment: Mapping[str, str], fetch: Fetch | None
     kept = cache_folder(environment) / ARCHIVE
     if kept.is_file() and (data := kept.read_bytes()) and is_the_archive(data):
         return _unpacked(data)
-    url = f"{_registry(environment)}/{PACKAGE}/-/{ARCHIVE}"
+    url = f"{registry(environment)}/{PACKAGE}/-/{ARCHIVE}"
     instead = f"fetch it elsewhere by npm pack {PACKAGE}@{VERSION} and name the file with --export_web_runtime"
+    log(f"fetching {url} once, to keep it in {kept.parent} …")
     try:
-        data = (fetch or fetched)(url)
+        data = fetched(url)
     except (OSError, HTTPException, ValueError) as error:
         why = getattr(error, "reason", None) or error
         raise UserError(f"export_format WEB needs {url}, which cannot be fetched ({brief(str(why))}); {instead}") from error
@@ -74,7 +73,8 @@ def fetched(url: str) -> bytes:
         return answer.read(LONGEST_ARCHIVE)
 
 
-def _registry(environment: Mapping[str, str]) -> str:
+def registry(environment: Mapping[str, str]) -> str:
+    """The address of npm's registry, or of the one that npm itself would take."""
     named = (environment.get(name) for name in (REGISTRY_VARIABLE, REGISTRY_VARIABLE.upper()))
     return next(filter(None, named), REGISTRY).rstrip("/")
 

@@ -35,8 +35,8 @@ function madeColour(index) {
 
 function introduce(about) {
   const [height, width] = about.fit.frame ?? about.fit.base_size;
-  const network = about.weights.network ?? "";
-  element("about").textContent = [network, about.form.precision, texts.size(height, width, !about.fit.frame)].filter(Boolean).join(" · ");
+  const facts = [about.weights.network, about.form.precision, texts.size(height, width, !about.fit.frame)];
+  element("about").textContent = facts.filter(Boolean).join(" · ");
   classes = about.classes.map(({ index, name, colour }) => ({
     name: name ?? texts.unnamed(index),
     colour: colour ?? madeColour(index),
@@ -64,7 +64,7 @@ function list(shares) {
 
 function paint({ width, height }) {
   const picture = new ImageData(width, height);
-  const colours = Uint32Array.from(classes, ({ colour: [red, green, blue] }) => ((255 << 24) | (blue << 16) | (green << 8) | red) >>> 0);
+  const colours = Uint32Array.from(classes, ({ colour: [r, g, b] }) => ((255 << 24) | (b << 16) | (g << 8) | r) >>> 0);
   const pixels = new Uint32Array(picture.data.buffer);
   for (let place = 0; place < labels.length; place++) pixels[place] = colours[labels[place]];
   overlay.width = width;
@@ -80,8 +80,8 @@ function labelled(mine, pixels, size) {
   });
 }
 
-// Labels what `source` shows and shows it with them; a camera's frame is shown only then. An answer that comes after another image
-// was asked for, or after the camera has stopped, is left out.
+// Labels what `source` shows and shows it with them; a camera's frame is shown only then. An answer that comes after another
+// image was asked for, or after the camera has stopped, is left out.
 async function label(source, width, height) {
   const mine = ++turn, stream = camera;
   const drawn = new OffscreenCanvas(width, height).getContext("2d", { willReadFrequently: true, alpha: false });

@@ -33,7 +33,8 @@ async function labelled({ pixels, size }, { about, session }) {
   const labels = labelsOf(output.data, output.dims, size, about);
   const pixelsOf = new Array(about.classes.length).fill(0);
   for (const label of labels) pixelsOf[label]++;
-  return { labels, shares: pixelsOf.map((count) => count / labels.length), network: after - before, all: performance.now() - started };
+  const shares = pixelsOf.map((count) => count / labels.length);
+  return { labels, shares, network: after - before, all: performance.now() - started };
 }
 
 const ready = opened();
