@@ -6,7 +6,6 @@ Its hash is known here, so it does not matter from whom it comes.
 import base64
 import hashlib
 import io
-import os
 import tarfile
 import urllib.request
 from collections.abc import Callable, Mapping
@@ -14,8 +13,7 @@ from http.client import HTTPException
 from pathlib import Path
 
 from segformer_core.errors import ConfigError, UserError, brief
-from segformer_core.files import atomic_write, special_file, writable_directory
-from segformer_core.paths import expanded
+from segformer_core.files import atomic_write, special_file, usable, writable_directory
 
 PACKAGE, VERSION = "onnxruntime-web", "1.30.0"
 SHA512 = "q0y+JrrtukXSzsBWEMccVfqX25LRmosXHF+CaRJmg8pZClzcV7svNc4rKY3jL02Vb7QmRMDs1SigqR4CXAfKYQ=="
@@ -60,7 +58,8 @@ def runtime_files(path: str, environment: Mapping[str, str], log: Callable[[str]
 
 
 def cache_folder(environment: Mapping[str, str]) -> Path:
-    return Path(environment.get("XDG_CACHE_HOME") or expanded(os.path.join("~", ".cache"))) / "segformer-twins"
+    """Where the archive is kept. Raises UserError if no folder can be there."""
+    return Path(usable(environment.get("XDG_CACHE_HOME") or "~/.cache", UserError)) / "segformer-twins"
 
 
 def is_the_archive(data: bytes) -> bool:

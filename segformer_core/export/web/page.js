@@ -82,8 +82,8 @@ function labelled(mine, pixels, size) {
 
 // Labels what `source` shows and shows it with them; a camera's frame is shown only then. An answer that comes after another
 // image was asked for, or after the camera has stopped, is left out.
-async function label(source, width, height) {
-  const mine = ++turn, stream = camera;
+async function label(mine, source, width, height) {
+  const stream = camera;
   const drawn = new OffscreenCanvas(width, height).getContext("2d", { willReadFrequently: true, alpha: false });
   drawn.drawImage(source, 0, 0);
   const { data: pixels } = drawn.getImageData(0, 0, width, height);
@@ -112,6 +112,7 @@ function show(canvas) {
 async function open(file) {
   stopCamera();
   if (!file) return tell(texts.nothing, true);
+  const mine = ++turn;
   let bitmap;
   try {
     bitmap = await createImageBitmap(file, { colorSpaceConversion: "none", imageOrientation: "from-image" });
@@ -119,7 +120,7 @@ async function open(file) {
     return tell(texts.unreadable(file.name), true);
   }
   try {
-    await label(bitmap, bitmap.width, bitmap.height);
+    if (mine === turn) await label(mine, bitmap, bitmap.width, bitmap.height);
   } catch (error) {
     tell(texts.broken(error), true);
   } finally {
@@ -147,7 +148,7 @@ async function startCamera() {
   element("camera").textContent = texts.stop;
   const stream = camera;
   try {
-    while (camera === stream) await label(video, video.videoWidth, video.videoHeight);
+    while (camera === stream) await label(++turn, video, video.videoWidth, video.videoHeight);
   } catch (error) {
     stopCamera();
     tell(texts.broken(error), true);
