@@ -117,7 +117,7 @@ def test_the_registry_of_npm_is_asked(variable, stand_in, tmp_path):
         assert runtime_files("", environment, print) == CONTENT, "the kept one"
         environment["XDG_CACHE_HOME"] = str(tmp_path / "other")
         with pytest.raises(
-            UserError, match=rf"^export_format WEB needs {address}\S+\.tgz, which cannot be fetched \('Not Found'\)"
+            UserError, match=rf"^export_format WEB needs {address}\S+\.tgz, which cannot be fetched \('File not found'\)"
         ):
             runtime_files("", environment, print)
 
@@ -169,12 +169,18 @@ def test_the_folder_holds_all_that_the_page_needs(folder, weights, stand_in, tmp
     said = capsys.readouterr().out
     assert f"page: {made}/index.html; python -m http.server --directory {made}, then open http://localhost:8000" in said
 
-    (made / "page.js").write_text("older")
-    (made / NETWORK).unlink()
-    arguments = exporting(tmp_path, weights, folder, stand_in)
-    assert main("export", connected("torch"), arguments) == USERS_MISTAKE
+
+def test_a_file_of_the_user_is_kept_unless_forced(folder, weights, stand_in, tmp_path, capsys):
+    made = tmp_path / "street.web"
+    made.mkdir()
+    (made / "page.js").write_text("the user's")
+    (made / "notes").write_text("the user's, too")
+    assert main("export", connected("torch"), exporting(tmp_path, weights, folder, stand_in)) == USERS_MISTAKE
     assert f"{made}/page.js exists and is kept; choose another --export_path, or --force" in capsys.readouterr().err
-    assert (made / "page.js").read_text() == "older" and not (made / NETWORK).exists()
+    assert (made / "page.js").read_text() == "the user's" and not (made / NETWORK).exists()
+    arguments = exporting(tmp_path, weights, folder, stand_in, export_force=True)
+    assert main("export", connected("torch"), arguments) == DONE
+    assert {str(path.relative_to(made)) for path in made.rglob("*") if path.is_file()} == IN_FOLDER | {"notes"}
 
 
 def test_the_folder_is_named_after_the_recipe(folder, weights, stand_in, tmp_path, monkeypatch):
