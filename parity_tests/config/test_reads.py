@@ -35,6 +35,7 @@ UNREAD = {
     **dict.fromkeys(("execution_mode", "compile_cache"), "MindSpore's"),
     **dict.fromkeys(("pretrained_ckpt_path", "ckpt_part", "stem_init"), "the run starts from the seed"),
     "device_id": "a CPU has no number",
+    "export_web_runtime": "for WEB alone",
 }
 """Keys that these runs leave alone, and why."""
 

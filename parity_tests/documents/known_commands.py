@@ -17,7 +17,7 @@ from segformer_core.config.reads import READS
 
 USUAL = (
     "atc", "cat", "cd", "conda", "cp", "curl", "deactivate", "diff", "docker", "echo", "export", "g++", "git", "grep", "head",
-    "kill", "ls", "mkdir", "mv", "npu-smi", "nvidia-smi", "pytest", "rm", "scp", "sed", "source", "tail", "tar", "test",
+    "kill", "ls", "mkdir", "mv", "npm", "npu-smi", "nvidia-smi", "pytest", "rm", "scp", "sed", "source", "tail", "tar", "test",
     "uname", "unzip",
 )  # fmt: skip
 """Programs that are not ours."""

@@ -22,8 +22,8 @@ FLAGS = (
 )
 
 
-def start(profile: Path) -> Any:
-    """Chromium without a window.
+def start(profile: Path, *further: str) -> Any:
+    """Chromium without a window, with `further` flags.
 
     Where Chromium or its driver is missing, the test is skipped; with SEGFORMER_BROWSER set it fails.
     """
@@ -37,7 +37,7 @@ def start(profile: Path) -> Any:
     options = webdriver.ChromeOptions()
     options.binary_location = program
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    for flag in (*FLAGS, f"--user-data-dir={profile}"):
+    for flag in (*FLAGS, *further, f"--user-data-dir={profile}"):
         options.add_argument(flag)
     return webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
 

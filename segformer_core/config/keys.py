@@ -232,11 +232,11 @@ class InferenceConfig:
 class ExportConfig:
     export_ckpt_path: str = path_key("", "weight file to export")
     export_format: str = key(
-        "auto", "auto: MINDIR with MindSpore, ONNX with PyTorch", choices=("auto", "MINDIR", "AIR", "ONNX", "TORCH")
+        "auto",
+        "auto: MINDIR with MindSpore, ONNX with PyTorch; WEB: a folder with an ONNX file and a page that runs it in a browser",
+        choices=("auto", "MINDIR", "AIR", "ONNX", "TORCH", "WEB"),
     )
-    export_path: str = path_key(
-        "", "file or folder to write; empty: export_name with the format's ending, in the working directory"
-    )
+    export_path: str = path_key("", "file or folder to write; empty: export_name with the format's ending, in the current folder")
     export_name: str = key("", "the file's name without its ending; empty: the configuration file's")
     export_height: int = key(0, "height in pixels of the file's input images; 0: base_size's", low=0, high=LONGEST_SIDE)
     export_width: int = key(0, "width in pixels of the file's input images; 0: base_size's", low=0, high=LONGEST_SIDE)
@@ -244,6 +244,7 @@ class ExportConfig:
     export_precision: str = key("fp32", "precision of matrix products, convolutions and their weights", choices=("fp32", "fp16"))
     export_output: str = key("auto", "auto: labels with export_preprocess, else logits", choices=("auto", "logits", "labels"))
     export_preprocess: bool = key(False, "let the file accept (N, H, W, C) uint8 images, C 3 for RGB, and normalise them itself")
+    export_web_runtime: str = path_key("", "npm's archive of onnxruntime-web, for WEB; empty: fetched once from npm's registry")
     export_force: bool = key(False, "replace an existing file; --force for short")
 
 

@@ -7,7 +7,7 @@ from segformer_core.errors import BackendError, ConfigError, UserError, brief
 from segformer_core.export.packages import need_packages, packages_to_run
 from segformer_core.files import temporary_name
 from segformer_core.protocol.fit import next_multiple
-from segformer_core.protocol.form import FORMATS, LABELS, OF_SUFFIX, Form
+from segformer_core.protocol.form import FOLDERS, FORMATS, LABELS, OF_SUFFIX, Form
 from segformer_core.spec.model import SMALLEST_INPUT, SegFormer
 
 SIDECAR = ".json"
@@ -53,12 +53,16 @@ def choose_form(config: Config, spec: SegFormer, backend: str, device: str) -> F
 
 
 def choose_format(asked: str, backend: str, device: str) -> str:
-    """The format `asked` for; `auto` is the backend's first. Raises UserError if the backend or its device cannot write it."""
+    """The format of the file for what is `asked`; `auto` is the backend's first.
+
+    Raises UserError if the backend or its device cannot write it.
+    """
     own = [name for name, entry in FORMATS.items() if entry.backend == backend]
-    name = own[0] if asked == "auto" else asked
+    name = own[0] if asked == "auto" else FOLDERS.get(asked, asked)
     if name not in own:
+        *others, last = *own, *(folder for folder, inside in FOLDERS.items() if inside in own)
         raise ConfigError(
-            f"backend_{backend} writes {' and '.join(own)}; for export_format {name} use python -m "
+            f"backend_{backend} writes {', '.join(others)} and {last}; for export_format {asked} use python -m "
             f"backend_{FORMATS[name].backend}.export"
         )
     if FORMATS[name].only_on not in ("", device):
@@ -89,20 +93,31 @@ def target(config: Config, form: Form, stem: str) -> Path:
     Raises UserError if the file or its description exists, if the suffix is that of another format, or if the name is none.
     """
     export = config.export
-    longest = LONGEST_FILE_NAME - len(temporary_name(Path(f"{form.suffix}{SIDECAR}"), LARGEST_PROCESS).name)
-    if Path(stem).name != stem or stem == ".." or any(mark == "\0" or "\ud800" <= mark <= "\udfff" for mark in stem):
-        raise ConfigError(f"export_name is {brief(stem)}; expected a name without a folder, which export_path can name")
-    if len(stem.encode()) > longest:
-        raise ConfigError(f"export_name is {brief(stem)}, of {len(stem.encode())} bytes; expected at most {longest}")
+    check_stem(stem, temporary_name(Path(f"{form.suffix}{SIDECAR}"), LARGEST_PROCESS).name)
     path = Path(export.export_path or ".")
     if path.suffix in OF_SUFFIX and path.suffix != form.suffix:
         raise ConfigError(f"export_path is {path}; expected the suffix {form.suffix} for a file of {form.format}, or a folder")
     if path.suffix != form.suffix or path.is_dir():
         path = path / f"{stem}{form.suffix}"
-    for existing in (path, sidecar_path(path)):
-        if existing.exists() and not export.export_force:
-            raise UserError(f"{existing} exists and is kept; choose another --export_path, or --force to replace it")
+    if not export.export_force:
+        check_absent(path, sidecar_path(path))
     return path
+
+
+def check_stem(stem: str, around: str) -> None:
+    """Raises ConfigError unless `stem` is a file's name also with the characters `around` it."""
+    longest = LONGEST_FILE_NAME - len(around)
+    if Path(stem).name != stem or stem == ".." or any(mark == "\0" or "\ud800" <= mark <= "\udfff" for mark in stem):
+        raise ConfigError(f"export_name is {brief(stem)}; expected a name without a folder, which export_path can name")
+    if len(stem.encode()) > longest:
+        raise ConfigError(f"export_name is {brief(stem)}, of {len(stem.encode())} bytes; expected at most {longest}")
+
+
+def check_absent(*paths: Path) -> None:
+    """Raises UserError if one of them exists."""
+    for path in paths:
+        if path.exists():
+            raise UserError(f"{path} exists and is kept; choose another --export_path, or --force to replace it")
 
 
 def sidecar_path(path: Path) -> Path:

@@ -1,9 +1,10 @@
 """Write a file for another runtime, compare its outputs with the network's, and only then put it in place."""
 
+import os
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -35,8 +36,10 @@ from segformer_core.export.verification import (
     made_images,
     normalised,
 )
+from segformer_core.export.web_folder import check_browser, how_to_serve, web_target, write_page
+from segformer_core.export.web_runtime import runtime_files
 from segformer_core.files import atomic_write, sha256_of_files, writable_directory
-from segformer_core.protocol.form import FORMATS, Form
+from segformer_core.protocol.form import FORMATS, WEB, Form
 from segformer_core.protocol.learner import Backend, Learner
 from segformer_core.spec.model import SegFormer
 from segformer_core.weights.remembered import Stated
@@ -60,13 +63,19 @@ def export(
     backend: Backend,
     log: Callable[[str], None],
 ) -> Path:
-    """Write the file and its description. Returns the file's path.
+    """Write the file and its description, and around them the page of a WEB folder. Returns the file's path.
 
     `weights` describes the weights for the description, `stated` is what they say of their classes and of their recipe.
     Raises UserError, which is Unproven if the file's outputs are not the network's. After an error nothing is left of the file.
     """
     form = choose_form(config, spec, backend.name, backend.device)
-    path = target(config, form, config.export.export_name or f"segformer.{spec.variant}")
+    stem = config.export.export_name or f"segformer.{spec.variant}"
+    web = config.export.export_format == WEB
+    if web:
+        check_browser(form, config.data.image_range)
+    path = web_target(config, stem) if web else target(config, form, stem)
+    web_runtime = runtime_files(config.export.export_web_runtime, os.environ, log) if web else {}
+    new_folder = web and not path.parent.exists()
     writable_directory(path.parent)
     subjects = find_subjects(config, spec, form)
     learner = backend.learner(spec, config, log)
@@ -95,7 +104,13 @@ def export(
     finally:
         if not path.exists():
             sidecar_path(path).unlink(missing_ok=True)
+            if new_folder:
+                with suppress(OSError):
+                    path.parent.rmdir()
     log(f"export: {path}, {path.stat().st_size / 1e6:.1f} MB; {sidecar_path(path).name} describes it")
+    if web:
+        write_page(path.parent, web_runtime)
+        log(f"page: {path.parent / 'index.html'}; {how_to_serve(path.parent)}")
     return path
 
 

@@ -35,6 +35,9 @@ FORMATS = {
     "TORCH": Format(".pt2", "torch", smallest=64),  # below, torch.export takes an axis of length 1 for a constant
 }
 """By name; the first format of a backend is its default."""
+WEB = "WEB"
+FOLDERS = {WEB: "ONNX"}
+"""What export_format may also be: a folder with a page that shows a file of this format."""
 OF_SUFFIX = {form.suffix: name for name, form in FORMATS.items()}
 
 

@@ -1,0 +1,46 @@
+// What the page says, in the reader's language.
+const TEXTS = {
+  en: {
+    choose: "Choose an image",
+    camera: "Use the camera",
+    stop: "Stop the camera",
+    opacity: "Label opacity",
+    classes: "Classes",
+    drop: "Drop an image here",
+    private: "Everything is computed in this browser, by one thread. No image leaves it.",
+    loading: "Loading the network …",
+    ready: "Ready",
+    working: "Labelling …",
+    size: (height, width, any) => (any ? "images of any size" : `sees images at up to ${height}×${width} pixels`),
+    time: (all, network) => `${all} ms, of these ${network} ms the network`,
+    unreadable: (name) => `${name} is no image that this browser can read; choose a PNG, JPEG or WebP file.`,
+    nothing: "What was dropped is no file; drop an image file.",
+    broken: (why) => `The network does not run here (${why}); look whether the folder is complete, then reload the page.`,
+    noCamera: (why) => `There is no camera to use (${why}); allow it, and open the page as http://localhost or by https.`,
+    image: (height, width) => `Image of ${height}×${width} pixels with its labels`,
+    unnamed: (index) => `class ${index}`,
+  },
+  zh: {
+    choose: "选择图像",
+    camera: "使用摄像头",
+    stop: "关闭摄像头",
+    opacity: "标签不透明度",
+    classes: "类别",
+    drop: "将图像拖放到此处",
+    private: "全部计算都在本浏览器中由单线程完成，图像不会离开浏览器。",
+    loading: "正在加载网络……",
+    ready: "就绪",
+    working: "正在分割……",
+    size: (height, width, any) => (any ? "接受任意尺寸的图像" : `输入网络的图像不超过 ${height}×${width} 像素`),
+    time: (all, network) => `共 ${all} 毫秒，其中网络推理 ${network} 毫秒`,
+    unreadable: (name) => `浏览器无法读取图像 ${name}；请选择 PNG、JPEG 或 WebP 文件。`,
+    nothing: "拖放的不是文件；请拖放图像文件。",
+    broken: (why) => `网络无法在此运行（${why}）；请检查文件夹中的文件是否齐全，然后刷新页面。`,
+    noCamera: (why) => `无法使用摄像头（${why}）；请授予权限，并通过 http://localhost 或 https 打开本页。`,
+    image: (height, width) => `${height}×${width} 像素的图像及其标签`,
+    unnamed: (index) => `类别 ${index}`,
+  },
+};
+
+export const language = navigator.language.toLowerCase().startsWith("zh") ? "zh" : "en";
+export const texts = TEXTS[language];
