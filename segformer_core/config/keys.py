@@ -241,6 +241,11 @@ class ExportConfig:
     export_precision: str = key("fp32", "precision of matrix products, convolutions and their weights", choices=("fp32", "fp16"))
     export_output: str = key("auto", "auto: labels with export_preprocess, else logits", choices=("auto", "logits", "labels"))
     export_preprocess: bool = key(False, "let the file accept (N, H, W, C) uint8 images, C 3 for RGB, and normalise them itself")
+    export_probe: str = key(
+        "none",
+        "worst: also run the network with every value in fp16, and in bf16, and say what is lost",
+        choices=("none", "worst"),
+    )
     export_force: bool = key(False, "replace an existing file; --force for short")
 
 
