@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from mindspore import dataset
 
+from segformer_core.data.one_thread import one_thread
 from segformer_core.data.pipeline import GuardedStream, TrainingStream, raise_message
 from segformer_core.protocol.learner import Batch
 
@@ -19,6 +20,7 @@ def batches(stream: TrainingStream, workers: int, first_step: int) -> Iterator[B
         python_multiprocessing=False,
     )
     loader = samples.batch(size, drop_remainder=True)
-    for images, labels, messages in loader.create_tuple_iterator(num_epochs=1, output_numpy=True):
-        raise_message(messages)
-        yield images, labels
+    with one_thread():  # its own threads read
+        for images, labels, messages in loader.create_tuple_iterator(num_epochs=1, output_numpy=True):
+            raise_message(messages)
+            yield images, labels

@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch._export.serde.serialize import SerializedArtifact, deserialize
 from torch.export import Dim
 
 from backend_torch.deployment import Deployed
@@ -93,6 +92,8 @@ def open_onnx(path: Path) -> Session:
 
 def open_torch(path: Path) -> Session:
     """Not by torch.export.load, which unpickles: it would run what a stranger has put into the file."""
+    from torch._export.serde.serialize import SerializedArtifact, deserialize  # a second to import, for other commands in vain
+
     archive = read_archive(path)
     state: dict[str, Tensor] = {name: torch.from_numpy(array) for name, array in archive.arrays.items()}
     state |= {name: nn.Parameter(state[name], requires_grad=False) for name in archive.parameters & state.keys()}

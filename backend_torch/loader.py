@@ -5,10 +5,9 @@ import signal
 from collections.abc import Iterator
 from typing import cast
 
-import numpy as np
-import torch
 from torch.utils.data import DataLoader, Dataset
 
+from segformer_core.data.one_thread import without_pool
 from segformer_core.data.pipeline import GuardedStream, TrainingStream, raise_message
 from segformer_core.protocol.learner import Batch
 
@@ -21,19 +20,18 @@ def batches(stream: TrainingStream, workers: int, first_step: int) -> Iterator[B
         batch_size=size,
         sampler=range(first_step * size, len(stream)),
         num_workers=workers,
-        collate_fn=_stack,
-        worker_init_fn=_end_in_peace,
+        worker_init_fn=_start,
     )
     for images, labels, messages in loader:
         raise_message(messages.numpy())
         yield images.numpy(), labels.numpy()
 
 
-def _end_in_peace(_: int) -> None:
-    """A SIGTERM to all processes of a run ends the workers, too. It must not look like a failure, which PyTorch would raise in
-    the middle of the step that is to be finished and saved."""
+def _start(_: int) -> None:
+    """Before a worker's first sample: it keeps to one core, and ends in peace.
+
+    A SIGTERM to all processes of a run ends the workers, too. It must not look like a failure, which PyTorch would raise in
+    the middle of the step that is to be finished and saved.
+    """
+    without_pool()
     signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
-
-
-def _stack(samples: list[tuple[np.ndarray, ...]]) -> tuple[torch.Tensor, ...]:
-    return tuple(torch.from_numpy(np.stack(arrays)) for arrays in zip(*samples, strict=True))

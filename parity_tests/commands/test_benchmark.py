@@ -8,10 +8,13 @@ import subprocess
 import sys
 from importlib.metadata import version
 
+import cv2
+import numpy as np
 import pytest
 
 from segformer_core.cli import DONE, program
 from segformer_core.commands.benchmark import race, table
+from segformer_core.commands.benchmark_pipeline import FORMATS, made_images
 from segformer_core.commands.circumstances import installed, processor
 from segformer_core.commands.contestants import (
     CLASS_COUNT,
@@ -29,6 +32,8 @@ from segformer_core.commands.contestants import (
 )
 from segformer_core.config.load import load_config
 from segformer_core.config.reads import READS
+from segformer_core.data.cityscapes import CLASSES
+from segformer_core.data.dataset import read_pair
 from segformer_core.spec.flops import matrix_flops
 from segformer_core.spec.model import segformer
 from segformer_core.weights.loading import load_weights
@@ -89,6 +94,28 @@ def test_the_pipeline_is_kept_whole(tmp_path, days, capsys, need_torch):
     assert kept["setting"] == {"variant": "b0", "size": [64, 64], "backend": "torch", "images": 1} and kept["date"] in days
     assert {"network", "evaluate", "infer"} < kept["seconds"].keys() == kept["medians"].keys()
     assert all(statistics.median(times) == kept["medians"][name] for name, times in kept["seconds"].items())
+    assert {len(times) for times in kept["training_input"].values()} == {3}
+
+
+@pytest.mark.parametrize("ending", FORMATS)
+def test_both_formats_give_the_same_pixels(tmp_path, ending):
+    [item] = made_images(tmp_path / ending, 1, (64, 128), ending).items
+    assert item.image.read_bytes().startswith({"png": b"\x89PNG", "bmp": b"BM"}[ending])
+    usual = made_images(tmp_path / "usual", 1, (64, 128))
+    for mine, plain in zip(read_pair(item, CLASSES), read_pair(usual.items[0], CLASSES), strict=True):
+        assert np.array_equal(mine, plain)
+
+
+def test_the_input_of_training_is_timed_alone_and_by_stage(tmp_path, capsys):
+    file = tmp_path / "input.json"
+    arguments = ["--tasks", "training", "--size", "64", "128", "--images", "2", "--rounds", "2", "--json", str(file)]
+    threads = cv2.getNumThreads()
+    assert program(["benchmark_pipeline", *arguments]) == DONE
+    assert cv2.getNumThreads() == threads, "what is timed in one thread leaves the process as it was"
+    label, image, whole = json.loads(file.read_text())["training_input"].values()
+    assert len(whole) == 2 and min(label + image) > 0 and statistics.median(whole) > max(*label, *image)
+    assert "network" not in json.loads(file.read_text()).get("medians", {}), "no network is made"
+    assert "CPU-ms an image, in one thread" in capsys.readouterr().out
 
 
 def test_who_takes_part():

@@ -152,7 +152,12 @@ def test_the_process_that_runs_an_exported_file_ends_with_the_command(tmp_path, 
     thread = threading.Thread(target=stop)
     thread.start()
     backend = SimpleNamespace(name="torch", device="cpu", device_id=0)
-    assert exit_code(lambda: len(run_afresh(backend, tmp_path / "x.onnx", [np.zeros(1)]))) == SIGNALLED + signal.SIGTERM
+
+    def run() -> None:
+        with run_afresh(backend, tmp_path / "x.onnx", [np.zeros(1)]) as outputs:
+            outputs()
+
+    assert exit_code(run) == SIGNALLED + signal.SIGTERM
     thread.join()
     with pytest.raises(ProcessLookupError):
         os.kill(int(started.read_text()), 0)

@@ -11,6 +11,7 @@ from parity_tests.support import check_exact_control
 from segformer_core.commands.opening import connector
 from segformer_core.config.keys import DataConfig, RuntimeConfig
 from segformer_core.data import transforms as t
+from segformer_core.data.dataset import digest_of
 from segformer_core.data.layout import open_dataset
 from segformer_core.data.pipeline import TrainingStream
 from segformer_core.errors import DataError
@@ -40,8 +41,9 @@ def test_scale_stays_in_range_and_labels_stay_classes():
     image, label = sample()
     sizes = set()
     for seed in range(50):
-        scaled, scaled_label = t.random_scale(image, label, np.random.default_rng(seed), (60, 80), (0.5, 2.0))
-        assert scaled.shape[:2] == scaled_label.shape
+        size = t.random_size(label.shape, np.random.default_rng(seed), (60, 80), (0.5, 2.0))
+        scaled, scaled_label = t.resize_image(image, size), t.resize_label(label, size)
+        assert scaled.shape[:2] == scaled_label.shape == size
         assert set(np.unique(scaled_label)) <= set(np.unique(label))
         sizes.add(scaled_label.shape[0])
     assert 30 <= min(sizes) < 40 and 110 < max(sizes) <= 120
@@ -54,7 +56,8 @@ def test_crop_is_aligned_and_avoids_one_class():
     full = [0, 0]
     for seed in range(200):
         for ratio, counter in ((0.75, 0), (1.0, 1)):
-            crop, crop_label = t.random_crop(image, label, np.random.default_rng(seed), (30, 30), ratio)
+            window = t.random_window(label, np.random.default_rng(seed), (30, 30), ratio)
+            crop, crop_label = image[window], label[window]
             assert crop.shape == (30, 30, 3) and (crop[..., 0] == crop_label * 40).all()
             full[counter] += np.bincount(crop_label.ravel()).max() > 0.75 * crop_label.size
     assert full[0] < 10 < 100 < full[1]
@@ -67,7 +70,7 @@ def test_ignored_pixels_do_not_count_and_an_eleventh_crop_is_taken_as_it_is():
     label[:, ::4], label[0, 2::4] = 0, 1
     rng, eleven = np.random.default_rng(0), np.random.default_rng(0)
     image[..., 0] = np.arange(60)
-    crop, _ = t.random_crop(image, label, rng, (30, 40), 0.75)
+    crop = image[t.random_window(label, rng, (30, 40), 0.75)]
     lefts = [(eleven.integers(0, 1), eleven.integers(0, 21))[1] for _ in range(11)]
     assert crop[0, 0, 0] == lefts[10] != lefts[9]
     assert rng.random() == eleven.random()
@@ -117,12 +120,61 @@ def test_distortion_is_its_definition():
 
 def test_padding_is_zero_after_normalising_and_ignored():
     image = np.full((2, 3, 3), (255, 0, 100), np.uint8)
-    normal = t.normalise(image, (123.675, 116.28, 103.53), (58.395, 57.12, 57.375))
-    padded, label = t.pad(normal, np.zeros((2, 3), np.uint8), (4, 5))
-    assert padded.shape == (3, 4, 5) and padded.dtype == np.float32 and padded.flags.c_contiguous
-    assert padded[:, 0, 0] == pytest.approx([(255 - 123.675) / 58.395, -116.28 / 57.12, (100 - 103.53) / 57.375], rel=1e-6)
-    assert not padded[:, 2:].any() and not padded[:, :, 3:].any()
-    assert (label[2:] == 255).all() and (label[:, 3:] == 255).all() and (label[:2, :3] == 0).all()
+    config = DataConfig(crop_size=(4, 5), img_norm_mean=(123.675, 116.28, 103.53), img_norm_std=(58.395, 57.12, 57.375))
+    for values in (image, image.astype(np.float32)):
+        padded, label = t.padded(values, t.UNCHANGED, np.zeros((2, 3), np.uint8), config)
+        assert padded.shape == (3, 4, 5) and padded.dtype == np.float32 and padded.flags.c_contiguous
+        want = [(255 - 123.675) / 58.395, -116.28 / 57.12, (100 - 103.53) / 57.375]
+        assert padded[:, 0, 0] == pytest.approx(want, rel=1e-6) and (padded[:, :2, :3] == padded[:, :1, :1]).all()
+        assert not padded[:, 2:].any() and not padded[:, :, 3:].any()
+        assert (label[2:] == 255).all() and (label[:, 3:] == 255).all() and (label[:2, :3] == 0).all()
+
+
+def test_a_window_is_that_of_the_whole_resized_image():
+    """To the bit: of 8 bits only the part above and left of the window's corner is resized."""
+    rng = np.random.default_rng(0)
+    for _ in range(3000):
+        height, width, channels, depth = *rng.integers(3, 120, 2), rng.choice([1, 3, 4]), rng.choice([np.uint8, np.float32])
+        image = (rng.random((height, width, channels)) * 255).astype(depth)
+        factor = rng.choice([0.5, 1, 1.01, 2, 4, rng.uniform(0.3, 3)])
+        size = max(int(height * factor + 0.5), 1), max(int(width * factor + 0.5), 1)
+        top, left = (int(rng.integers(side)) for side in size)
+        window = np.s_[top : int(rng.integers(top, size[0])) + 1, left : int(rng.integers(left, size[1])) + 1]
+        got = t.resize_window(image, size, window)
+        assert np.array_equal(got, t.resize_image(image, size)[window]), (image.shape, depth, size, window)
+
+
+def reference_augmentation(image: np.ndarray, label: np.ndarray, rng: np.random.Generator, config: DataConfig):
+    """The recipe step by step on whole arrays, each step an array of its own."""
+    size = t.random_size(label.shape, rng, config.base_size, config.scale_range)
+    image, label = t.resize_image(image, size), t.resize_label(label, size)
+    for tries_left in range(10, -1, -1):
+        top, left = (int(rng.integers(0, max(have - want, 0) + 1)) for have, want in zip(size, config.crop_size, strict=True))
+        crop = np.s_[top : top + config.crop_size[0], left : left + config.crop_size[1]]
+        counts = np.bincount(label[crop].ravel(), minlength=256)[:255]
+        if not tries_left or (np.count_nonzero(counts) > 1 and counts.max() < config.cat_max_ratio * counts.sum()):
+            break
+    image, label = image[crop], label[crop]
+    if rng.random() < 0.5:
+        image, label = image[:, ::-1], label[:, ::-1]
+    distorted = reference_distortion(image, rng) if image.dtype == np.uint8 else t.distort_floats(image, rng)
+    normal = (distorted.astype(np.float32) - np.float32(config.img_norm_mean)) / np.float32(config.img_norm_std)
+    pixels, labels = np.zeros((3, *config.crop_size), np.float32), np.full(config.crop_size, 255, np.int32)
+    pixels[:, : label.shape[0], : label.shape[1]] = normal.transpose(2, 0, 1)
+    labels[: label.shape[0], : label.shape[1]] = label
+    return pixels, labels
+
+
+@pytest.mark.parametrize("depth", [np.uint8, np.float32])
+def test_the_augmentation_is_its_steps_to_the_bit(depth):
+    noise, label = np.random.default_rng(1).integers(0, 256, (60, 80, 3)).astype(depth), sample()[1]
+    for seed in range(150):
+        config = DataConfig(base_size=(60, 80), crop_size=((40, 56), (90, 48), (130, 170))[seed % 3])
+        rng, other = np.random.default_rng(seed), np.random.default_rng(seed)
+        got, want = t.augment(noise, label, rng, config), reference_augmentation(noise, label, other, config)
+        for mine, plain in zip(got, want, strict=True):
+            assert np.array_equal(mine, plain) and mine.dtype == plain.dtype and mine.flags.c_contiguous, seed
+        assert rng.random() == other.random(), "as many draws"
 
 
 @pytest.mark.parametrize("backend", ["torch", "mindspore"])
@@ -145,6 +197,45 @@ def test_loaders_give_the_streams_pixels(backend, workers, tmp_path, request):
     )
     other = replace(stream, seed=4)
     check_exact_control("augmentation by another seed", float(np.abs(got[0][0][0] - other[2][0]).max()), "pixels")
+
+
+def test_a_data_set_of_bmps_gives_the_same_samples(tmp_path):
+    roots = [write_folder_dataset(tmp_path / name) for name in ("png", "bmp")]
+    for path in roots[1].glob("*/*/*.png"):
+        cv2.imwrite(str(path.with_suffix(".bmp")), cv2.imread(str(path), cv2.IMREAD_UNCHANGED))
+        path.unlink()
+    with (roots[1] / "dataset.yaml").open("a") as file:
+        file.write("label_suffix: .bmp\n")
+    config = DataConfig(base_size=(64, 96), crop_size=(48, 64))
+    png, bmp = (TrainingStream(open_dataset(str(root), "train"), config, seed=0, batch_size=2, epochs=1) for root in roots)
+    assert len(png) == len(bmp) == 4 and bmp.dataset.items[0].image.suffix == bmp.dataset.items[0].label.suffix == ".bmp"
+    assert all(np.array_equal(mine, plain) for at in range(4) for mine, plain in zip(bmp[at], png[at], strict=True))
+    assert digest_of(png.dataset) == digest_of(bmp.dataset), "a run goes on with either"
+
+
+class Threads(TrainingStream):
+    """Its pixels are the number of threads that cv2 has where they are made."""
+
+    def __getitem__(self, position):
+        image, label = super().__getitem__(position)
+        return np.full_like(image, cv2.getNumThreads()), label
+
+
+@pytest.mark.parametrize("backend", ["torch", "mindspore"])
+def test_a_worker_keeps_to_its_core(backend, tmp_path, request):
+    """Also where this process has threads of cv2 running, which a forked one would look for; they come back."""
+    request.getfixturevalue(f"need_{backend}")
+    batches = connector(backend)(RuntimeConfig(device_target="CPU")).batches
+    dataset = open_dataset(str(write_folder_dataset(tmp_path / "set", images=4)), "train")
+    usual = cv2.getNumThreads()
+    try:
+        cv2.setNumThreads(3)
+        cv2.resize(np.zeros((2048, 2048, 3), np.uint8), (3000, 3000))
+        got = list(batches(Threads(dataset, DataConfig(crop_size=(48, 64)), seed=0, batch_size=2, epochs=1), 2, 0))
+        assert len(got) == 2 and all((images == 1).all() for images, _ in got)
+        assert cv2.getNumThreads() == 3
+    finally:
+        cv2.setNumThreads(usual)
 
 
 @pytest.mark.parametrize("backend", ["torch", "mindspore"])

@@ -14,6 +14,7 @@ import textwrap
 from collections.abc import Callable, Iterable, Sequence
 from datetime import date
 from functools import partial
+from statistics import median
 from typing import Any
 
 from parity_tests import ROOT
@@ -72,6 +73,21 @@ def pipeline(measurements: Sequence[Measurement]) -> list[str]:
             cells[row, part] = f"{seconds(medians[part])} s ({medians[part] / medians['network'] - 1:+.0%})".replace("%", " %")
         cells[row, "peak of the process"] = f"{measured['peak_gb']:.2f} GB"
     return table("seconds an image", cells)
+
+
+def training_input(measurements: Sequence[Measurement]) -> list[str]:
+    """CPU time of the stages of the input of training, a row for each format of the files."""
+    cells = {
+        (f"{measured['setting']['format'].upper()} {'×'.join(map(str, measured['setting']['size']))}", stage): milliseconds(times)
+        for measured in measurements
+        for stage, times in measured["training_input"].items()
+    }
+    return table("CPU time an image", cells)
+
+
+def milliseconds(times: Sequence[float]) -> str:
+    """The median and the fastest of seconds."""
+    return f"{median(times) * 1000:.1f} ({min(times) * 1000:.1f}) ms"
 
 
 def network_name(setting: Measurement) -> str:
@@ -153,8 +169,10 @@ TABLES: dict[str, Callable[[Sequence[Measurement]], list[str]]] = {
     "variants": partial(contest, by_network=True),
     "export": partial(contest, by_network=True),
     "peers": partial(contest, by_network=False),
+    "bf16": partial(contest, by_network=False),
     "files": partial(contest, by_network=False),
     "pipeline": pipeline,
+    "input": training_input,
 }
 """A mark of the page, with which the names of its files begin -> what makes its table."""
 

@@ -1,6 +1,7 @@
 """Export: a file of each format computes what the network computes, and `evaluate` can use it in place of a checkpoint."""
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -79,19 +80,21 @@ def test_the_onnx_graph_holds_nothing_that_could_be_computed_beforehand(exported
 
     graph = onnx.load(path).graph
     kinds = [node.op_type for node in graph.node]
-    blocks, reduced = 8, 6
+    blocks, of_one_head, reduced, head_groups = 8, 2, 6, 4
     assert not {"BatchNormalization", "Sqrt", "Exp", "Pow", "Cast", "Einsum", "If", "Loop"} & set(kinds)
-    assert kinds.count("MatMul") == 5 * blocks, "q, kv and proj, and attention's two products"
-    assert kinds.count("Conv") == 4 + reduced + 3 * blocks + 5, (
+    assert kinds.count("MatMul") == 6 * blocks - of_one_head, (
+        "q, k, v, attention's two products, and proj, which one head has in v"
+    )
+    assert kinds.count("Conv") == 4 + reduced + 3 * blocks + 5 * head_groups, (
         "patches, sr, mix-FFN, the head's four linear layers, its classifier"
     )
-    assert kinds.count("LayerNormalization") == 4 + 2 * blocks + reduced + 4 and kinds.count("Resize") == 3
+    assert kinds.count("LayerNormalization") == 4 + 2 * blocks + reduced + 4 and kinds.count("Resize") == 3 * head_groups
     shapes = [tuple(array.dims) for array in graph.initializer]
     assert shapes.count((256, 1024, 1, 1)) == 2, "the weights of stage 4's mix-FFNs, not the fusion's"
-    assert {(256, width, 1, 1) for width in (32, 64, 160)} <= set(shapes)
+    assert {(64, width, 1, 1) for width in (32, 64, 160, 256)} <= set(shapes)
     constants = {array.name: array.data_type for array in graph.initializer}
     scaled = [node for node in graph.node if node.op_type == "Mul" and onnx.TensorProto.FLOAT in map(constants.get, node.input)]
-    assert len(scaled) == 2 * blocks, "the scale of the queries and the factor 1/2 of GELU"
+    assert len(scaled) == blocks, "the factor 1/2 of GELU; that of the queries is in their weights"
     early = [node.name for node in graph.node if node.input and set(node.input) <= constants.keys()]
     assert not early, f"{early} compute with constants alone"
     concatenated = [
@@ -124,6 +127,22 @@ def test_sizes_and_batches_that_no_verification_tried(exported):
     odd = rng.standard_normal((3, 3, 33, 141)).astype(np.float32)
     alone = np.concatenate([run(image[None]) for image in odd])
     assert run(odd).shape == (3, 3, 9, 36) and np.abs(run(odd) - alone).max() < 1e-5
+
+
+def test_export_says_what_it_does_and_how_long_it_took(folder, weights, tmp_path, capsys):
+    paths = {"data_path": folder, "export_ckpt_path": weights, "export_path": tmp_path / "net.pt2", "export_format": "TORCH"}
+    assert main("export", connected("torch"), flags(SMALL | paths)) == DONE
+    stages = [
+        r"loaded all arrays of .*",
+        r"nothing names the classes, .*",
+        r"writing TORCH, fp32, images of 64×96 …",
+        rf"written in \d+\.\d s; running the TORCH file in a process of its own on images of {folder} …",
+        r"proved: logits differ by at most .*, 100\.0000% of the labels agree on 3 images, .*, in \d+\.\d s",
+        rf"export: {tmp_path}/net\.pt2, 1\d\.\d MB; net\.pt2\.json describes it",
+        r"finished in \d+\.\d s",
+    ]
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == len(stages) and all(map(re.fullmatch, stages, lines)), lines
 
 
 def test_an_existing_file_is_kept_unless_forced(exported, folder, weights, capsys):

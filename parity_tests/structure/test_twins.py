@@ -24,6 +24,11 @@ EXCEPTIONS = {
     "transformers_peer.py": ("torch", "transformers is a PyTorch library"),
     "deployment.py: ErfGelu, ErfGelu.construct": ("torch", "ONNX Runtime fuses GELU only in this order of operators"),
     "deployment.py: PointwiseFFN, PointwiseFFN.construct, pointwise": ("torch", "ONNX Runtime is faster with 1×1 convolutions"),
+    "deployment.py: FoldedAttention, FoldedAttention.construct, FoldedAttention.divided, FoldedAttention.parts, HEAD_CHANNELS, "
+    "HeadGroup, HeadGroup.construct, MOST_GROUPS, MOST_SCORES, linear, query_groups": (
+        "torch",
+        "ONNX Runtime has no fused attention, and is faster in groups that the processor's cache holds",
+    ),
     "device.py: ASCEND_DEVICES": ("mindspore", "MindSpore must be told its device before it is imported"),
     "device.py: ascend_cards, ascend_precisions": ("torch", "an Ascend is PyTorch's by an extension, torch_npu"),
     "device.py: keep_types": ("mindspore", "an Ascend has several modes; PyTorch's one switch for CUDA needs no function"),

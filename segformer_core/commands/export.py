@@ -1,5 +1,6 @@
 """The command `export`: write the network for another runtime."""
 
+import time
 from dataclasses import replace
 
 from segformer_core.commands.opening import arrays_of, connector, read_subject, required
@@ -18,6 +19,7 @@ from segformer_core.weights.reading import Weights
 
 def export_command(config: Config, connect: Connect) -> None:
     """Write the file and prove it. Raises UserError: Unproven if the file does not compute what the network computes."""
+    begun = time.perf_counter()
     path = required(config.export.export_ckpt_path, "export_ckpt_path")
     choose_size(config)  # so that a wrong size is told before anything is loaded
     known = read_classes(find_config(config.data.dataset_file)) if config.data.dataset_file else None
@@ -32,6 +34,7 @@ def export_command(config: Config, connect: Connect) -> None:
         log(line)
     stated = replace(content.stated, classes=known.names, colours=known.colours) if known else content.stated
     export(subject.config, subject.spec, arrays, weights, stated, backend, log, probe)
+    log(f"finished in {time.perf_counter() - begun:.1f} s")
 
 
 def prober(backend: Backend) -> Probe:

@@ -243,5 +243,5 @@ def evaluation_of(
 
 
 def reading_workers(config: Config, stream: TrainingStream) -> int:
-    """No more than there are cores, which MindSpore would refuse, and no more than there are samples."""
+    """No more than there are cores, more of which MindSpore would refuse, and no more than there are samples."""
     return min(config.data.dataset_num_parallel_workers, os.cpu_count() or 1, len(stream))

@@ -9,13 +9,14 @@ from functools import partial
 from typing import Any
 
 from segformer_core.config.objective import written
+from segformer_core.config.workers import auto_workers
 
 PRECISIONS = ("fp32", "fp16", "bf16")
 RUNTIMES = ("onnxruntime", "openvino")
 """Packages that run an ONNX file; the first is the usual one."""
 
 LARGEST_NUMBER = 10**9
-"""The largest whole number of a key that has no `high` of its own: what is counted with it then fits 64 bits."""
+"""The largest whole number of a key that has no `high`: what is counted with it then fits 64 bits."""
 LONGEST_SIDE = 65536
 """Pixels; a longer side is a slip of the pen, which no machine's memory holds."""
 RGB_CHANNELS = 3
@@ -37,16 +38,18 @@ def key(
     spelling: Callable[[Any, str], str] | None = None,
     share: bool = False,
     empty: bool = False,
+    auto: Callable[[], int] | None = None,
 ) -> Any:
     """A field with its meaning, as `--help` prints it, and the values that it may have.
 
     `decides`: a training run's result depends on it, so a resumed run must keep it. `listed`: text that may also be given as
-    a list. `path`: the name of a file or folder, or one of `words`; an empty one means the first word. `spelling` gives the one
-    text for all ways to write a value; it takes the value and the beginning of a sentence, and raises ConfigError. `share`: a
-    whole number, or one below 1 as a share of the run's steps. `empty`: the list may have nothing in it.
+    a list. `path`: a file or folder, or one of `words`; an empty one means the first word. `spelling` gives the one text for all
+    ways to write a value; it takes the value and the beginning of a sentence, and raises ConfigError. `share`: a whole number, or
+    one below 1 as a share of the run's steps. `empty`: the list may have nothing in it. `auto`: what auto means.
     """
     limits = {"low": low, "high": high, "choices": choices, "path": path, "words": words, "spelling": spelling, "share": share}
-    return field(default=default, metadata={"meaning": meaning, "decides": decides, "listed": listed, "empty": empty, **limits})
+    kinds = {"decides": decides, "listed": listed, "empty": empty, "auto": auto}
+    return field(default=default, metadata={"meaning": meaning} | kinds | limits)
 
 
 decisive, path_key = partial(key, decides=True), partial(key, path=True)
@@ -58,7 +61,7 @@ class DataConfig:
         "./data/cityscapes/", "the dataset's folder; for infer also a file, a folder or a quoted pattern of images and videos"
     )
     dataset_file: str = path_key("", "YAML that names a folder dataset's classes; empty: dataset.yaml in data_path, if there")
-    dataset_num_parallel_workers: int = key(4, "workers that read and augment images", low=0, high=1024)
+    dataset_num_parallel_workers: int = key(4, "workers that read images; auto: by the cores", 0, 1024, auto=auto_workers)
     base_size: tuple[int, int] = decisive(
         (512, 1024), "height, width in pixels that an image is first resized to", low=32, high=LONGEST_SIDE
     )
@@ -241,11 +244,7 @@ class ExportConfig:
     export_precision: str = key("fp32", "precision of matrix products, convolutions and their weights", choices=("fp32", "fp16"))
     export_output: str = key("auto", "auto: labels with export_preprocess, else logits", choices=("auto", "logits", "labels"))
     export_preprocess: bool = key(False, "let the file accept (N, H, W, C) uint8 images, C 3 for RGB, and normalise them itself")
-    export_probe: str = key(
-        "none",
-        "worst: also run the network with every value in fp16, and in bf16, and say what is lost",
-        choices=("none", "worst"),
-    )
+    export_probe: str = key("none", "worst: say what is lost with every value in fp16, and in bf16", choices=("none", "worst"))
     export_force: bool = key(False, "replace an existing file; --force for short")
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from segformer_core.config.hints import hint
 from segformer_core.config.keys import KEYS, LARGEST_NUMBER
+from segformer_core.config.workers import AUTO
 from segformer_core.config.yaml_reading import parse_yaml
 from segformer_core.errors import ConfigError, brief
 from segformer_core.paths import expanded, name_fault
@@ -52,6 +53,8 @@ def _scalar(item: Field, kind: Any, value: Any, shown: Any, source: str) -> Any:
     """`value` as `kind`: int, float, bool or str. An error message shows `shown`, the whole value of the key."""
     if item.metadata["spelling"]:
         return item.metadata["spelling"](value, f"{item.name} in {source}")
+    if item.metadata["auto"] and str(value).lower() == AUTO:
+        return item.metadata["auto"]()
     subject = f"{item.name} in {source} is {brief(shown)}"
     if kind is float and type(value) in (str, int):  # YAML 1.1 reads 6e-5 as text
         try:
@@ -104,6 +107,8 @@ def _described(item: Field) -> str:
         return f"{', '.join(item.metadata['words'])} or a file"
     if item.metadata["share"]:
         return "a whole number of steps, or a share of the run's below 1"
+    if item.metadata["auto"]:
+        return f"a whole number or {AUTO}"
     names: dict[Any, str] = {int: "a whole number", float: "a number", bool: "True or False", str: "text"}
     parts = typing.get_args(item.type)
     length = "" if ... in parts else f" of {len(parts)}"

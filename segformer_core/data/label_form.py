@@ -13,6 +13,7 @@ import yaml
 from segformer_core.data.ahead import prefetch
 from segformer_core.data.class_indices import class_indices
 from segformer_core.data.classes import AUTO, COLOURS, IGNORED, INDICES, Classes
+from segformer_core.data.histogram import value_counts
 from segformer_core.data.image_file import read_bytes, read_colours
 from segformer_core.data.stored_label import PALETTE, gray, read_stored, stored_kind, unequal_pixel
 from segformer_core.errors import DataError, brief
@@ -143,7 +144,7 @@ def _ask_what_255_is(classes: Classes, labels: Sequence[Path]) -> None:
 
     def values(path: Path) -> set[int]:
         try:
-            return set(np.flatnonzero(np.bincount(in_form(path, classes).ravel())).tolist())
+            return set(np.flatnonzero(value_counts(in_form(path, classes))).tolist())
         except DataError:
             return set()
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from segformer_core.data.dataset import IGNORED
+from segformer_core.data.histogram import pair_histogram
 
 NEAR_TIE = 1e-4
 """If a pixel's two best scores differ by less than this, rounding decides its label, and either label is right."""
@@ -56,9 +57,8 @@ def confusion_matrix(truth: np.ndarray, prediction: np.ndarray, class_count: int
     """
     if truth.shape != prediction.shape:
         raise ValueError(f"truth is {truth.shape}, prediction {prediction.shape}; expected equal sizes")
-    pairs = np.bincount((truth.astype(np.uint16) << 8 | prediction).ravel(), minlength=1 << 16)
-    counted = pairs.reshape(256, 256)[:IGNORED]
-    counts = counted[:class_count, :class_count].astype(np.int64)
+    counted = pair_histogram(truth, prediction)[:IGNORED]
+    counts = counted[:class_count, :class_count]
     if counts.sum() != counted.sum():
         raise ValueError(f"a label is not among the {class_count} classes")
     return counts

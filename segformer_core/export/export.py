@@ -1,6 +1,7 @@
 """Write a file for another runtime, compare its outputs with the network's, and only then put it in place."""
 
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -76,14 +77,19 @@ def export(
     learner.load_arrays(arrays)
     runtime = config.runtime.runtime
     write = partial(backend.exports.write, spec, arrays)
+    begun = time.perf_counter()
 
     def produce(temporary: Path) -> None:
         log(f"writing {form.format}, {form.precision}, {described_size(form)} …")
         write(form, temporary)
         with runnable(temporary, form, write) as (file, tried):
-            log(f"running the {tried.format} file in a process of its own on {subjects.source} …")
+            written = time.perf_counter()
+            log(
+                f"written in {written - begun:.1f} s; running the {tried.format} file in a process of its own on "
+                f"{subjects.source} …"
+            )
             comparison = prove(file, tried, learner, subjects.images, backend, runtime)
-        log(f"proved: {comparison}")
+        log(f"proved: {comparison}, in {time.perf_counter() - written:.1f} s")
         worst = probed(probe, spec, arrays, form, subjects.images, log) if probe else {}
         exported = ExportedFile(path, sha256_of_files(temporary), form, backend.name, packages_to_run(form.format, runtime))
         origin = Origin(spec, config, weights, named(stated, subjects.classes, spec), kept_recipe(stated, config))
@@ -118,16 +124,17 @@ def prove(
     batches = image_batches(images, form)
     network_inputs = [normalised(batch, form) for batch in batches]
     try:
-        outputs = run_afresh(backend, path, batches if form.preprocess else network_inputs, runtime)
-        comparison = compare(outputs, [learner.forward(batch) for batch in network_inputs], batches, form)
+        with run_afresh(backend, path, batches if form.preprocess else network_inputs, runtime) as outputs:
+            logits = [learner.forward(batch) for batch in network_inputs]
+            comparison = compare(outputs(), logits, batches, form)
     except (DoesNotRun, Unproven) as error:
         raise Unproven(f"the {form.format} file is not kept: {error}") from error
     allowed = TOLERANCES[form.precision, backend.device.lower() == "cpu"]
     if not comparison.within(allowed):
         most = allowed.difference
-        logits = "" if most is None else f"a difference of at most {most * comparison.scale:.2g} and "
+        near = "" if most is None else f"a difference of at most {most * comparison.scale:.2g} and "
         raise Unproven(
-            f"the {form.format} file is not kept: {comparison}; expected {logits}at least {allowed.agreement:.1%} equal labels"
+            f"the {form.format} file is not kept: {comparison}; expected {near}at least {allowed.agreement:.1%} equal labels"
         )
     return comparison
 

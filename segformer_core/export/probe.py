@@ -35,6 +35,7 @@ def probed(
     form = replace(form, dynamic=False, precision=FULL)
     batches = image_batches(images, form)
     inputs = batches if form.preprocess else [normalised(batch, form) for batch in batches]
+    log(f"running the network with every value in {' and in '.join(RANGES)} …")
     runs = probe(spec, arrays, form, inputs, (FULL, *RANGES))
     full = runs[FULL]
     compared = {name: compare(runs[name].scores, full.scores, batches, replace(form, labels=False)) for name in RANGES}

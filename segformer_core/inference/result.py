@@ -14,6 +14,7 @@ import numpy as np
 from segformer_core.config.keys import InferenceConfig
 from segformer_core.data.classes import Classes
 from segformer_core.data.display import shown
+from segformer_core.data.histogram import histogram
 from segformer_core.errors import DataError, brief, one_line
 from segformer_core.inference.notebook import html
 from segformer_core.inference.polygons import coordinates, regions
@@ -98,7 +99,7 @@ class Result:
         >>> round(sum(result.areas.values()), 6)
         1.0
         """
-        counts = np.bincount(self.labels.ravel(), minlength=256)[: len(self.classes)] / self.labels.size
+        counts = histogram(self.labels)[: len(self.classes)] / self.labels.size
         return dict(zip(self.names, counts.tolist(), strict=True))
 
     def mask(self, *classes: str | int) -> np.ndarray:

@@ -2,17 +2,9 @@
 
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 
-from segformer_core.data.classes import IGNORED
-
-VALUES = IGNORED + 1
-"""The values of 8 bits."""
-
-STRIP_PIXELS = 2**23
-"""cv2.calcHist counts in float32, exactly up to 2**24."""
-
+from segformer_core.data.histogram import VALUES, histogram
 
 SMALLEST_STD = 1e-3
 """The smallest deviation that img_norm_std takes."""
@@ -46,14 +38,6 @@ class Moments:
         with np.errstate(invalid="ignore"):
             mean = self.total / self.pixels
             return mean, np.sqrt(np.maximum(self.squares / self.pixels - mean**2, 0))
-
-
-def histogram(pixels: np.ndarray, channel: int = 0) -> np.ndarray:
-    """(256,) int64: how many pixels of (H, W) or (H, W, C) uint8 have each value in a channel. Other threads go on meanwhile."""
-    rows = max(STRIP_PIXELS // max(pixels.shape[1], 1), 1)
-    strips = (pixels[top : top + rows] for top in range(0, pixels.shape[0], rows))
-    counts = [cv2.calcHist([strip], [channel], None, [VALUES], [0, VALUES])[:, 0].astype(np.int64) for strip in strips]
-    return np.sum(counts, axis=0)
 
 
 def _of_channel(image: np.ndarray, channel: int) -> tuple[float, float, float]:

@@ -11,6 +11,7 @@ import numpy as np
 from segformer_core.data.class_indices import class_indices, value_table
 from segformer_core.data.classes import COLOURS, IGNORED, Classes, Value
 from segformer_core.data.dataset import Item, fitting_image, read_label
+from segformer_core.data.histogram import VALUES, histogram, value_counts
 from segformer_core.data.image_bytes import PNG, PNG_DEPTH, PNG_GRAY, PNG_KIND, PNG_RGBA, sound_png_size
 from segformer_core.data.image_file import read_bytes, read_image
 from segformer_core.data.image_form import GRAY, RGB, RGB_CHANNELS, ImageForm, RangeQuestion
@@ -18,7 +19,7 @@ from segformer_core.data.label_form import in_form
 from segformer_core.data.stored_label import gray, read_stored
 from segformer_core.errors import DataError
 from segformer_core.survey.kinds import image_kind
-from segformer_core.survey.moments import VALUES, Moments, histogram
+from segformer_core.survey.moments import Moments
 
 EIGHT_BITS = 8
 
@@ -176,8 +177,7 @@ def stored_values(stored: np.ndarray) -> dict[Value, int]:
         colours, counts = np.unique(stored.reshape(-1, 3), axis=0, return_counts=True)
         order = np.argsort(-counts, kind="stable")[:MOST_VALUES]
         return {(int(r), int(g), int(b)): int(count) for (r, g, b), count in zip(colours[order], counts[order], strict=True)}
-    counts = histogram(stored) if stored.dtype == np.uint8 else np.bincount(stored.ravel())
-    found = _counted(counts)
+    found = _counted(value_counts(stored))
     return dict(sorted(found.items(), key=lambda entry: -entry[1])[:MOST_VALUES])
 
 

@@ -11,11 +11,12 @@ from tqdm import tqdm
 from segformer_core.data.ahead import prefetch
 from segformer_core.data.classes import COLOURS, IGNORED, Classes
 from segformer_core.data.dataset import Item
+from segformer_core.data.histogram import VALUES
 from segformer_core.data.image_file import own_form
 from segformer_core.data.image_form import RGB, ImageForm, form_of
 from segformer_core.errors import DataError
 from segformer_core.memory import memory_for
-from segformer_core.survey.moments import VALUES, Moments
+from segformer_core.survey.moments import Moments
 from segformer_core.survey.pair import Record, Value, Whole, examined_whole
 from segformer_core.survey.splits import Layout, Split
 

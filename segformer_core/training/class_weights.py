@@ -6,6 +6,7 @@ import numpy as np
 
 from segformer_core.data.ahead import prefetch
 from segformer_core.data.dataset import IGNORED, Dataset, Item, read_label
+from segformer_core.data.histogram import histogram
 from segformer_core.errors import ConfigError, brief
 
 CITYSCAPES = (
@@ -49,7 +50,7 @@ def pixel_counts(dataset: Dataset, workers: int) -> np.ndarray:
 
     def count(item: Item) -> np.ndarray:
         assert item.label is not None
-        return np.bincount(read_label(item.label, dataset.classes).ravel(), minlength=IGNORED + 1)
+        return histogram(read_label(item.label, dataset.classes))
 
     total = sum(prefetch(count, dataset.items, workers), np.zeros(IGNORED + 1, np.int64))
     return total[: len(dataset.classes)]

@@ -26,6 +26,7 @@ from segformer_core.training.checkpoint_file import STEP
 from segformer_core.training.curves import draw_curves
 from segformer_core.training.log import Log
 from segformer_core.training.schedule import group_rates, learning_rate
+from segformer_core.training.waiting import Waiting
 
 Evaluate = Callable[[str], Mapping[str, float]]
 """Evaluates the learner as it is; takes the name to print with the result, returns its figures by their names in metrics.jsonl,
@@ -139,7 +140,8 @@ def _take_steps(run: Run, batches: Iterable[Batch], stop: StopRequest) -> None:
     stream, training, optimizer = run.stream, run.config.training, run.config.optimizer
     run.log.progress(stream.steps, run.step, "train")
     since, counted = time.perf_counter(), run.step
-    for batch in _until_asked(batches, stop):
+    waiting = Waiting(run.log, run.config.data.dataset_num_parallel_workers)
+    for batch in _until_asked(waiting.watch(batches), stop):
         rate = learning_rate(run.step, stream.steps, optimizer)
         frozen = run.step < optimizer.freeze_encoder_epochs * stream.steps_per_epoch
         masks = draw_keep_masks(run.spec, training.seed, run.step, stream.share)
@@ -149,8 +151,11 @@ def _take_steps(run: Run, batches: Iterable[Batch], stop: StopRequest) -> None:
         logs = run.at_epoch_end or run.at_end or run.step_of_epoch % training.train_log_interval == 0
         synchronises = logs or run.save_is_due or run.evaluation_is_due
         if synchronises:
+            asked = time.perf_counter()
             loss = float(report.loss)  # waits for the device
-            _log_step(run, report, loss, rate, (time.perf_counter() - since) / (run.step - counted))
+            now = time.perf_counter()
+            _log_step(run, report, loss, rate, (now - since) / (run.step - counted))
+            waiting.tell(now - asked)
             _check_progress(run, report)
         if run.save_is_due:
             _save(run, report)
@@ -164,6 +169,7 @@ def _take_steps(run: Run, batches: Iterable[Batch], stop: StopRequest) -> None:
         _stop_if_asked(run, stop, synchronises)
         if synchronises:
             since, counted = time.perf_counter(), run.step
+            waiting.start_anew()
     if not run.at_end:
         _stop(run, stop, f"stopped after step {run.step} of {run.stream.steps}")
 
