@@ -10,7 +10,7 @@ from torch import Tensor, fx
 from backend_torch.layers import DTYPES
 from segformer_core.protocol.probe import Rounded
 
-CAST, ARG_MAX = torch.ops.aten.to.dtype, torch.ops.aten.argmax.default
+ARG_MAX = torch.ops.aten.argmax.default
 
 
 def run_rounded(module: fx.GraphModule, batches: Sequence[np.ndarray], precision: str) -> Rounded:
@@ -53,17 +53,9 @@ class Rounding(fx.Interpreter):
 
 
 def layer_of(node: fx.Node) -> str:
-    """The layer whose array the operator takes, by its canonical name; of an operator without one the module that calls it.
+    """The module that calls the operator, `stages.0.blocks.1.mlp.fc1`; the input's own name.
 
     Empty between the stages, where a map only gets another shape.
     """
-    arrays = (source(argument) for argument in node.args)
     modules = list(node.meta.get("nn_module_stack", {"": (node.name, None)}).values())
-    return next((name.rpartition(".")[0] for name in arrays if name), modules[-1][0])
-
-
-def source(argument: object) -> str:
-    """The name of the array that an argument is, also if its type is given again; empty for what is computed."""
-    while isinstance(argument, fx.Node) and argument.target == CAST:
-        argument = argument.args[0]
-    return str(argument.target) if isinstance(argument, fx.Node) and argument.op == "get_attr" else ""
+    return modules[-1][0]

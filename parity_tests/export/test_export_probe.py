@@ -197,7 +197,7 @@ def test_what_is_found_stands_in_the_description(exported):
         ("probe/types/fp16/lost", -1),
         ("probe/types/fp16/overflow", 0),
         ("probe/types/fp16/another", 1),
-        ("probe/layers/images", "2.5"),
+        ("probe/layers/images", -1),
         ("probe/layers", None),
     ):
         assert len(list(faults(changed(deepcopy(content), place, value), rules, rules))) == 1, place
