@@ -90,7 +90,7 @@ class Block(nn.Cell):
     def construct(self, x: Tensor, size: Size, keep: Tensor | None) -> Tensor:
         """(B, N, C) tokens; `keep` is (2, B, 1, 1), what each residual branch of each sample is scaled by in training."""
         attn = self.attn(self.norm1(x), size)
-        x = add(x, attn * keep[0] if keep is not None and self.drops else attn)
+        x = x + (attn * keep[0] if keep is not None and self.drops else attn)
         mlp = self.mlp(self.norm2(x), size)
         return add(x, mlp * keep[1] if keep is not None and self.drops else mlp)
 

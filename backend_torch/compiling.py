@@ -23,15 +23,15 @@ from segformer_core.files import writable_directory
 from segformer_core.protocol.learner import LogLine
 from segformer_core.spec import model as spec
 
-PAYS_AFTER = 1_000_000_000
-"""The pixels of one shape, such as 1900 images of 512×1024, after which `auto` compiles for it.
+PAYS_AFTER = 5_000_000_000
+"""The pixels of one shape, such as 9500 images of 512×1024, after which `auto` compiles for it.
 
-B0 takes the compiler 79 s of the CPU and gets an eighth faster, 0.03 s of 0.28 for such an image (AMD EPYC, one thread, torch
-2.13): what would have been won on about as many pixels pays for it. So no run takes over a seventh longer than one that is never
-compiled. Time of compiler and network both grow with the blocks, so one number is for all. It counts pixels, not seconds: a run
-that is repeated computes the same.
+B0 takes the compiler 79 s of the CPU, and such an image then takes 0.110 s in place of 0.118 (AMD EPYC, torch 2.13): what would
+have been won on about as many pixels pays for it. So no run takes over a fourteenth longer than one that is never compiled. Time
+of compiler and network both grow with the blocks, so one number is for all. It counts pixels, not seconds: a run that is repeated
+computes the same.
 """
-PAYS_AFTER_WITH_CACHE = 100_000_000
+PAYS_AFTER_WITH_CACHE = 300_000_000
 """The same where `compile_cache` keeps what is compiled: reading it takes 4 s."""
 MOST_SHAPES = 8
 """PyTorch compiles one function for no more."""
@@ -50,6 +50,8 @@ class Compiling:
     def __init__(self, spec: spec.SegFormer, config: Config, built_in: object, log: LogLine, model: Any):
         self.variant, self.log, self.model, self.evaluation = spec.variant, log, model, config.evaluation
         self.wanted = "False" if built_in else config.runtime.compile
+        if self.wanted == "auto" and config.runtime.precision not in ("auto", "fp32"):
+            self.wanted = "False"  # on a CPU bf16 is slower compiled: 0.134 s for B0 at 512×1024, 0.118 as it is
         self.cache = config.runtime.compile_cache
         self.graph: Any = None
         self.compiled: set[tuple[int, ...]] = set()

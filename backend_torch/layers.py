@@ -122,7 +122,7 @@ def to_tokens(x: Tensor) -> Tensor:
 
 def linear(tokens: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """(B, N, C) -> (B, N, O)."""
-    if onednn.takes(tokens):
+    if onednn.takes(tokens) and weight.dtype == tokens.dtype:
         return onednn.linear(tokens, weight, bias)
     return nn.functional.linear(tokens, weight.to(tokens.dtype), None if bias is None else bias.to(tokens.dtype))
 

@@ -11,6 +11,7 @@ from torch import Tensor
 from backend_torch.average import Average
 from backend_torch.compiling import Compiling
 from backend_torch.layers import DTYPES, Arithmetic
+from backend_torch.memory import keep_freed_memory
 from backend_torch.model import SegFormer
 from backend_torch.optimizer import AdamW, LossScale
 from backend_torch.prediction import Prediction
@@ -38,6 +39,8 @@ class Learner:
     ):
         self.spec, self.config, self.training, self.precision, self.device = spec, config, training, precision, device
         self.fused_attention = fused_attention
+        if training is None and device.type == "cpu":
+            keep_freed_memory()
         self.model = self._network().to(device)
         self.compiling = Compiling(spec, config, training, log, self.model)
         self.prediction = Prediction(self._logits, device)

@@ -41,10 +41,8 @@ class CrossEntropy(nn.Module):
 
     def _total(self, logits: Tensor, labels: Tensor) -> Tensor:
         if not self.focal:
-            pixels = by_pixel(logits)
-            return self.ce * nn.functional.cross_entropy(
-                pixels, labels.reshape(-1), self.weights, ignore_index=IGNORED, reduction="sum"
-            )
+            rows = by_pixel(logits, labels)
+            return self.ce * nn.functional.cross_entropy(*rows, self.weights, ignore_index=IGNORED, reduction="sum")
         losses = negative_log_probabilities(logits, labels)
         losses = (self.ce + self.focal * doubts(losses) ** self.gamma) * losses
         return losses.sum() if self.weights is None else (self.weights[labels * (labels != IGNORED)] * losses).sum()
@@ -88,13 +86,18 @@ def doubts(losses: Tensor) -> Tensor:
 
 def negative_log_probabilities(logits: Tensor, labels: Tensor) -> Tensor:
     """(B, K, H, W) float32, (B, H, W) int64 -> (B, H, W) float32: -log p of the label; 0 where it is ignored."""
-    losses = nn.functional.cross_entropy(by_pixel(logits), labels.reshape(-1), ignore_index=IGNORED, reduction="none")
+    losses = nn.functional.cross_entropy(*by_pixel(logits, labels), ignore_index=IGNORED, reduction="none")
     return losses.reshape(labels.shape)
 
 
-def by_pixel(logits: Tensor) -> Tensor:
-    """(B, K, H, W) -> (B·H·W, K): a view, since maps are channels-last. PyTorch would copy them, and take twice the time."""
-    return logits.permute(0, 2, 3, 1).reshape(-1, logits.shape[1])
+def by_pixel(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """(B, K, H, W) and (B, H, W) -> on a CPU (B·H·W, K) and (B·H·W,), views, since maps are channels-last there.
+
+    PyTorch would copy the maps, and take twice the time. On CUDA the sum over rows is a single block's, so both stay.
+    """
+    if logits.device.type != "cpu":
+        return logits, labels
+    return logits.permute(0, 2, 3, 1).reshape(-1, logits.shape[1]), labels.reshape(-1)
 
 
 @torch.no_grad()

@@ -8,9 +8,12 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
-ROWS = 1024
-"""Queries at a time: their scores for 512 keys take 2 MB and stay in a core's cache."""
+SCORES = 2**19
+"""Of the queries that are answered at a time: 2 MB, which stay in a core's cache."""
+FEWEST_ROWS = 256
+"""Of queries at a time: fewer make products that are too small."""
 LONGEST_SUM = 8192
 """The most rows over which oneDNN sums the gradient of a weight. Over more MKL is faster: it copies nothing."""
 ONEDNN_LINEAR: Any = getattr(torch.ops.mkldnn, "_linear_pointwise", None)
@@ -19,9 +22,11 @@ AVAILABLE = torch.backends.mkl.is_available() and ONEDNN_LINEAR is not None
 
 def takes(x: Tensor) -> bool:
     """Whether products with `x` are computed here; not in a graph for export, and not in a compiled one with a gradient."""
-    if not AVAILABLE or x.dtype != torch.float32 or x.device.type != "cpu" or torch.compiler.is_exporting():
+    if not AVAILABLE or x.dtype != torch.float32 or x.device.type != "cpu" or torch.is_autocast_enabled("cpu"):
         return False
-    return not (torch.compiler.is_compiling() and torch.is_grad_enabled())
+    if torch.compiler.is_dynamo_compiling():  # asked first: before 2.13 is_exporting is then True as well
+        return not torch.is_grad_enabled()
+    return not torch.compiler.is_exporting()
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
@@ -54,6 +59,7 @@ class Linear(torch.autograd.Function):
         return product(x, weight, bias)
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         x, weight = ctx.saved_tensors
         of_x, of_weight, of_bias = ctx.needs_input_grad
@@ -81,13 +87,14 @@ class Attend(torch.autograd.Function):
         return attended(q, k, v)
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, ...]:
         q, k, v = ctx.saved_tensors
         scale = q.shape[-1] ** -0.5
         of_q, of_k, of_v = empty(q), torch.zeros_like(k), torch.zeros_like(v)
         for one in maps(q):
             keys, values = k[one] * scale, v[one].contiguous()
-            for rows in chunks(q):
+            for rows in chunks(q, k):
                 p = torch.softmax(product(q[one][rows], keys), -1)
                 of_p = product(gradient[one][rows], values)
                 of_scores = of_p.sub_((of_p * p).sum(-1, keepdim=True)).mul_(p)
@@ -102,7 +109,7 @@ def attended(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     out = empty(q)
     for one in maps(q):
         keys, values = k[one] * q.shape[-1] ** -0.5, v[one].T.contiguous()
-        for rows in chunks(q):
+        for rows in chunks(q, k):
             out[one][rows] = product(torch.softmax(product(q[one][rows], keys), -1), values)
     return out
 
@@ -118,8 +125,10 @@ def maps(q: Tensor) -> list[tuple[int, int]]:
     return [(image, head) for image in range(q.shape[0]) for head in range(q.shape[1])]
 
 
-def chunks(q: Tensor) -> list[slice]:
-    return [slice(first, first + ROWS) for first in range(0, q.shape[2], ROWS)]
+def chunks(q: Tensor, k: Tensor) -> list[slice]:
+    """The queries that are answered at a time."""
+    rows = max(FEWEST_ROWS, SCORES // k.shape[2])
+    return [slice(first, first + rows) for first in range(0, q.shape[2], rows)]
 
 
 @torch.library.custom_op("segformer::linear", mutates_args=())

@@ -25,7 +25,8 @@ int main(int count, char **words) try {
         ov::Shape places(x.shape.begin(), x.shape.end());
         request.set_tensor(about["input"]["name"].text, x.is_bytes ? ov::Tensor(ov::element::u8, places, x.bytes.data())
                                                                    : ov::Tensor(ov::element::f32, places, x.floats.data()));
-        request.infer();
+        request.start_async();
+        request.wait();
         ov::Tensor y = request.get_tensor(about["output"]["name"].text);
         ov::Shape sides = y.get_shape();
         std::vector<int64_t> shape(sides.begin(), sides.end());

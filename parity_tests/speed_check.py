@@ -34,7 +34,7 @@ CONTESTS = (
     Contest(TRAINING, "torch", "transformers", 1.6),
     Contest(FORWARD, "onnx", "transformers-onnx", 1.6),
 )
-"""About three quarters of what was measured on a quiet machine: see docs/speed.md."""
+"""Well below what was found on a quiet machine with two cores, an AMD EPYC (November 2026): REPLACE."""
 
 
 def ratio(contest: Contest, rows: list[dict[str, Any]]) -> float:

@@ -110,6 +110,14 @@ def test_auto_compiles_a_shape_after_enough_pixels(stand_in, monkeypatch):
     assert len(stand_in) == 3, "one scale has one shape"
 
 
+def test_auto_leaves_lower_precision_as_it_is(stand_in, monkeypatch):
+    monkeypatch.setattr("backend_torch.compiling.PAYS_AFTER", 0)
+    for precision, calls in (("bf16", 0), ("fp32", 1)):
+        config = configured()
+        learner_of(replace(config, runtime=replace(config.runtime, precision=precision)), print).forward(random_images(1, *SMALL))
+        assert len(stand_in) == calls
+
+
 @pytest.mark.parametrize(("cache", "enough"), [("", 1000e6), ("kept", 100e6)])
 def test_what_pays_is_said_in_the_help(cache, enough, stand_in, tmp_path, monkeypatch):
     from segformer_core.config.keys import KEYS

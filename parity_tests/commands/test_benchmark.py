@@ -91,7 +91,10 @@ def test_the_pipeline_is_kept_whole(tmp_path, days, capsys, need_torch):
     arguments = ["--size", "64", "64", *(str(word) for key in keys.items() for word in key)]
     assert program(["benchmark_pipeline", *arguments]) == DONE
     kept = json.loads((tmp_path / "pipeline.json").read_text())
-    assert kept["setting"] == {"variant": "b0", "size": [64, 64], "backend": "torch", "images": 1} and kept["date"] in days
+    assert (
+        kept["setting"] == {"variant": "b0", "size": [64, 64], "backend": "torch", "images": 1, "format": "png"}
+        and kept["date"] in days
+    )
     assert {"network", "evaluate", "infer"} < kept["seconds"].keys() == kept["medians"].keys()
     assert all(statistics.median(times) == kept["medians"][name] for name, times in kept["seconds"].items())
     assert {len(times) for times in kept["training_input"].values()} == {3}

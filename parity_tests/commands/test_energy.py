@@ -8,24 +8,27 @@ import pytest
 from segformer_core.commands.energy import energy_meter
 
 
-def zone(folder, name: str, now: object, full: object = 10_000_000):
+def zone(folder, name: str, now: object, full: object = 10_000_000, kind: str = "package-0"):
     path = folder / name
     path.mkdir(exist_ok=True)
+    (path / "name").write_text(f"{kind}\n")
     (path / "energy_uj").write_text(f"{now}\n")
     (path / "max_energy_range_uj").write_text(f"{full}\n")
     return path
 
 
 def test_processors_are_added_and_a_full_counter_starts_again(tmp_path):
-    """Parts of a processor (`intel-rapl:0:0`) are in its own counter already."""
+    """Parts of a processor (`intel-rapl:0:0`) are in its own counter already, and a processor in that of the system."""
     zone(tmp_path, "intel-rapl:0", 9_000_000)
     zone(tmp_path, "intel-rapl:1", 1_000_000)
     zone(tmp_path, "intel-rapl:0:0", 5)
+    zone(tmp_path, "intel-rapl:2", 1, kind="psys")
     meter = energy_meter("CPU", tmp_path)
     assert meter() == 0
     zone(tmp_path, "intel-rapl:0", 500_000 - 1)
     zone(tmp_path, "intel-rapl:1", 1_250_000)
     zone(tmp_path, "intel-rapl:0:0", 9_000)
+    zone(tmp_path, "intel-rapl:2", 5_000_000, kind="psys")
     assert meter() == pytest.approx(1.75)
     zone(tmp_path, "intel-rapl:1", 2_250_000)
     assert meter() == pytest.approx(2.75)

@@ -18,8 +18,8 @@ def cores(monkeypatch):
 
 @pytest.mark.parametrize(
     ("environment", "workers"),
-    [({}, 31), (TORCHRUN, 7), (MSRUN, 7), (TABLE, 7), (TORCHRUN | {"MS_WORKER_NUM": "16"}, 7), ({"RANK_SIZE": "64"}, 1)]
-    + [({"RANK_SIZE": text}, 31) for text in ("", "0", "many")],
+    [({}, 16), (TORCHRUN, 7), (MSRUN, 7), (TABLE, 7), (TORCHRUN | {"MS_WORKER_NUM": "16"}, 7), ({"RANK_SIZE": "64"}, 1)]
+    + [({"RANK_SIZE": text}, 16) for text in ("", "0", "many")],
 )
 def test_cores_are_shared_out(cores, tmp_path, environment, workers):
     assert auto_workers(environment, tmp_path) == workers
@@ -29,12 +29,13 @@ def test_cores_are_shared_out(cores, tmp_path, environment, workers):
     ("files", "workers"),
     [
         ({"cpu.max": "800000 100000\n"}, 7),
-        ({"cpu.max": "max 100000\n"}, 31),
+        ({"cpu.max": "max 100000\n"}, 16),
         ({"cpu.max": "50000 100000\n"}, 1),
-        ({"cpu.max": "9900000 100000\n"}, 31),
+        ({"cpu.max": "1200000 100000\n"}, 11),
+        ({"cpu.max": "9900000 100000\n"}, 16),
         ({"cpu/cpu.cfs_quota_us": "400000\n", "cpu/cpu.cfs_period_us": "100000\n"}, 3),
-        ({"cpu/cpu.cfs_quota_us": "-1\n", "cpu/cpu.cfs_period_us": "100000\n"}, 31),
-        ({"cpu.max": ""}, 31),
+        ({"cpu/cpu.cfs_quota_us": "-1\n", "cpu/cpu.cfs_period_us": "100000\n"}, 16),
+        ({"cpu.max": ""}, 16),
     ],
 )
 def test_a_containers_quota_counts(cores, tmp_path, files, workers):

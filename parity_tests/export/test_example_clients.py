@@ -17,7 +17,11 @@ PYTHON = {"onnxruntime": "onnxruntime_client.py", "openvino": "openvino_client.p
 
 def run_client(runtime: str, path: Path, photos: list[Path], output: Path) -> str:
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    return succeeded([sys.executable, EXAMPLES / PYTHON[runtime], path, output, *photos], environment)
+    home = output / "home"
+    home.mkdir()
+    said = succeeded([sys.executable, EXAMPLES / PYTHON[runtime], path, output, *photos], environment | {"HOME": str(home)})
+    assert not [*home.iterdir()], "nothing is kept about the user"
+    return said
 
 
 @pytest.mark.parametrize("name", FILES)

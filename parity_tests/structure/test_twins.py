@@ -70,6 +70,7 @@ EXCEPTIONS = {
         "the constructors of MindSpore's own layers change after 2.9",
     ),
     "floor.py": ("torch", "one large product says how fast a machine is; a second framework would say it again"),
+    "memory.py": ("torch", "MindSpore keeps its memory itself"),
     "onednn.py": ("torch", "MindSpore gives its products to oneDNN itself"),
     "overflow.py": ("mindspore", "only an Ascend saturates"),
     "buffers.py": ("mindspore", FEW_KERNELS),

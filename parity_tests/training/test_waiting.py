@@ -33,7 +33,31 @@ def lines_of(loading: float, computing: float, device: float = 0.0, steps: int =
 
 def test_waiting_is_told_once_with_its_share_and_what_to_do():
     [line] = lines_of(loading=1.0, computing=1.0, steps=11)
-    assert line.startswith("WARNING: training waited for data 48% of the time; dataset_num_parallel_workers is 3 and ")
+    assert line.startswith("WARNING: training waited for data 48% of the time, with 3 workers; ")
+
+
+@pytest.mark.parametrize(("workers", "advised"), [(4, True), (3, False)])
+def test_more_workers_are_advised_where_there_are_cores_for_them(workers, advised, monkeypatch):
+    monkeypatch.setattr("segformer_core.training.waiting.auto_workers", lambda: workers)
+    [line] = lines_of(loading=1.0, computing=1.0)
+    assert ("raise dataset_num_parallel_workers (auto is 4 here), or store" in line) == advised
+
+
+def test_it_is_told_where_every_step_is_logged():
+    """The first window has the first batch alone, which is not waited for."""
+    clock, lines = Clock(), []
+    waiting = Waiting(lines.append, 3, clock)
+
+    def batches():
+        for _ in range(3):
+            clock.now += 9.0
+            yield
+
+    for step, _ in enumerate(waiting.watch(batches())):
+        clock.now += 1.0
+        waiting.tell(0.0)
+        assert len(lines) == min(step, 1)
+        waiting.start_anew()
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,7 @@ from segformer_core.files import write_text
 from segformer_core.spec.model import SMALLEST_INPUT, variant_name
 
 WARM_UPS = 2
-RUN, PEAK, STOP = "run", "peak", "stop"
+SETTLE, RUN, PEAK, STOP = "settle", "run", "peak", "stop"
 """The questions that a contestant's process answers."""
 
 
@@ -57,6 +57,8 @@ def race(task: str, contestants: Sequence[str], setting: Setting, rounds: int) -
     meter = energy_meter(setting.device_target)
     for _ in range(rounds):
         for name, racer in racers.items():
+            if task != EXPORT:
+                racer.ask(SETTLE)  # while the others ran, the system may have taken memory back
             before = meter() if meter else 0.0
             times[name].append(racer.ask(RUN))
             if meter:

@@ -80,6 +80,7 @@ def _around_the_network(options: argparse.Namespace, dataset: Dataset, output: P
         print(f"{name:<20} {value:6.3f} s an image, {value / medians[NETWORK] - 1:+.1%}")
     print(f"peak of resident memory {resident_peak() / 2**20:.0f} MB")
     setting = {"variant": spec.variant, "size": size, "backend": options.backend, "images": options.images}
+    setting["format"] = options.format
     return {"setting": setting, "seconds": seconds, "medians": medians, "peak_gb": resident_peak() / 1e9}
 
 

@@ -5,8 +5,8 @@ from importlib import import_module
 from pathlib import Path
 
 ZONES = Path("/sys/class/powercap")
-PACKAGES = "intel-rapl:?"
-"""One folder for each processor; Linux names them so on Intel's and AMD's alike. They are readable by the administrator alone."""
+COUNTERS, PACKAGE = "intel-rapl:?", "package"
+"""One folder for each processor, whose name begins so, on Intel's and AMD's alike. Only the administrator may read them."""
 
 Meter = Callable[[], float]
 """-> joules since some moment."""
@@ -19,10 +19,16 @@ def energy_meter(device_target: str, zones: Path = ZONES) -> Meter | None:
 
 def processor_meter(zones: Path) -> Meter | None:
     """RAPL's counters, in microjoules."""
-    counters = [Counter(zone) for zone in sorted(zones.glob(PACKAGES))]
+    counters = [Counter(zone) for zone in sorted(zones.glob(COUNTERS)) if is_package(zone)]
     if not counters or not all(counter.readable() for counter in counters):
         return None
     return lambda: sum(counter() for counter in counters)
+
+
+def is_package(zone: Path) -> bool:
+    """Not `psys`, which holds a laptop's processor as well."""
+    name = zone / "name"
+    return name.is_file() and name.read_text().startswith(PACKAGE)
 
 
 def card_meter() -> Meter | None:

@@ -1,4 +1,4 @@
-"""The floating-point operations of a network's matrix products: the least that any implementation has to compute."""
+"""The floating-point operations of a network's matrix products: about the least that an implementation has to compute."""
 
 from segformer_core.spec.layers import Conv2d, Linear
 from segformer_core.spec.model import Attention, Block, SegFormer

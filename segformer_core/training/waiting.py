@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Iterable, Iterator
 
-from segformer_core.config.workers import usable_cores
+from segformer_core.config.workers import auto_workers
 from segformer_core.protocol.learner import Batch
 
 NOTICED = 0.1
@@ -42,11 +42,12 @@ class Waiting:
     def tell(self, device_seconds: float) -> None:
         """Log the share if it is noticeable. `device_seconds`: how long the host has just waited for the device's last result."""
         seconds = self.clock() - self.since
-        if self.told or self.steps < 2 or device_seconds > AHEAD * seconds / self.steps or self.waited < NOTICED * seconds:
+        if self.told or not self.steps or device_seconds > AHEAD * seconds / self.steps or self.waited < NOTICED * seconds:
             return
         self.told = True
+        most = auto_workers()
+        more = f"raise dataset_num_parallel_workers (auto is {most} here), or " if self.workers < most else ""
         self.log(
-            f"WARNING: training waited for data {self.waited / seconds:.0%} of the time; dataset_num_parallel_workers is "
-            f"{self.workers} and this process may use {usable_cores()} cores: give it more (auto takes all but one), or store "
-            "the images smaller, or as BMP, which needs no decoding"
+            f"WARNING: training waited for data {self.waited / seconds:.0%} of the time, with {self.workers} workers; "
+            f"{more}store the images smaller, or as BMP, which needs no decoding"
         )
