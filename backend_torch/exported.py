@@ -6,7 +6,7 @@ import json
 import logging
 import re
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +18,12 @@ from torch.export import Dim
 from backend_torch.deployment import Deployed
 from backend_torch.openvino_session import open_openvino
 from backend_torch.prediction import Prediction
+from backend_torch.rounding import run_rounded
 from segformer_core.export.archive import read_archive
 from segformer_core.export.messages import ONNX, checked_bytes
 from segformer_core.protocol.form import FORMATS, IMAGES, Form
 from segformer_core.protocol.learner import Exports, Session
+from segformer_core.protocol.probe import Rounded
 from segformer_core.spec import model as spec
 
 SMALLEST = FORMATS["TORCH"].smallest
@@ -32,6 +34,12 @@ OPSET = 18
 
 def write(spec: spec.SegFormer, arrays: Mapping[str, np.ndarray], form: Form, path: Path) -> None:
     """Raises OSError if it cannot write."""
+    with quiet():
+        path.write_bytes(SERIALISED[form.format](traced(spec, arrays, form), form))
+
+
+def traced(spec: spec.SegFormer, arrays: Mapping[str, np.ndarray], form: Form) -> torch.export.ExportedProgram:
+    """The network as a graph of operators."""
     network = Deployed(spec, arrays, form)
     shape, smallest = list(form.input_shape), {"batch": 1, "height": SMALLEST, "width": SMALLEST}
     if form.dynamic:  # an axis of length 1 would be taken for a constant
@@ -40,8 +48,7 @@ def write(spec: spec.SegFormer, arrays: Mapping[str, np.ndarray], form: Form, pa
     images = torch.zeros(shape, dtype=torch.uint8 if form.preprocess else torch.float32)
     axes = {axis: Dim(name, min=smallest[name]) for name, axis in form.input_axes.items()}
     with quiet():
-        program = torch.export.export(network, (images,), dynamic_shapes=(axes,) if form.dynamic else None)
-        path.write_bytes(SERIALISED[form.format](program, form))
+        return torch.export.export(network, (images,), dynamic_shapes=(axes,) if form.dynamic else None)
 
 
 def onnx_bytes(program: torch.export.ExportedProgram, form: Form) -> bytes:
@@ -132,4 +139,11 @@ def quiet():
         logger.setLevel(level)
 
 
-EXPORTS = Exports(write, open_file, predictor)
+def probe(
+    spec: spec.SegFormer, arrays: Mapping[str, np.ndarray], form: Form, batches: Sequence[np.ndarray], types: Sequence[str]
+) -> dict[str, Rounded]:
+    graph: Any = traced(spec, arrays, form).module()
+    return {precision: run_rounded(graph, batches, precision) for precision in types}
+
+
+EXPORTS = Exports(write, open_file, predictor, probe)

@@ -41,6 +41,8 @@ EXCEPTIONS = {
         "torch",
         "it writes two formats",
     ),
+    "exported.py: probe, traced": ("torch", "only its graphs can be run operator by operator; the twins compute the same"),
+    "rounding.py": ("torch", "only its graphs can be run operator by operator; the twins compute the same"),
     "exported.py: SMALLEST, quiet": ("torch", "torch.export takes short axes for constants, and warns"),
     "exported.py: READABLE": ("mindspore", "MindSpore makes files that only their owner may read"),
     "kernels.py: FIRST_ASCEND, first_ascend, no_fused_attention": ("mindspore", "the first Ascend has no fused attention"),

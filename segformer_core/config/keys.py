@@ -245,6 +245,7 @@ class ExportConfig:
     export_output: str = key("auto", "auto: labels with export_preprocess, else logits", choices=("auto", "logits", "labels"))
     export_preprocess: bool = key(False, "let the file accept (N, H, W, C) uint8 images, C 3 for RGB, and normalise them itself")
     export_web_runtime: str = path_key("", "npm's archive of onnxruntime-web, for WEB; empty: fetched once from npm's registry")
+    export_probe: str = key("none", "worst: say what is lost with every value in fp16, and in bf16", choices=("none", "worst"))
     export_force: bool = key(False, "replace an existing file; --force for short")
 
 

@@ -25,6 +25,7 @@ from segformer_core.errors import DataError
 from segformer_core.export.choice import choose_form, sidecar_path, target
 from segformer_core.export.fresh import DoesNotRun, run_afresh
 from segformer_core.export.packages import packages_to_run
+from segformer_core.export.probe import probed
 from segformer_core.export.sidecar import ExportedFile, Origin, Proof, write_sidecar
 from segformer_core.export.verification import (
     IMAGES_COMPARED,
@@ -41,6 +42,7 @@ from segformer_core.export.web_runtime import runtime_files
 from segformer_core.files import atomic_write, sha256_of_files, writable_directory
 from segformer_core.protocol.form import FORMATS, WEB, Form
 from segformer_core.protocol.learner import Backend, Learner
+from segformer_core.protocol.probe import Probe
 from segformer_core.spec.model import SegFormer
 from segformer_core.weights.remembered import Stated
 
@@ -62,10 +64,12 @@ def export(
     stated: Stated,
     backend: Backend,
     log: Callable[[str], None],
+    probe: Probe | None = None,
 ) -> Path:
     """Write the file and its description, and around them the page of a WEB folder. Returns the file's path.
 
-    `weights` describes the weights for the description, `stated` is what they say of their classes and of their recipe.
+    `weights` describes the weights for the description, `stated` is what they say of their classes and of their recipe, and
+    `probe` runs the network in lower types if that is asked for.
     Raises UserError, which is Unproven if the file's outputs are not the network's. After an error nothing is left of the file.
     """
     form = choose_form(config, spec, backend.name, backend.device)
@@ -95,9 +99,10 @@ def export(
             )
             comparison = prove(file, tried, learner, subjects.images, backend, runtime)
         log(f"proved: {comparison}, in {time.perf_counter() - written:.1f} s")
+        worst = probed(probe, spec, arrays, form, subjects.images, log) if probe else {}
         exported = ExportedFile(path, sha256_of_files(temporary), form, backend.name, packages_to_run(form.format, runtime))
         origin = Origin(spec, config, weights, named(stated, subjects.classes, spec), kept_recipe(stated, config))
-        write_sidecar(exported, origin, Proof(comparison, subjects.source))
+        write_sidecar(exported, origin, Proof(comparison, subjects.source, worst))
 
     try:
         atomic_write(path, produce)

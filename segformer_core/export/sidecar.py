@@ -113,10 +113,14 @@ class Origin:
 
 @dataclass(frozen=True)
 class Proof:
-    """How far the file's answers are from the network's, and which images both answered for."""
+    """How far the file's answers are from the network's, and which images both answered for.
+
+    `probe` is what `export.probe` has found with these images; empty where it was not asked for.
+    """
 
     comparison: Comparison
     images_from: str
+    probe: Mapping[str, Any] = field(default_factory=dict)
 
 
 def describe_file(file: ExportedFile, origin: Origin, proof: Proof) -> dict[str, Any]:
@@ -136,6 +140,7 @@ def describe_file(file: ExportedFile, origin: Origin, proof: Proof) -> dict[str,
         "classes": described_classes(origin.classes, form.class_count),
         "weights": dict(origin.weights),
         "verification": asdict(comparison) | {"agreement": comparison.agreement, "images_from": proof.images_from},
+        **({"probe": dict(proof.probe)} if proof.probe else {}),
         "convert": converter_lines(file.path, form),
         "versions": package_versions(file),
         "settings": flat(origin.config),

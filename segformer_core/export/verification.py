@@ -45,7 +45,7 @@ class Comparison:
     """`scale` is the largest absolute logit, at least 1; the largest difference is None where the file gives labels alone.
 
     `pixels` is the number of all pixels, `near_ties` that of pixels whose two best scores nearly tie, and `unequal` that of the
-    other pixels whose label differs from the network's.
+    other pixels whose label differs from the network's, or comes of logits that are not finite.
     """
 
     images: int
@@ -117,7 +117,10 @@ def compare(outputs: Sequence[np.ndarray], logits: Sequence[np.ndarray], batches
         tie = near_ties(scores, scale)
         labels = output if form.labels else output.argmax(1)
         pixels, ties = pixels + tie.size, ties + int(tie.sum())
-        unequal += int(((labels != scores.argmax(1)) & ~tie).sum())
+        wrong = labels != scores.argmax(1)
+        if not form.labels:
+            wrong |= ~np.isfinite(output).all(1)  # the arg-max of NaN may be right by chance
+        unequal += int((wrong & ~tie).sum())
     return Comparison(sum(map(len, batches)), pixels, scale, None if form.labels else largest, ties, unequal)
 
 

@@ -16,6 +16,7 @@ from segformer_core.protocol.form import Form
 from segformer_core.protocol.groups import ParameterGroup
 from segformer_core.protocol.masks import KeepMasks
 from segformer_core.protocol.plan import Plan
+from segformer_core.protocol.probe import Probe
 from segformer_core.spec.model import SegFormer
 
 Batch = tuple[np.ndarray, np.ndarray]
@@ -179,6 +180,8 @@ class Exports:
     open: OpenFile
     predictor: Callable[[Session], Predictor]
     """Of a session that maps (B, 3, H, W) float32 to (B, K, h, w) float32 logits."""
+    probe: Probe | None = None
+    """None in a backend whose graphs cannot be run operator by operator; another backend's answer holds for its files."""
 
 
 def resident_peak() -> int:
