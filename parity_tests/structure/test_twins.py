@@ -41,6 +41,8 @@ EXCEPTIONS = {
         "torch",
         "it writes two formats",
     ),
+    "exported.py: INT8_OPSET": ("torch", "int8 is for ONNX"),
+    "quantization.py": ("torch", "int8 is for ONNX, which MindSpore does not write"),
     "exported.py: SMALLEST, quiet": ("torch", "torch.export takes short axes for constants, and warns"),
     "exported.py: READABLE": ("mindspore", "MindSpore makes files that only their owner may read"),
     "kernels.py: FIRST_ASCEND, first_ascend, no_fused_attention": ("mindspore", "the first Ascend has no fused attention"),

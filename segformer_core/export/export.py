@@ -23,6 +23,7 @@ from segformer_core.data.naming import named_classes
 from segformer_core.errors import DataError
 from segformer_core.export.choice import choose_form, sidecar_path, target
 from segformer_core.export.fresh import DoesNotRun, run_afresh
+from segformer_core.export.int8 import find_calibration, quantise
 from segformer_core.export.packages import packages_to_run
 from segformer_core.export.sidecar import ExportedFile, Origin, Proof, write_sidecar
 from segformer_core.export.verification import (
@@ -36,7 +37,7 @@ from segformer_core.export.verification import (
     normalised,
 )
 from segformer_core.files import atomic_write, sha256_of_files, writable_directory
-from segformer_core.protocol.form import FORMATS, Form
+from segformer_core.protocol.form import FORMATS, INT8, Form
 from segformer_core.protocol.learner import Backend, Learner
 from segformer_core.spec.model import SegFormer
 from segformer_core.weights.remembered import Stated
@@ -68,6 +69,7 @@ def export(
     form = choose_form(config, spec, backend.name, backend.device)
     path = target(config, form, config.export.export_name or f"segformer.{spec.variant}")
     writable_directory(path.parent)
+    calibration = find_calibration(config) if form.precision == INT8 else None
     subjects = find_subjects(config, spec, form)
     learner = backend.learner(spec, config, log)
     learner.load_arrays(arrays)
@@ -78,6 +80,11 @@ def export(
     def produce(temporary: Path) -> None:
         log(f"writing {form.format}, {form.precision}, {described_size(form)} …")
         write(form, temporary)
+        int8 = None
+        if calibration:
+            before = prove(temporary, replace(form, precision=form.arithmetic), learner, subjects.images, backend, runtime)
+            log(f"proved in {form.arithmetic}: {before}")
+            int8 = quantise(temporary, form, spec, config, calibration, backend, log)
         with runnable(temporary, form, write) as (file, tried):
             written = time.perf_counter()
             log(
@@ -88,7 +95,7 @@ def export(
         log(f"proved: {comparison}, in {time.perf_counter() - written:.1f} s")
         exported = ExportedFile(path, sha256_of_files(temporary), form, backend.name, packages_to_run(form.format, runtime))
         origin = Origin(spec, config, weights, named(stated, subjects.classes, spec), kept_recipe(stated, config))
-        write_sidecar(exported, origin, Proof(comparison, subjects.source))
+        write_sidecar(exported, origin, Proof(comparison, subjects.source, int8))
 
     try:
         atomic_write(path, produce)

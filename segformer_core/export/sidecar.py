@@ -19,7 +19,7 @@ from segformer_core.export.json_checks import Check, Unexpected, boolean, by_nam
 from segformer_core.export.usage import SCHEMA, SCHEMA_VERSION, described_fit, described_labels
 from segformer_core.export.verification import Comparison
 from segformer_core.files import sha256_of_files, special_file, write_text
-from segformer_core.protocol.form import FORMATS, IMAGES, Form
+from segformer_core.protocol.form import FORMATS, IMAGES, INT8, Form
 from segformer_core.spec.model import LOGIT_STRIDE, SegFormer
 
 SIDECAR_VERSION = 1
@@ -70,7 +70,7 @@ DESCRIPTION = fields(
                 "format": one_of(frozenset(FORMATS)),
                 "size": several(between(1, 2**16), 2),
                 "dynamic": boolean,
-                "precision": one_of({"fp32", "fp16"}),
+                "precision": one_of({"fp32", "fp16", INT8}),
                 "preprocess": boolean,
                 "labels": boolean,
                 "mean": for_channels,
@@ -113,10 +113,11 @@ class Origin:
 
 @dataclass(frozen=True)
 class Proof:
-    """How far the file's answers are from the network's, and which images both answered for."""
+    """How far the file's answers are from the network's, which images both answered for, and what int8 costs."""
 
     comparison: Comparison
     images_from: str
+    int8: Mapping[str, Any] | None = None
 
 
 def describe_file(file: ExportedFile, origin: Origin, proof: Proof) -> dict[str, Any]:
@@ -136,6 +137,7 @@ def describe_file(file: ExportedFile, origin: Origin, proof: Proof) -> dict[str,
         "classes": described_classes(origin.classes, form.class_count),
         "weights": dict(origin.weights),
         "verification": asdict(comparison) | {"agreement": comparison.agreement, "images_from": proof.images_from},
+        **({} if proof.int8 is None else {INT8: dict(proof.int8)}),
         "convert": converter_lines(file.path, form),
         "versions": package_versions(file),
         "settings": flat(origin.config),

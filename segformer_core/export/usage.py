@@ -9,7 +9,7 @@ from segformer_core.spec.model import LOGIT_STRIDE
 
 SCHEMA = "segformer_core/export/sidecar.schema.json"
 """The JSON schema of a description, in the repository and in the installed package."""
-SCHEMA_VERSION = "1.1"
+SCHEMA_VERSION = "1.2"
 """Of a description: its first number is its `format`, the second grows when a field is added."""
 
 
