@@ -4,7 +4,7 @@ Linear layers on feature maps are 1×1 convolutions here. A runtime that keeps f
 between the two layouts; with linear layers on tokens it would move 4 C.
 
 An ONNX file in fp32 is one for processors. There attention and decode head are computed in groups, of queries and of channels,
-so that what one operator hands to the next stays in the cache.
+so that what one operator hands to the next stays in the cache. In int8 the head's maps are small enough.
 """
 
 import math
@@ -18,7 +18,7 @@ from backend_torch.kernels import Upsample
 from backend_torch.layers import DTYPES, Arithmetic, Convolution, reduce_tokens, to_map, to_tokens
 from backend_torch.model import Attention, MixFFN, SegFormer, Size
 from segformer_core.export.folding import FoldedHead, fold_head
-from segformer_core.protocol.form import Form
+from segformer_core.protocol.form import INT8, Form
 from segformer_core.spec import model as spec
 from segformer_core.spec.model import SMALLEST_INPUT
 
@@ -35,20 +35,20 @@ class Deployed(nn.Module):
 
     def __init__(self, spec: spec.SegFormer, arrays: Mapping[str, np.ndarray], form: Form):
         super().__init__()
-        dtype = DTYPES[form.precision]
+        dtype = DTYPES[form.arithmetic]
         network = SegFormer(spec, Arithmetic(dtype, dtype, fused_attention=False))
         for name, array in network.state_dict().items():
             array.copy_(torch.from_numpy(np.array(arrays[name])))
-        grouped, stride = form.format == "ONNX" and form.precision == "fp32", 1
+        grouped, stride = form.format == "ONNX" and form.arithmetic == "fp32", 1
         for stage, described in zip(network.stages, spec.stages, strict=True):
             stride *= described.patch_embed.proj.stride
             groups = query_groups(described.blocks[0].attn, form.size, stride) if grouped else 1
             for block in stage.blocks:
                 block.attn = FoldedAttention(block.attn, groups)
-                block.mlp = PointwiseFFN(block.mlp)
+                block.mlp = PointwiseFFN(block.mlp, one_gelu=form.precision == INT8)
         self.normalise = Normalise(form) if form.preprocess else None
         self.stages = network.stages
-        channels = HEAD_CHANNELS if grouped else spec.decoder_width
+        channels = HEAD_CHANNELS if grouped and form.precision != INT8 else spec.decoder_width
         self.decode_head = FoldedDecodeHead(fold_head(spec, arrays), dtype, channels)
         self.upsample = Upsample() if form.labels else None
         for layer in self.modules():
@@ -139,14 +139,14 @@ def query_groups(attn: spec.Attention, size: Size, stride: int) -> int:
 
 
 class PointwiseFFN(nn.Module):
-    """`MixFFN` of 1×1 convolutions."""
+    """`MixFFN` of 1×1 convolutions. `one_gelu`: GELU is one operator in the file, which opset 20 has."""
 
-    def __init__(self, mlp: MixFFN):
+    def __init__(self, mlp: MixFFN, one_gelu: bool = False):
         super().__init__()
         self.low = mlp.low
         self.fc1, self.fc2 = pointwise(mlp.fc1.weight, mlp.fc1.bias), pointwise(mlp.fc2.weight, mlp.fc2.bias)
         self.dwconv = mlp.dwconv
-        self.gelu = ErfGelu() if mlp.gelu.approximate == "none" else mlp.gelu
+        self.gelu = ErfGelu() if mlp.gelu.approximate == "none" and not one_gelu else mlp.gelu
 
     def forward(self, x: Tensor, size: Size) -> Tensor:
         """(B, N, C) tokens of a map of `size` -> (B, N, C)."""

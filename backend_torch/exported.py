@@ -18,10 +18,11 @@ from torch.export import Dim
 from backend_torch.deployment import Deployed
 from backend_torch.openvino_session import open_openvino
 from backend_torch.prediction import Prediction
+from backend_torch.quantization import Calibrated
 from backend_torch.rounding import run_rounded
 from segformer_core.export.archive import read_archive
 from segformer_core.export.messages import ONNX, checked_bytes
-from segformer_core.protocol.form import FORMATS, IMAGES, Form
+from segformer_core.protocol.form import FORMATS, IMAGES, INT8, Form
 from segformer_core.protocol.learner import Exports, Session
 from segformer_core.protocol.probe import Rounded
 from segformer_core.spec import model as spec
@@ -30,6 +31,8 @@ SMALLEST = FORMATS["TORCH"].smallest
 """The smallest side in pixels that torch.export allows where sizes vary. (An ONNX file then also takes smaller images.)"""
 OPSET = 18
 """The oldest that the exporter writes without converting; LayerNormalization came with 17."""
+INT8_OPSET = 20
+"""It has Gelu. Between integers ONNX Runtime does not find a GELU that is written out, and computes it in four operators."""
 
 
 def write(spec: spec.SegFormer, arrays: Mapping[str, np.ndarray], form: Form, path: Path) -> None:
@@ -52,8 +55,9 @@ def traced(spec: spec.SegFormer, arrays: Mapping[str, np.ndarray], form: Form) -
 
 
 def onnx_bytes(program: torch.export.ExportedProgram, form: Form) -> bytes:
+    opset = INT8_OPSET if form.precision == INT8 else OPSET
     written = torch.onnx.export(
-        program, dynamo=True, opset_version=OPSET, verbose=False, input_names=[IMAGES], output_names=[form.output_name]
+        program, dynamo=True, opset_version=opset, verbose=False, input_names=[IMAGES], output_names=[form.output_name]
     )
     assert written is not None, "dynamo=True returns the program"
     model = written.model_proto
@@ -146,4 +150,4 @@ def probe(
     return {precision: run_rounded(graph, batches, precision) for precision in types}
 
 
-EXPORTS = Exports(write, open_file, predictor, probe)
+EXPORTS = Exports(write, open_file, predictor, probe, Calibrated)

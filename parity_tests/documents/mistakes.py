@@ -29,6 +29,7 @@ from segformer_core.errors import UserError
 from segformer_core.evaluation.metrics import scores
 from segformer_core.evaluation.report import evaluation_table
 from segformer_core.export.choice import choose_format
+from segformer_core.export.int8 import find_calibration
 from segformer_core.protocol.learner import ALONE, Processes
 from segformer_core.spec.arrays import init_arrays
 from segformer_core.spec.model import segformer
@@ -320,7 +321,7 @@ CASES: dict[int, tuple[Case, ...]] = {
     28: (
         no_onnxscript,
         lambda _: output(lambda: choose_format("ONNX", "mindspore", "CPU")),
-        lambda _: torch_command("export", "--export_precision=int8"),
+        lambda _: output(lambda: find_calibration(load_config(["--data_path=nowhere"]))),
     ),
     29: (lambda _: mindspore_command("train", "--device_target=Ascend", *TRAIN[:3], *TRAIN[4:]), a_rank_table),
 }

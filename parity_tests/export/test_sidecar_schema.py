@@ -21,6 +21,7 @@ FORMS = {
     "ONNX from pixels to labels": {"preprocess": True, "labels": True},
     "ONNX of any size": {"dynamic": True, "precision": "fp16"},
     "TORCH of labels of any size": {"name": "TORCH", "dynamic": True, "labels": True},
+    "ONNX of int8": {"precision": "int8"},
     "MINDIR": {"name": "MINDIR"},
     "gray": {"mean": (127.5,), "std": (127.5,)},
 }

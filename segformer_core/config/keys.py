@@ -232,16 +232,17 @@ class InferenceConfig:
 class ExportConfig:
     export_ckpt_path: str = path_key("", "weight file to export")
     export_format: str = key(
-        "auto",
-        "auto: MINDIR with MindSpore, ONNX with PyTorch; WEB: a folder with an ONNX file and a page that runs it in a browser",
-        choices=("auto", "MINDIR", "AIR", "ONNX", "TORCH", "WEB"),
+        "auto", "auto: MINDIR or ONNX; WEB: a page", choices=("auto", "MINDIR", "AIR", "ONNX", "TORCH", "WEB")
     )
-    export_path: str = path_key("", "file or folder to write; empty: export_name with the format's ending, in the current folder")
+    export_path: str = path_key("", "file or folder to write; empty: export_name with the format's ending, in this folder")
     export_name: str = key("", "the file's name without its ending; empty: the configuration file's")
     export_height: int = key(0, "height in pixels of the file's input images; 0: base_size's", low=0, high=LONGEST_SIDE)
     export_width: int = key(0, "width in pixels of the file's input images; 0: base_size's", low=0, high=LONGEST_SIDE)
     export_dynamic: bool = key(False, "let the file accept any number of images of any size from 32×32 (TORCH 64×64)")
-    export_precision: str = key("fp32", "precision of matrix products, convolutions and their weights", choices=("fp32", "fp16"))
+    export_precision: str = key("fp32", "of matrix products, convolutions and weights", choices=("fp32", "fp16", "int8"))
+    export_calibration_images: int = key(32, "images by which int8 learns the range of each value", low=1)
+    export_calibration_path: str = path_key("", "folder of these images; empty: the training images of data_path")
+    export_int8_loss: float = key(0.5, "points of mIoU that int8 may cost; without labels, half of the % that may change", 0, 100)
     export_output: str = key("auto", "auto: labels with export_preprocess, else logits", choices=("auto", "logits", "labels"))
     export_preprocess: bool = key(False, "let the file accept (N, H, W, C) uint8 images, C 3 for RGB, and normalise them itself")
     export_web_runtime: str = path_key("", "npm's archive of onnxruntime-web, for WEB; empty: fetched once from npm's registry")

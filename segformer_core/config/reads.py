@@ -25,7 +25,7 @@ READS: dict[str, frozenset[str]] = {
     - {"compile", "runtime"},
     "evaluate": frozenset(IMAGES + NETWORK + LABELLING + _of("evaluation", "runtime")) - frozenset(IN_TRAINING),
     "infer": frozenset(IMAGES + NETWORK + LABELLING + _of("inference", "runtime")),
-    "export": frozenset(IMAGES + NETWORK + ("eval_size_divisor",) + _of("export", "runtime")),
+    "export": frozenset(IMAGES + NETWORK + ("eval_size_divisor", "dataset_num_parallel_workers") + _of("export", "runtime")),
     "compare_backends": frozenset(IMAGES + NETWORK + WINDOWS + SCORES + _of("runtime")) - {"runtime"},
 }
 """Command -> the keys on which its work depends."""

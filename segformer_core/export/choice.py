@@ -7,7 +7,7 @@ from segformer_core.errors import BackendError, ConfigError, UserError, brief
 from segformer_core.export.packages import need_packages, packages_to_run
 from segformer_core.files import temporary_name
 from segformer_core.protocol.fit import next_multiple
-from segformer_core.protocol.form import FOLDERS, FORMATS, LABELS, OF_SUFFIX, Form
+from segformer_core.protocol.form import FOLDERS, FORMATS, INT8, LABELS, OF_SUFFIX, Form
 from segformer_core.spec.model import SMALLEST_INPUT, SegFormer
 
 SIDECAR = ".json"
@@ -48,6 +48,8 @@ def choose_form(config: Config, spec: SegFormer, backend: str, device: str) -> F
         std=config.data.img_norm_std,
         class_count=spec.class_count,
     )
+    if form.precision == INT8 and name != "ONNX":
+        raise ConfigError(f"export_precision is int8, and {name} files have none; use python -m backend_torch.export for ONNX")
     check_images(form, config.data.image_range)
     return form
 

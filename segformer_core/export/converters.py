@@ -6,7 +6,7 @@ By themselves atc and converter_lite compute in fp16, and trtexec in TF32: then 
 import shlex
 from pathlib import Path
 
-from segformer_core.protocol.form import IMAGES, Form
+from segformer_core.protocol.form import IMAGES, INT8, Form
 
 SOC_VERSION = "<soc_version>"
 """The user replaces it with `Ascend` and the name that `npu-smi info` shows on the host: Ascend310P3, Ascend910B4, …"""
@@ -19,7 +19,9 @@ LITE_SETTINGS = r"[ascend_context]\nprecision_mode=enforce_origin\n"
 
 
 def converter_lines(path: Path, form: Form) -> dict[str, str]:
-    """Tool -> command line, to be run in the file's folder."""
+    """Tool -> command line, to be run in the file's folder. None takes a file of int8."""
+    if form.precision == INT8:  # each tool quantises in its own way, from a file of fp32
+        return {}
     file, stem = shlex.quote(path.name), shlex.quote(path.name.removesuffix(path.suffix))
     return {tool: line(file, stem, form) for tool, line in LINES[form.format].items()}
 

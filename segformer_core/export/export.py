@@ -24,6 +24,7 @@ from segformer_core.data.naming import named_classes
 from segformer_core.errors import DataError
 from segformer_core.export.choice import choose_form, sidecar_path, target
 from segformer_core.export.fresh import DoesNotRun, run_afresh
+from segformer_core.export.int8 import find_calibration, quantise
 from segformer_core.export.packages import packages_to_run
 from segformer_core.export.probe import probed
 from segformer_core.export.sidecar import ExportedFile, Origin, Proof, write_sidecar
@@ -40,7 +41,7 @@ from segformer_core.export.verification import (
 from segformer_core.export.web_folder import check_browser, how_to_serve, web_target, write_page
 from segformer_core.export.web_runtime import runtime_files
 from segformer_core.files import atomic_write, sha256_of_files, writable_directory
-from segformer_core.protocol.form import FORMATS, WEB, Form
+from segformer_core.protocol.form import FORMATS, INT8, WEB, Form
 from segformer_core.protocol.learner import Backend, Learner
 from segformer_core.protocol.probe import Probe
 from segformer_core.spec.model import SegFormer
@@ -81,6 +82,7 @@ def export(
     web_runtime = runtime_files(config.export.export_web_runtime, os.environ, log) if web else {}
     new_folder = web and not path.parent.exists()
     writable_directory(path.parent)
+    calibration = find_calibration(config) if form.precision == INT8 else None
     subjects = find_subjects(config, spec, form)
     learner = backend.learner(spec, config, log)
     learner.load_arrays(arrays)
@@ -91,6 +93,11 @@ def export(
     def produce(temporary: Path) -> None:
         log(f"writing {form.format}, {form.precision}, {described_size(form)} …")
         write(form, temporary)
+        int8 = None
+        if calibration:
+            before = prove(temporary, replace(form, precision=form.arithmetic), learner, subjects.images, backend, runtime)
+            log(f"proved in {form.arithmetic}: {before}")
+            int8 = quantise(temporary, form, spec, config, calibration, backend, log)
         with runnable(temporary, form, write) as (file, tried):
             written = time.perf_counter()
             log(
@@ -102,7 +109,7 @@ def export(
         worst = probed(probe, spec, arrays, form, subjects.images, log) if probe else {}
         exported = ExportedFile(path, sha256_of_files(temporary), form, backend.name, packages_to_run(form.format, runtime))
         origin = Origin(spec, config, weights, named(stated, subjects.classes, spec), kept_recipe(stated, config))
-        write_sidecar(exported, origin, Proof(comparison, subjects.source, worst))
+        write_sidecar(exported, origin, Proof(comparison, subjects.source, worst, int8))
 
     try:
         atomic_write(path, produce)

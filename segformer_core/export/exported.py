@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from segformer_core.config.agreement import check_agreement
-from segformer_core.config.keys import Config
+from segformer_core.config.keys import Config, DataConfig, EvaluationConfig
 from segformer_core.config.reads import WINDOWS
 from segformer_core.config.remembered import checked_recipe
 from segformer_core.config.values import check_value, parse_flag
@@ -118,15 +118,18 @@ def first_line(error: Exception) -> str:
 
 def run(session: Session, form: Form, images: np.ndarray) -> np.ndarray:
     """(B, C, H, W) float32 images -> the file's outputs for them. A static file gets them one by one, padded to its size."""
-    size = images.shape[2], images.shape[3]
+    inputs = as_input(form, images)
+    if form.dynamic:
+        return session(inputs)
+    outputs = np.concatenate([session(inputs[index : index + 1]) for index in range(len(inputs))])
+    return cut(outputs, (images.shape[2], images.shape[3]), form.labels)
+
+
+def as_input(form: Form, images: np.ndarray) -> np.ndarray:
+    """(B, C, H, W) float32 images -> the file's input, of the frame's size if it has one."""
     if not form.dynamic:
         images = padded(images, form.size, form.padding)
-    if form.preprocess:
-        images = np.ascontiguousarray(images.transpose(0, 2, 3, 1).astype(np.uint8))
-    if form.dynamic:
-        return session(images)
-    outputs = np.concatenate([session(images[index : index + 1]) for index in range(len(images))])
-    return cut(outputs, size, form.labels)
+    return np.ascontiguousarray(images.transpose(0, 2, 3, 1).astype(np.uint8)) if form.preprocess else images
 
 
 @dataclass(frozen=True)
@@ -200,22 +203,34 @@ def open_exported(
         raise BackendError(f"{path} is a file of {form.format}: {where}")
     runtime = config.runtime.runtime
     need_packages(form.format, packages_to_run(form.format, runtime))
-    session = opened(path, form, backend, runtime)
-
-    def logits(images: np.ndarray) -> np.ndarray:
-        return run(session, form, np.ascontiguousarray(images))
-
-    data = config.data
-    if form.preprocess:  # the file normalises images itself, so it gets values in 0..255
-        data = replace(data, img_norm_mean=(0.0,) * form.channels, img_norm_std=(1.0,) * form.channels)
-    predictor = ExportedPredictor(form, session, backend.exports.predictor(logits))
+    data, session = config.data, opened(path, form, backend, runtime)
     faults = "".join(f". WARNING: {fault}" for fault in exported.stated.warnings)
     note = f"; {told}" if (told := smaller_than_asked(form, config)) else ""
     by = "" if runtime == "auto" else f", by {runtime}"
     written = f"{form.format} in {form.precision}{by}, written from {exported.weights['path']}"
     source = f"running {path}: {written}{note}{faults}"
     weights = {"path": str(path), "sha256": exported.weights["sha256"], "network": config.model.backbone, "source": source}
-    return Segmenter(predictor, spec, data, config.evaluation, classes, takes=form.takes), backend, weights
+    return segmenter_of(session, form, backend, spec, data, config.evaluation, classes), backend, weights
+
+
+def segmenter_of(
+    session: Session,
+    form: Form,
+    backend: Backend,
+    spec: SegFormer,
+    data: DataConfig,
+    evaluation: EvaluationConfig,
+    classes: Classes | None,
+) -> Segmenter:
+    """A segmenter that runs an opened file."""
+
+    def logits(images: np.ndarray) -> np.ndarray:
+        return run(session, form, np.ascontiguousarray(images))
+
+    if form.preprocess:  # the file normalises images itself, so it gets values in 0..255
+        data = replace(data, img_norm_mean=(0.0,) * form.channels, img_norm_std=(1.0,) * form.channels)
+    predictor = ExportedPredictor(form, session, backend.exports.predictor(logits))
+    return Segmenter(predictor, spec, data, evaluation, classes, takes=form.takes)
 
 
 def smaller_than_asked(form: Form, config: Config) -> str:

@@ -19,7 +19,7 @@ from segformer_core.export.json_checks import Check, Unexpected, boolean, by_nam
 from segformer_core.export.usage import SCHEMA, SCHEMA_VERSION, described_fit, described_labels
 from segformer_core.export.verification import Comparison
 from segformer_core.files import sha256_of_files, special_file, write_text
-from segformer_core.protocol.form import FORMATS, IMAGES, Form
+from segformer_core.protocol.form import FORMATS, IMAGES, INT8, Form
 from segformer_core.spec.model import LOGIT_STRIDE, SegFormer
 
 SIDECAR_VERSION = 1
@@ -70,7 +70,7 @@ DESCRIPTION = fields(
                 "format": one_of(frozenset(FORMATS)),
                 "size": several(between(1, 2**16), 2),
                 "dynamic": boolean,
-                "precision": one_of({"fp32", "fp16"}),
+                "precision": one_of({"fp32", "fp16", INT8}),
                 "preprocess": boolean,
                 "labels": boolean,
                 "mean": for_channels,
@@ -113,7 +113,7 @@ class Origin:
 
 @dataclass(frozen=True)
 class Proof:
-    """How far the file's answers are from the network's, and which images both answered for.
+    """How far the file's answers are from the network's, which images both answered for, and what int8 costs.
 
     `probe` is what `export.probe` has found with these images; empty where it was not asked for.
     """
@@ -121,6 +121,7 @@ class Proof:
     comparison: Comparison
     images_from: str
     probe: Mapping[str, Any] = field(default_factory=dict)
+    int8: Mapping[str, Any] | None = None
 
 
 def describe_file(file: ExportedFile, origin: Origin, proof: Proof) -> dict[str, Any]:
@@ -141,6 +142,7 @@ def describe_file(file: ExportedFile, origin: Origin, proof: Proof) -> dict[str,
         "weights": dict(origin.weights),
         "verification": asdict(comparison) | {"agreement": comparison.agreement, "images_from": proof.images_from},
         **({"probe": dict(proof.probe)} if proof.probe else {}),
+        **({} if proof.int8 is None else {INT8: dict(proof.int8)}),
         "convert": converter_lines(file.path, form),
         "versions": package_versions(file),
         "settings": flat(origin.config),

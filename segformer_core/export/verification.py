@@ -11,7 +11,7 @@ from segformer_core.data.image_form import RGB_CHANNELS
 from segformer_core.data.transforms import normalise, resize_image, with_axis
 from segformer_core.errors import UserError
 from segformer_core.evaluation.metrics import near_ties
-from segformer_core.protocol.form import Form
+from segformer_core.protocol.form import INT8, Form
 
 IMAGES_COMPARED = 3
 
@@ -32,8 +32,13 @@ TOLERANCES = {
     ("fp32", False): Tolerance(1e-3, 0.999),
     ("fp16", True): Tolerance(None, 0.995),
     ("fp16", False): Tolerance(None, 0.995),
+    (INT8, True): Tolerance(None, 0.0),
+    (INT8, False): Tolerance(None, 0.0),
 }
-"""By precision and whether the device is a CPU. Those of an accelerator are a first guess; nobody has measured them yet."""
+"""By precision and whether the device is a CPU. Those of an accelerator are a first guess; nobody has measured them yet.
+
+Of int8 `export/int8.py` judges the labels, by the truth.
+"""
 
 
 class Unproven(UserError):

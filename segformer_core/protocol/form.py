@@ -8,6 +8,8 @@ from segformer_core.spec.model import SMALLEST_INPUT
 
 IMAGES, LOGITS, LABELS = "images", "logits", "labels"
 """The names of input and output in the file."""
+INT8 = "int8"
+"""A precision, of ONNX files."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,11 @@ class Form:
     mean: tuple[float, ...]
     std: tuple[float, ...]
     class_count: int
+
+    @property
+    def arithmetic(self) -> str:
+        """The type of what is no integer: fp32 or fp16."""
+        return "fp32" if self.precision == INT8 else self.precision
 
     @property
     def channels(self) -> int:

@@ -1,7 +1,7 @@
 """The verbs of a backend, over numpy arrays. Everything that is not arithmetic of a network is written once, in core."""
 
 import resource
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -171,17 +171,30 @@ class OpenFile(Protocol):
     def __call__(self, path: Path, runtime: str = "auto") -> Session: ...
 
 
+class Quantizer(Protocol):
+    """A file of an `int8` form that is still in fp32, after it was calibrated."""
+
+    @property
+    def groups(self) -> Sequence[str]:
+        """The layers that can compute in int8: those of one kind and stage together."""
+
+    def write(self, groups: Collection[str], path: Path) -> None:
+        """Write the file with these groups in int8, the others in fp32."""
+
+
 @dataclass(frozen=True)
 class Exports:
     """How a backend writes and runs files of a network for other runtimes."""
 
     write: Callable[[SegFormer, Mapping[str, np.ndarray], Form, Path], None]
-    """(spec, arrays, form, path): write the file. Raises OSError."""
+    """(spec, arrays, form, path): write the file; that of an int8 form in fp32, ready for `quantizer`. Raises OSError."""
     open: OpenFile
     predictor: Callable[[Session], Predictor]
     """Of a session that maps (B, 3, H, W) float32 to (B, K, h, w) float32 logits."""
     probe: Probe | None = None
     """None in a backend whose graphs cannot be run operator by operator; another backend's answer holds for its files."""
+    quantizer: Callable[[Path, Iterator[np.ndarray]], Quantizer] | None = None
+    """(file of an int8 form, as `write` writes it, inputs of it): calibrate."""
 
 
 def resident_peak() -> int:
