@@ -86,7 +86,7 @@ EARLY_MISTAKES = {
     "unknown format": ("export", {"export_format": "TFLITE"}, "expected one of auto, MINDIR, AIR, ONNX, TORCH"),
     "too small": ("export", {"export_height": 31}, "export_height and export_width are 31 and 96; expected at least 32"),
     "no whole number": ("export", {"export_width": "64.5"}, "export_width in the command line is 64.5; expected a whole number"),
-    "unknown precision": ("export", {"export_precision": "int8"}, "expected one of fp32, fp16"),
+    "unknown precision": ("export", {"export_precision": "int4"}, "expected one of fp32, fp16, int8"),
     "no such export": ("evaluate", {"eval_ckpt_path": "a.onnx"}, "no such weight file: a.onnx"),
 }
 
