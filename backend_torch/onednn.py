@@ -11,9 +11,9 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 SCORES = 2**19
-"""Of the queries that are answered at a time: 2 MB, which stay in a core's cache."""
+"""Of the queries that each core answers at a time: 2 MB, which stay in its cache."""
 FEWEST_ROWS = 256
-"""Of queries at a time: fewer make products that are too small."""
+"""Of queries for a core at a time: fewer make products that are too small."""
 LONGEST_SUM = 8192
 """The most rows over which oneDNN sums the gradient of a weight. Over more MKL is faster: it copies nothing."""
 ONEDNN_LINEAR: Any = getattr(torch.ops.mkldnn, "_linear_pointwise", None)
@@ -126,8 +126,8 @@ def maps(q: Tensor) -> list[tuple[int, int]]:
 
 
 def chunks(q: Tensor, k: Tensor) -> list[slice]:
-    """The queries that are answered at a time."""
-    rows = max(FEWEST_ROWS, SCORES // k.shape[2])
+    """The queries that are answered at a time: as many for each core, since the cores wait for each other after each product."""
+    rows = max(FEWEST_ROWS, SCORES // k.shape[2]) * torch.get_num_threads()
     return [slice(first, first + rows) for first in range(0, q.shape[2], rows)]
 
 

@@ -18,7 +18,8 @@ def test_a_ratio_below_the_stated_one_fails(factor, code, monkeypatch, capsys):
 
     monkeypatch.setattr(speed_check, "race", race)
     assert speed_check.main() == code
-    lines = capsys.readouterr().out.splitlines()
+    load, *lines = capsys.readouterr().out.splitlines()
+    assert load.startswith("load of the machine before: ")
     assert [line.endswith("TOO SLOW") for line in lines] == [False, False, bool(code)]
     assert lines[-1].startswith(f"{last.task}: {last.other} / {last.ours}: {last.least * factor:.2f}, at least {last.least}")
 
