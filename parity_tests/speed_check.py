@@ -1,7 +1,7 @@
 """Whether the project is still ahead: three small contests, each with the least ratio that it must reach.
 
-`python -m parity_tests.speed_check` prints the ratios, and fails if one is too small. The contestants take turns, so
-a ratio holds better than seconds. But it needs a quiet machine: backend_torch's cores wait for each other after each of many small
+`python -m parity_tests.speed_check` prints the ratios, and fails if one is too small. The contestants take turns, so a ratio
+holds better than seconds. But it needs a quiet machine: backend_torch's cores wait for each other after each of many small
 products, so it loses more than others where cores are taken away. Therefore it is no part of the tests.
 """
 
