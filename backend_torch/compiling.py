@@ -26,7 +26,7 @@ from segformer_core.spec import model as spec
 PAYS_AFTER = 5_000_000_000
 """The pixels of one shape, such as 9500 images of 512×1024, after which `auto` compiles for it.
 
-B0 takes the compiler 79 s of the CPU, and such an image then takes 0.110 s in place of 0.118 (AMD EPYC, torch 2.13): what would
+B0 takes the compiler 79 s of the CPU, and such an image then takes 0.111 s in place of 0.119 (AMD EPYC, torch 2.13): what would
 have been won on about as many pixels pays for it. So no run takes over a fourteenth longer than one that is never compiled. Time
 of compiler and network both grow with the blocks, so one number is for all. It counts pixels, not seconds: a run that is repeated
 computes the same.

@@ -118,7 +118,7 @@ def test_auto_leaves_lower_precision_as_it_is(stand_in, monkeypatch):
         assert len(stand_in) == calls
 
 
-@pytest.mark.parametrize(("cache", "enough"), [("", 1000e6), ("kept", 100e6)])
+@pytest.mark.parametrize(("cache", "enough"), [("", 5000e6), ("kept", 300e6)])
 def test_what_pays_is_said_in_the_help(cache, enough, stand_in, tmp_path, monkeypatch):
     from segformer_core.config.keys import KEYS
 

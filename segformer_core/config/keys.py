@@ -231,9 +231,7 @@ class InferenceConfig:
 @dataclass(frozen=True)
 class ExportConfig:
     export_ckpt_path: str = path_key("", "weight file to export")
-    export_format: str = key(
-        "auto", "auto: MINDIR or ONNX; WEB: a page", choices=("auto", "MINDIR", "AIR", "ONNX", "TORCH", "WEB")
-    )
+    export_format: str = key("auto", "auto: MINDIR or ONNX; WEB: page", choices=("auto", "MINDIR", "AIR", "ONNX", "TORCH", "WEB"))
     export_path: str = path_key("", "file or folder to write; empty: export_name with the format's ending, in this folder")
     export_name: str = key("", "the file's name without its ending; empty: the configuration file's")
     export_height: int = key(0, "height in pixels of the file's input images; 0: base_size's", low=0, high=LONGEST_SIDE)
@@ -264,8 +262,8 @@ class RuntimeConfig:
     execution_mode: str = key("graph", "MindSpore's execution mode", choices=("graph", "pynative"))
     compile: str = key(
         "auto",
-        "PyTorch compiles the network that labels images: True at once, auto on a CPU after 1000 million pixels of one shape "
-        "(100 million with compile_cache), False never; MindSpore does not read it: execution_mode is its key",
+        "PyTorch compiles the network that labels images: True at once, auto in fp32 on a CPU after 5000 million pixels of one "
+        "shape (300 million with compile_cache), False never; MindSpore does not read it: execution_mode is its key",
         choices=("auto", "True", "False"),
     )
     compile_cache: str = path_key(
