@@ -52,7 +52,7 @@ def block_matrix(factor: int) -> Tensor:
 
 def one_of_each(x: Tensor, inputs: int) -> Tensor:
     """(A, inputs / BLOCK · (BLOCK + 3), …) -> (A, inputs, …): the sums of what several blocks have of the same input."""
-    return ops.gather(x, place_in_blocks(inputs, 0), 1) + ops.gather(x, place_in_blocks(inputs, 1), 1)
+    return ops.Gather()(x, place_in_blocks(inputs, 0), 1) + ops.Gather()(x, place_in_blocks(inputs, 1), 1)
 
 
 @ms.constexpr

@@ -4,6 +4,7 @@ import gc
 import os
 import warnings
 from datetime import timedelta
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -40,6 +41,7 @@ def group() -> Group:
 def join(device: torch.device) -> Processes:
     """Connect to the other processes. Raises BackendError if they do not connect in time."""
     if not dist.is_initialized():
+        import_module("torch.distributed.nn")  # imported later, by PyTorch, its functions keep the group for ever
         with joining(group()):
             dist.init_process_group(LIBRARIES[device.type], timeout=timedelta(seconds=COLLECTIVE_TIMEOUT_SECONDS))
         # PyTorch warns of a kernel with one channel, whose two layouts are the same.
