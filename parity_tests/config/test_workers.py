@@ -31,6 +31,8 @@ def test_cores_are_shared_out(cores, tmp_path, environment, workers):
         ({"cpu.max": "800000 100000\n"}, 7),
         ({"cpu.max": "max 100000\n"}, 16),
         ({"cpu.max": "50000 100000\n"}, 1),
+        ({"cpu.max": "390000 100000\n"}, 2),
+        ({"cpu.max": "100000 0\n"}, 16),
         ({"cpu.max": "1200000 100000\n"}, 11),
         ({"cpu.max": "9900000 100000\n"}, 16),
         ({"cpu/cpu.cfs_quota_us": "400000\n", "cpu/cpu.cfs_period_us": "100000\n"}, 3),

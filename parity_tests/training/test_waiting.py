@@ -44,7 +44,7 @@ def test_waiting_is_told_once_with_its_share_and_what_to_do():
 def test_more_workers_are_advised_where_there_are_cores_for_them(workers, advised, monkeypatch):
     monkeypatch.setattr("segformer_core.training.waiting.auto_workers", lambda: workers)
     [line] = lines_of(loading=1.0, computing=1.0)
-    assert ("raise dataset_num_parallel_workers (auto is 4 here), or store" in line) == advised
+    assert ("raise dataset_num_parallel_workers" in line) == ("(auto is 4 here), or store" in line) == advised
 
 
 def test_it_is_told_where_every_step_is_logged():
@@ -68,18 +68,25 @@ def test_it_is_told_where_every_step_is_logged():
     "pace",
     [
         {"loading": 0.0, "computing": 1.0},
-        {"loading": 0.1, "computing": 1.0},
+        {"loading": 0.12, "computing": 1.0},
         {"loading": 0.9, "computing": 0.0, "device": 4.0},
         {"loading": 9.0, "computing": 1.0, "steps": 1},
     ],
-    ids=["none", "little", "the device is behind", "the first batch"],
+    ids=["none", "9.7% of the time", "the device is behind", "the first batch"],
 )
 def test_what_is_no_waiting(pace):
     assert lines_of(**pace) == []
 
 
-def test_a_device_that_is_hardly_behind_waits():
-    assert lines_of(loading=1.0, computing=0.0, device=0.5)
+def test_a_tenth_of_the_time_is_told():
+    [line] = lines_of(loading=0.13, computing=1.0)
+    assert "10% of the time" in line
+
+
+@pytest.mark.parametrize(("device", "told"), [(1.55, True), (1.65, False)])
+def test_a_device_with_no_more_than_a_step_and_a_half_left_waits(device, told):
+    """Of ten steps in nine seconds and the device's own, which are 1.06 each."""
+    assert bool(lines_of(loading=1.0, computing=0.0, device=device)) == told
 
 
 def test_it_counts_anew():

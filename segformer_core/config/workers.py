@@ -22,17 +22,17 @@ def auto_workers(environment: Mapping[str, str] = os.environ, cgroups: Path = CG
 
 
 def usable_cores(cgroups: Path = CGROUPS) -> int:
-    """The cores that the affinity of this process and the quota of its container leave; at least 1."""
+    """The whole cores that the affinity of this process and the quota of its container leave."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     for names in QUOTAS:
         words = " ".join(_text(cgroups / name) for name in names if name).split()
         if len(words) == 2 and all(word.isdecimal() for word in words) and int(words[1]):  # no quota: "max" or -1
             cores = min(cores, int(words[0]) // int(words[1]))
-    return max(cores, 1)
+    return cores
 
 
 def _text(path: Path) -> str:
     try:
         return path.read_text(encoding="ascii")
-    except (OSError, ValueError):
+    except OSError:
         return ""

@@ -42,7 +42,7 @@ class Waiting:
     def tell(self, device_seconds: float) -> None:
         """Log the share if it is noticeable. `device_seconds`: how long the host has just waited for the device's last result."""
         seconds = self.clock() - self.since
-        if self.told or not self.steps or device_seconds > AHEAD * seconds / self.steps or self.waited < NOTICED * seconds:
+        if self.told or device_seconds > AHEAD * seconds / self.steps or self.waited < NOTICED * seconds:
             return
         self.told = True
         most = auto_workers()
