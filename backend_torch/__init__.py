@@ -29,7 +29,7 @@ def load(
     img_norm_std: tuple[float, ...] | list[float] | None = None,
     infer_threshold: float | None = None,
     dataset_file: str | Path | None = None,
-    dataset_num_parallel_workers: int | None = None,
+    dataset_num_parallel_workers: api.Workers | None = None,
     ckpt_part: str | None = None,
     numerics: api.Numerics | None = None,
     device_target: api.Device | None = None,
@@ -62,7 +62,7 @@ def load(
     img_norm_std        divides each channel
     infer_threshold     a less probable label becomes 255; of two classes the least probability of class 1, 0..1
     dataset_file        YAML that names the classes and their colours
-    dataset_num_parallel_workers  threads that read images ahead
+    dataset_num_parallel_workers  threads that read images ahead; auto: by the cores
     ckpt_part           of several networks in the file, the one below this key or prefix
     numerics            whose constants are used
     device_target       CPU, Ascend, or GPU or CUDA (PyTorch); an Ascend with PyTorch needs torch_npu

@@ -45,6 +45,7 @@ Arithmetic = Literal["auto", "fp32", "fp16", "bf16"]
 Runtime = Literal["auto", "onnxruntime", "openvino"]
 Execution = Literal["graph", "pynative"]
 Compilation = Literal["auto", "True", "False"]
+Workers = int | Literal["auto"]
 
 ARGUMENTS = "the arguments of load"
 USERS_LINE = 3

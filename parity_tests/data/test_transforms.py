@@ -122,7 +122,7 @@ def test_padding_is_zero_after_normalising_and_ignored():
     image = np.full((2, 3, 3), (255, 0, 100), np.uint8)
     config = DataConfig(crop_size=(4, 5), img_norm_mean=(123.675, 116.28, 103.53), img_norm_std=(58.395, 57.12, 57.375))
     for values in (image, image.astype(np.float32)):
-        padded, label = t.padded(values, t.UNCHANGED, np.zeros((2, 3), np.uint8), config)
+        padded, label = t.as_sample(values, t.UNCHANGED, np.zeros((2, 3), np.uint8), config)
         assert padded.shape == (3, 4, 5) and padded.dtype == np.float32 and padded.flags.c_contiguous
         want = [(255 - 123.675) / 58.395, -116.28 / 57.12, (100 - 103.53) / 57.375]
         assert padded[:, 0, 0] == pytest.approx(want, rel=1e-6) and (padded[:, :2, :3] == padded[:, :1, :1]).all()

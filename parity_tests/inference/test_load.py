@@ -57,6 +57,7 @@ def test_an_argument_has_the_type_of_its_key(name):
     words = {word for kind in kinds for word in typing.get_args(kind) if isinstance(word, str)} | {
         kind for kind in kinds if isinstance(kind, str)
     }
+    assert not item.metadata["auto"] or (words == {"auto"} and int in kinds)
     if words:
         for word in words:
             backend_torch.api.config_of(None, {name: word}, "here")

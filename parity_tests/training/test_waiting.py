@@ -99,6 +99,14 @@ def test_it_counts_anew():
     assert lines == []
 
 
+def test_it_tells_the_workers_that_are_at_work(tmp_path, monkeypatch, capsys):
+    """No more than the machine has cores, nor than the run has samples; the key says more."""
+    for cores, length, workers in ((5, 8, 5), (64, 4, 4)):
+        monkeypatch.setattr("os.cpu_count", lambda cores=cores: cores)
+        looped(tmp_path / str(cores), StopRequest(), dataset_num_parallel_workers=1024, max_steps=length, batch_seconds=0.05)
+        assert f" of the time, with {workers} workers; " in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("interval", [1, 3])
 @pytest.mark.parametrize("slow", ["batches", "steps"])
 def test_the_loop_tells_it(slow, interval, tmp_path, capsys):

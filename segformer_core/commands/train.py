@@ -1,7 +1,6 @@
 """The command `train`: start a run, or go on with one."""
 
 import math
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -78,7 +77,7 @@ def train_command(config: Config, connect: Connect) -> None:
         log(line)
     log(f"{len(dataset)} images, {describe_length(stream)}, results in {checkpoints.folder}")
 
-    batches = partial(backend.batches, stream, reading_workers(config, stream))
+    batches = partial(backend.batches, stream, stream.workers)
     try:
         with stop_request() as stop:
             log.lost = stop.output_lost
@@ -240,8 +239,3 @@ def evaluation_of(
         return figures_of(found, dataset.classes.names)
 
     return figures
-
-
-def reading_workers(config: Config, stream: TrainingStream) -> int:
-    """No more than there are cores, more of which MindSpore would refuse, and no more than there are samples."""
-    return min(config.data.dataset_num_parallel_workers, os.cpu_count() or 1, len(stream))

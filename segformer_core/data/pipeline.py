@@ -1,5 +1,6 @@
 """The samples of a whole training run as one flat sequence."""
 
+import os
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -63,6 +64,11 @@ class TrainingStream:
         """This process's places in the whole batch."""
         size = self.batch_size // self.processes
         return range(self.rank * size, (self.rank + 1) * size)
+
+    @property
+    def workers(self) -> int:
+        """Those that read: no more than there are cores, more of which MindSpore would refuse, and no more than samples."""
+        return min(self.config.dataset_num_parallel_workers, os.cpu_count() or 1, len(self))
 
     def names(self, step: int) -> list[str]:
         """The names of the images in a step's whole batch."""

@@ -37,7 +37,7 @@ def augment(image: np.ndarray, label: np.ndarray, rng: np.random.Generator, conf
     table = UNCHANGED
     if config.photometric_distortion:
         image, table = draw_distortion(image, rng)
-    return padded(image, table, label, config)
+    return as_sample(image, table, label, config)
 
 
 def fitted_size(size: Sequence[int], bounds: tuple[float, float], frame: tuple[int, int] | None = None) -> tuple[int, int]:
@@ -206,7 +206,7 @@ def _normal(means: np.ndarray, stds: np.ndarray) -> np.ndarray:
     return normal
 
 
-def padded(image: np.ndarray, table: np.ndarray, label: np.ndarray, config: DataConfig) -> Sample:
+def as_sample(image: np.ndarray, table: np.ndarray, label: np.ndarray, config: DataConfig) -> Sample:
     """(C, *crop_size) float32 and (*crop_size) int32: an image whose values, if uint8, are looked up in `table`, normalised.
 
     Filled up at the bottom and right, the image with 0, the label with 255.

@@ -140,7 +140,7 @@ def _take_steps(run: Run, batches: Iterable[Batch], stop: StopRequest) -> None:
     stream, training, optimizer = run.stream, run.config.training, run.config.optimizer
     run.log.progress(stream.steps, run.step, "train")
     since, counted = time.perf_counter(), run.step
-    waiting = Waiting(run.log, run.config.data.dataset_num_parallel_workers)
+    waiting = Waiting(run.log, stream.workers)
     for batch in _until_asked(waiting.watch(batches), stop):
         rate = learning_rate(run.step, stream.steps, optimizer)
         frozen = run.step < optimizer.freeze_encoder_epochs * stream.steps_per_epoch
