@@ -8,8 +8,8 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
+from parity_tests.papers_formula import bilinear, small_network
 from parity_tests.support import random_images
-from parity_tests.test_plan import bilinear, small_network
 from segformer_core.config.keys import DataConfig, EvaluationConfig
 from segformer_core.protocol import bands
 from segformer_core.protocol.plan import Plan, View, make_plan

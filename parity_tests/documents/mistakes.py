@@ -3,170 +3,47 @@
 They are made in the working directory, which test_troubleshooting.py fills. `CASES` has the numbers of the page's entries.
 """
 
-import contextlib
-import io
-import json
 import shutil
-import struct
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 
 import backend_torch
-from backend_mindspore.device import connect as connect_mindspore
-from backend_torch.device import connect as connect_torch
+from parity_tests.documents.answers import DATA, QUICK, TRAIN, Case, convert, mindspore_command, output, torch_command, train
+from parity_tests.documents.data_mistakes import (
+    a_class_in_no_label,
+    another_class_num,
+    background_that_does_not_count,
+    coloured_masks,
+    jpeg_mask,
+    label_out_of_range,
+    many_bands,
+    masks_of_0_and_255,
+    one_coloured_mask,
+    renamed_label,
+    unconverted_cityscapes,
+    unlabelled_photos,
+)
 from parity_tests.weights.weight_files import listed_shapes, random_arrays, saved
-from segformer_core.cli import main, program
 from segformer_core.commands.train import check_split
 from segformer_core.config.load import load_config
-from segformer_core.data.image_file import read_image
-from segformer_core.data.layout import open_dataset
 from segformer_core.errors import UserError
 from segformer_core.evaluation.metrics import scores
 from segformer_core.evaluation.report import evaluation_table
 from segformer_core.export.choice import choose_format
 from segformer_core.export.int8 import find_calibration
-from segformer_core.protocol.learner import ALONE, Processes
+from segformer_core.protocol.learner import Processes
 from segformer_core.spec.arrays import init_arrays
 from segformer_core.spec.model import segformer
-from segformer_core.survey.data_check import check_data
 from segformer_core.weights.loading import load_pretrained
-
-Case = Callable[[pytest.MonkeyPatch], str]
-"""Makes the mistake, and gives what the program says as one line."""
-
-
-def output(run: Callable[[], object]) -> str:
-    """Everything that is printed, or the sentence that a refusal would print, as one line."""
-    said = io.StringIO()
-    with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
-        try:
-            run()
-        except UserError as error:
-            said.write(f"error: {error}")
-    return " ".join(said.getvalue().split())
-
-
-def torch_command(command: str, *words: str) -> str:
-    return output(lambda: main(command, connect_torch, words))
-
-
-def mindspore_command(command: str, *words: str) -> str:
-    return output(lambda: main(command, connect_mindspore, words))
-
-
-def convert(*words: str) -> str:
-    return output(lambda: program(("convert_model", *words)))
-
-
-DATA = ("--data_path=my_data", "--class_num=3", "--base_size=[64,96]", "--device_target=CPU")
-TRAIN = (
-    *DATA,
-    "--crop_size=[64,96]",
-    "--load_ckpt=False",
-    "--epoch_size=1",
-    "--warmup_steps=0.1",
-    "--batch_size=2",
-    "--run_eval=False",
-)
-QUICK = (*TRAIN, "--dataset_num_parallel_workers=0", "--train_log_interval=1", "--check_data=False")
-CHANNELS_TAG = 277
-"""Of a TIFF: how many channels it has."""
-LABEL = Path("my_data/labels/train/train0.png")
-
-
-def train(*words: str) -> str:
-    return torch_command("train", *TRAIN, *words)
-
-
-def relabelled(change: Callable[[np.ndarray], np.ndarray]) -> None:
-    cv2.imwrite(str(LABEL), change(cv2.imread(str(LABEL), cv2.IMREAD_UNCHANGED)))
 
 
 def no_framework(patch: pytest.MonkeyPatch, name: str, run: Callable[..., str]) -> str:
     patch.setitem(sys.modules, name, None)
     return run("evaluate", *DATA, "--eval_ckpt_path=three.safetensors")
-
-
-def unlabelled_photos(_: pytest.MonkeyPatch) -> str:
-    Path("photos").mkdir()
-    return torch_command("train", "--data_path=photos", "--load_ckpt=False")
-
-
-def another_class_num(_: pytest.MonkeyPatch) -> str:
-    return torch_command("train", "--data_path=my_data", "--load_ckpt=False", "--class_num=19")
-
-
-def renamed_label(_: pytest.MonkeyPatch) -> str:
-    LABEL.rename(LABEL.with_name("train0_mask.png"))
-    return train()
-
-
-def label_out_of_range(_: pytest.MonkeyPatch) -> str:
-    relabelled(lambda label: np.where(label == 2, 7, label).astype(np.uint8))
-    return train()
-
-
-def masks_of_0_and_255(_: pytest.MonkeyPatch) -> str:
-    for path in Path("my_data/labels").glob("*/*.png"):
-        label = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
-        cv2.imwrite(str(path), np.where(label == 1, 255, 0).astype(np.uint8))
-    colours = "{name: background, colour: [0, 0, 0]}, {name: crack, colour: [255, 0, 0]}"
-    Path("my_data/dataset.yaml").write_text(f"classes: [{colours}]\n")
-    return train()
-
-
-def background_that_does_not_count(_: pytest.MonkeyPatch) -> str:
-    with Path("my_data/dataset.yaml").open("a") as file:
-        file.write("ignore: [0]\n")
-    return train()
-
-
-def a_class_in_no_label(_: pytest.MonkeyPatch) -> str:
-    for path in Path("my_data/labels").glob("*/*.png"):
-        label = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
-        cv2.imwrite(str(path), np.where(label == 2, 255, label))
-    return output(lambda: check_data([open_dataset("my_data", "train")], 0, ALONE, print))
-
-
-def coloured_masks(_: pytest.MonkeyPatch) -> str:
-    for path in Path("my_data/labels").glob("*/*.png"):
-        label = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
-        cv2.imwrite(str(path), np.array([(90, 60, 40), (200, 40, 40), (30, 90, 200), *[(0, 0, 0)] * 253], np.uint8)[label])
-    Path("my_data/dataset.yaml").write_text("classes: [ground, disc, bar]\n")
-    return train()
-
-
-def one_coloured_mask(_: pytest.MonkeyPatch) -> str:
-    path = LABEL.with_name("train3.png")
-    cv2.imwrite(str(path), np.full((64, 96, 3), (128, 64, 128), np.uint8))
-    return train()
-
-
-def jpeg_mask(_: pytest.MonkeyPatch) -> str:
-    LABEL.write_bytes(cv2.imencode(".jpg", cv2.imread(str(LABEL)))[1].tobytes())
-    return train()
-
-
-def unconverted_cityscapes(_: pytest.MonkeyPatch) -> str:
-    for index in range(2):
-        stem = f"train/aachen/aachen_{index:06d}_000019"
-        image, polygons = Path(f"leftImg8bit/{stem}_leftImg8bit.png"), Path(f"gtFine/{stem}_gtFine_polygons.json")
-        for path in (image, polygons):
-            (Path("data/cityscapes") / path).parent.mkdir(parents=True, exist_ok=True)
-        cv2.imwrite(str("data/cityscapes" / image), np.zeros((32, 64, 3), np.uint8))
-        ("data/cityscapes" / polygons).write_text(json.dumps({"imgHeight": 32, "imgWidth": 64, "objects": []}))
-    return torch_command("train", "--data_path=data/cityscapes", "--load_ckpt=False")
-
-
-def many_bands(_: pytest.MonkeyPatch) -> str:
-    four, eight = (struct.pack("<HHIH", CHANNELS_TAG, 3, 1, count) for count in (4, 8))
-    Path("no_photo.tif").write_bytes(cv2.imencode(".tif", np.zeros((6, 7, 4), np.uint8))[1].tobytes().replace(four, eight))
-    return output(lambda: read_image(Path("no_photo.tif")))
 
 
 def nan(patch: pytest.MonkeyPatch) -> str:

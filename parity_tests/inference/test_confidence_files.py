@@ -11,7 +11,7 @@ import backend_mindspore
 import backend_torch
 from parity_tests.conftest import need
 from parity_tests.inference.halves import CLASSES, CONFIDENCES, Halves, halves, segmenter
-from parity_tests.inference.test_inference import names, write_images
+from parity_tests.inference.photos import names, write_images
 from parity_tests.inference.test_video import LENGTH, SIZE, write_clip
 from parity_tests.support import DEVICE, undecided_arrays
 from segformer_core.config.keys import InferenceConfig
