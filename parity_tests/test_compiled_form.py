@@ -108,14 +108,30 @@ def test_auto_compiles_a_shape_after_enough_pixels(stand_in, monkeypatch):
     assert [shape for _, shape in stand_in] == [(1, 3, *SMALL)] * 3 and len(lines) == 2
     learner.forward(random_images(1, 64, 48))
     assert len(stand_in) == 3, "one scale has one shape"
+    pairs = learner_of(configured(), lines.append)
+    for calls in (3, 3, 4):
+        pairs.forward(random_images(2, *SMALL))
+        assert len(stand_in) == calls, "of a batch all images count"
 
 
 def test_auto_leaves_lower_precision_as_it_is(stand_in, monkeypatch):
     monkeypatch.setattr("backend_torch.compiling.PAYS_AFTER", 0)
-    for precision, calls in (("bf16", 0), ("fp32", 1)):
+    for precision, calls in (("bf16", 0), ("fp32", 1), ("auto", 2)):
         config = configured()
         learner_of(replace(config, runtime=replace(config.runtime, precision=precision)), print).forward(random_images(1, *SMALL))
         assert len(stand_in) == calls
+
+
+@pytest.mark.parametrize(("wanted", "compiles"), [("auto", False), ("True", True)])
+def test_elsewhere_auto_never_compiles_and_no_compiler_is_missed(wanted, compiles, stand_in, monkeypatch):
+    import torch
+
+    from backend_torch.compiling import Compiling
+
+    monkeypatch.setattr("backend_torch.compiling.PAYS_AFTER", 0)
+    monkeypatch.setattr("backend_torch.compiling.shutil.which", lambda name: None)
+    Compiling(SPEC, configured(compile=wanted), None, print, lambda images: images)(torch.empty(1, 3, *SMALL, device="meta"))
+    assert bool(stand_in) == compiles
 
 
 @pytest.mark.parametrize(("cache", "enough"), [("", 5000e6), ("kept", 300e6)])
@@ -149,18 +165,29 @@ def test_a_learner_that_trains_and_false_never_compile(stand_in, monkeypatch):
     assert stand_in
 
 
-@pytest.mark.parametrize(("evaluation", "shapes"), [({"eval_scales": (0.5, 1.0)}, 2), ({"eval_mode": "slide"}, 2), ({}, 1)])
+@pytest.mark.parametrize(
+    ("evaluation", "shapes"),
+    [
+        ({"eval_scales": (0.5, 1.0)}, 2),
+        ({"eval_mode": "slide"}, 2),
+        ({"eval_mode": "slide", "eval_scales": (1.0,) * 5}, 8),
+        ({}, 1),
+    ],
+)
 def test_as_many_shapes_are_compiled_as_one_image_has(evaluation, shapes, stand_in):
     config = configured(compile="True")
     learner = learner_of(replace(config, evaluation=replace(config.evaluation, **evaluation)), print)
-    for width in (32, 48, 64, 80):
+    widths = list(range(32, 192, 16))
+    for width in widths:
         learner.forward(random_images(1, 32, width))
-    assert [shape[3] for _, shape in stand_in] == [32, 48, 64, 80][:shapes]
+    assert [shape[3] for _, shape in stand_in] == widths[:shapes]
 
 
 def test_what_is_compiled_lies_where_nobody_else_writes(stand_in, tmp_path, monkeypatch):
     image = random_images(1, *SMALL)
+    monkeypatch.delenv(FOLDER, raising=False)
     learner_of(configured(compile="True"), print).forward(image)
+    assert FOLDER not in os.environ
     monkeypatch.setenv(FOLDER, "pytorchs")
     monkeypatch.setattr("backend_torch.compiling.USERS_FOLDER", "the users")
     learner_of(configured(compile="True"), print).forward(image)
@@ -171,15 +198,34 @@ def test_what_is_compiled_lies_where_nobody_else_writes(stand_in, tmp_path, monk
     assert os.environ[FOLDER] == "pytorchs"
 
 
-def test_without_a_compiler_one_line_says_so(monkeypatch):
-    monkeypatch.setenv("CXX", "no-such-compiler")
+@pytest.mark.parametrize(("named", "compiler"), [("no-such-compiler", "no-such-compiler"), (None, "g++")])
+def test_without_a_compiler_one_line_says_so(named, compiler, monkeypatch):
+    monkeypatch.setattr("backend_torch.compiling.shutil.which", lambda name: None)
+    monkeypatch.setenv("CXX", named) if named else monkeypatch.delenv("CXX", raising=False)
     lines: list[str] = []
     learner, image = learner_of(configured(compile="True"), lines.append), random_images(1, *SMALL)
     want = learner_of(configured(compile="False"), print).forward(image)
     assert all(np.array_equal(learner.forward(image), want) for _ in range(2))
     assert lines == [
-        "the network runs as it is, not compiled: there is no C++ compiler no-such-compiler; install it, or set compile False"
+        f"the network runs as it is, not compiled: there is no C++ compiler {compiler}; install it, or set compile False"
     ]
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [(OSError("disk full\nmore"), "disk full"), (ImportError("no triton"), "no triton"), (RuntimeError(), "RuntimeError")],
+)
+def test_what_the_compiler_raises_is_one_line(error, said, stand_in, monkeypatch):
+    import torch
+
+    def fail(*_, **__):
+        raise error
+
+    monkeypatch.setattr(torch, "compile", fail)
+    lines: list[str] = []
+    learner, image = learner_of(configured(compile="True"), lines.append), random_images(1, *SMALL)
+    assert learner.forward(image).shape == learner.forward(image).shape
+    assert lines[1:] == [f"the network runs as it is, not compiled: PyTorch does not compile it ({said})"]
 
 
 def test_a_compiler_that_fails_is_one_line(monkeypatch, tmp_path):

@@ -73,6 +73,8 @@ def test_a_linear_layer(rows, inputs, outputs, products):
     tokens = random_tensor(2, inputs, rows).transpose(1, 2)
     assert_same(onednn.linear, torch.nn.functional.linear, [tokens, random_tensor(outputs, inputs), random_tensor(outputs)])
     assert ((2, rows, inputs), (outputs, inputs)) in products
+    of_the_weight = [(len_x, len_y) for (len_x, *x), (len_y, *_) in products if x == [2 * rows]]
+    assert of_the_weight == ([] if rows == 9000 else [(min(inputs, outputs), max(inputs, outputs))]), "the first one is copied"
     with torch.no_grad():
         left = random_tensor(outputs, 2 * inputs)[:, :inputs]
         assert torch.equal(onednn.linear(tokens, left, None), onednn.linear(tokens, left.contiguous(), None))
@@ -80,7 +82,7 @@ def test_a_linear_layer(rows, inputs, outputs, products):
 
 @pytest.mark.parametrize(
     ("rows", "keys", "heads", "cores", "at_a_time"),
-    [(1500, 512, 2, 1, 1024), (1024, 512, 1, 1, 1024), (700, 1700, 1, 2, 616), (300, 4096, 1, 1, 256), (10, 40, 5, 1, 10)],
+    [(1500, 512, 2, 1, 1024), (1024, 512, 1, 1, 1024), (700, 1700, 1, 2, 616), (300, 4096, 1, 1, 256), (40, 60, 5, 1, 40)],
 )
 def test_attention(rows, keys, heads, cores, at_a_time, products, monkeypatch):
     """Queries, keys and values are views of what two linear layers gave, as in the network."""
@@ -93,6 +95,27 @@ def test_attention(rows, keys, heads, cores, at_a_time, products, monkeypatch):
     kv = random_tensor(2, keys, 2, heads, 32).permute(2, 0, 3, 1, 4)
     assert_same(onednn.attend, torch.nn.functional.scaled_dot_product_attention, [q, kv[0], kv[1]])
     assert max(x[0] for x, _ in products) == at_a_time
+    assert onednn.attend(q, kv[0], kv[1]).transpose(1, 2).is_contiguous(), "as the next layer takes it"
+
+
+def test_a_gradient_that_nobody_asks_for_is_not_computed(products):
+    """As of a frozen encoder's map, or of a bias that is not there."""
+    from backend_torch import onednn
+
+    weight = random_tensor(48, 32).requires_grad_()
+    onednn.linear(random_tensor(60, 32), weight, None).sum().backward()
+    assert weight.grad.shape == weight.shape and len(products) == 2, "the layer's, and that of the weight's gradient"
+
+
+def test_what_it_does_not_take():
+    import torch
+
+    from backend_torch.onednn import takes
+
+    x = random_tensor(4, 8)
+    assert takes(x) and not takes(x.double()) and not takes(x.to("meta"))
+    with torch.autocast("cpu", torch.bfloat16):
+        assert not takes(x)
 
 
 @pytest.mark.parametrize(("precision", "taken"), [("fp32", True), ("bf16", False)])
@@ -124,7 +147,8 @@ def test_an_exported_graph_has_plain_operators(products):
 
     program = torch.export.export(Layer(), (random_tensor(1, 8, 16),))
     assert not products
-    assert not {str(node.target) for node in program.graph.nodes if "onednn" in str(node.target) or "mkldnn" in str(node.target)}
+    targets = [str(node.target) for node in program.graph.nodes if node.op == "call_function"]
+    assert targets and all(target.startswith("aten.") for target in targets)
 
 
 def test_a_graph_that_is_compiled_with_a_gradient_has_plain_operators(products):

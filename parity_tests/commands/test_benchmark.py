@@ -6,7 +6,9 @@ import os
 import statistics
 import subprocess
 import sys
+from dataclasses import replace
 from importlib.metadata import version
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -39,6 +41,7 @@ from segformer_core.spec.model import segformer
 from segformer_core.weights.loading import load_weights
 
 TINY = Setting("b0", (64, 64), 1, "fp32", "CPU")
+PAIR = Setting("b0", (64, 96), 2, "fp32", "CPU")
 SMALL = ["--variant", "b0", "--size", "32", "64", "--rounds", "3"]
 
 
@@ -78,7 +81,7 @@ def test_an_export_is_timed_as_a_whole_command(backend, monkeypatch):
     run()
     [config] = configs
     assert (config.export.export_height, config.export.export_width, config.export.export_precision) == (32, 64, "fp16")
-    assert config.model.backbone == "mit_b2"
+    assert config.model.backbone == "mit_b2" and config.runtime.device_target == "CPU"
 
 
 def test_the_memory_of_a_command_is_that_of_its_process():
@@ -148,23 +151,49 @@ def test_who_is_compiled(monkeypatch, need_torch):
         assert compiled == expected, name
 
 
-@pytest.mark.parametrize("task", [INFERENCE, TRAINING])
-def test_the_floor_is_a_product_of_as_many_operations(task, monkeypatch, need_torch):
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize(("task", "images"), [(INFERENCE, 1), (TRAINING, 2)])
+def test_the_floor_is_a_product_of_as_many_operations(task, images, precision, monkeypatch, need_torch):
+    """By oneDNN where the network's are."""
+    import torch
+
     from backend_torch import floor
 
-    shapes = []
-    monkeypatch.setattr(floor.onednn, "takes", lambda x: False)
-    monkeypatch.setattr("torch.nn.functional.linear", lambda x, weight: shapes.append((*x.shape, len(weight))) or x)
-    run, _ = enter("products", task, TINY)
+    products = []
+
+    def of(library):
+        return lambda x, weight, bias=None: products.append((library, x.dtype, *x.shape, *weight.shape)) or x
+
+    monkeypatch.setattr(floor.onednn, "takes", lambda x: x.dtype == torch.float32)
+    monkeypatch.setattr(floor.onednn, "linear", of("oneDNN"))
+    monkeypatch.setattr("torch.nn.functional.linear", of("PyTorch"))
+    run, _ = enter("products", task, replace(PAIR, precision=precision))
     run()
-    [(rows, inputs, outputs)] = shapes
-    assert 2 * rows * inputs * outputs == pytest.approx(
-        matrix_flops(segformer("b0", CLASS_COUNT), TINY.size, task == TRAINING), rel=0.1
-    )
+    [(library, dtype, rows, *sides, outputs)] = products
+    assert (library, dtype) == {"fp32": ("oneDNN", torch.float32), "bf16": ("PyTorch", torch.bfloat16)}[precision]
+    assert sides == [2048, 2048] and outputs == 2048, "a weight that is large enough for the machine's full speed"
+    flops = images * matrix_flops(segformer("b0", CLASS_COUNT), PAIR.size, task == TRAINING)
+    assert 2 * rows * 2048**2 == pytest.approx(flops, rel=0.1)
 
 
-@pytest.mark.parametrize("name", ["onnx", "openvino"])
-def test_a_file_is_run_by_the_runtime_of_its_name(name, monkeypatch, need_torch):
+def test_labelling_is_of_one_image_and_a_step_of_the_batch(monkeypatch, need_torch):
+    steps = []
+
+    def step(learner, batch, masks, rates):
+        steps.append((*(array.shape for array in batch), masks.paths.shape[-1]))
+        return SimpleNamespace(loss=0.0)
+
+    monkeypatch.setattr("backend_torch.learner.Learner.step", step)
+    found = {task: enter("torch", task, PAIR)[0]() for task in (INFERENCE, FORWARD, TRAINING)}
+    assert found[INFERENCE].shape == (1, 64, 96) and found[FORWARD].shape == (1, CLASS_COUNT, 16, 24)
+    assert steps == [((2, 3, 64, 96), (2, 64, 96), 2)]
+    assert replace(PAIR, precision="bf16").config.runtime.precision == "bf16" and PAIR.config.data.base_size == (64, 96)
+
+
+@pytest.mark.parametrize(
+    ("name", "task", "shape"), [("onnx", FORWARD, (1, CLASS_COUNT, 16, 24)), ("openvino", INFERENCE, (1, 64, 96))]
+)
+def test_a_file_is_run_by_the_runtime_of_its_name(name, task, shape, monkeypatch, need_torch):
     from backend_torch import exported
 
     opened = []
@@ -174,8 +203,8 @@ def test_a_file_is_run_by_the_runtime_of_its_name(name, monkeypatch, need_torch)
 
     monkeypatch.setitem(exported.OPENED, ".onnx", noted("onnx", exported.open_onnx))
     monkeypatch.setattr(exported, "open_openvino", noted("openvino", exported.open_openvino))
-    run, _ = enter(name, FORWARD, TINY)
-    assert run().shape == (1, CLASS_COUNT, 16, 16) and opened == [name]
+    run, _ = enter(name, task, PAIR)
+    assert run().shape == shape and opened == [name]
 
 
 def test_energy_is_kept_where_the_machine_tells(monkeypatch, need_torch):

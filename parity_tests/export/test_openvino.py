@@ -105,6 +105,23 @@ def test_its_own_choice_of_precision_would_be_seen(files):
     assert float(done.stdout) > 1e-3, done.stderr
 
 
+def test_it_takes_the_threads_that_pytorch_takes_and_holds_on_to_no_core(files, monkeypatch):
+    from backend_torch.openvino_session import open_openvino
+
+    backend()
+    import openvino
+    import torch
+
+    networks, own = [], openvino.Core.compile_model
+    monkeypatch.setattr(openvino.Core, "compile_model", lambda *words: networks.append(own(*words)) or networks[-1])
+    for threads in (1, 2):
+        monkeypatch.setattr(torch, "get_num_threads", lambda threads=threads: threads)
+        open_openvino(files("one size"))
+        assert networks[-1].get_property("INFERENCE_NUM_THREADS") == threads
+        assert networks[-1].get_property("ENABLE_CPU_PINNING") is False
+        assert str(networks[-1].get_property("PERFORMANCE_HINT")).endswith("LATENCY"), "one image, by all threads"
+
+
 def test_an_output_is_the_callers_own(files):
     session = opened(files("any size"), FORMS["any size"], backend(), "openvino")
     images = pixels(FORMS["any size"], 1, 64, 96)

@@ -92,3 +92,17 @@ def test_the_definitions_gradients_are_differences_of_their_losses():
                 moved[index] += step
                 losses.append(by_definition(moved, labels, {name: 1.0}, 1.5, (1.0, 2.0, 0.5, 1.0))[0])
             assert abs((losses[0] - losses[1]) / 2e-6 - gradient[index]) < 1e-8, (name, index)
+
+
+def test_pixels_are_rows_on_a_cpu_and_nothing_is_copied(need_torch):
+    import torch
+
+    from backend_torch.loss import by_pixel
+
+    logits = torch.zeros(2, 5, 3, 4).contiguous(memory_format=torch.channels_last)
+    labels = torch.zeros(2, 3, 4, dtype=torch.long)
+    rows, flat = by_pixel(logits, labels)
+    assert rows.shape == (24, 5) and flat.shape == (24,)
+    assert rows.data_ptr() == logits.data_ptr() and flat.data_ptr() == labels.data_ptr()
+    elsewhere = logits.to("meta"), labels.to("meta")
+    assert by_pixel(*elsewhere)[0] is elsewhere[0] and by_pixel(*elsewhere)[1] is elsewhere[1]
