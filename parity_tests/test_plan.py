@@ -6,11 +6,13 @@ from functools import cache
 import numpy as np
 import pytest
 
+from parity_tests.ascend import ascend_graphs
 from parity_tests.papers_formula import bilinear, by_the_papers_formula, small_network
 from parity_tests.support import (
     CONFIG,
     LEARNERS,
     assert_close,
+    hot_arrays,
     logits,
     mindspore_learner,
     random_images,
@@ -26,6 +28,8 @@ from segformer_core.spec.model import segformer
 
 SPEC = segformer("b0", class_count=7)
 ARRAYS = undecided_arrays(SPEC)
+FEW_BLOCKS = ascend_graphs.small_network()
+"""Compiled in a fraction of the time."""
 CITY = DataConfig(base_size=(1024, 2048))
 SLIDE = EvaluationConfig(eval_mode="slide")
 
@@ -217,7 +221,7 @@ def test_mixed_sizes_cost_two_compilations_and_change_nothing(need_mindspore, ne
 def test_a_graph_for_any_size_gives_what_a_graph_of_its_own_gives(need_mindspore):
     from mindspore import Tensor
 
-    learner = mindspore_learner(SPEC, ARRAYS)
+    learner = mindspore_learner(FEW_BLOCKS, hot_arrays(FEW_BLOCKS))
     learner.model.set_train(False)
     for size in [(64, 96), (75, 101)]:
         images = Tensor(random_images(2, *size))
@@ -236,13 +240,13 @@ def own_graphs(learner, keys: EvaluationConfig, images: list[tuple[int, int]]) -
 
     learner.logits = noted
     for size in images:
-        Segmenter(learner, SPEC, DataConfig(base_size=size), keys).segment(np.zeros((*size, 3), np.uint8))
+        Segmenter(learner, FEW_BLOCKS, DataConfig(base_size=size), keys).segment(np.zeros((*size, 3), np.uint8))
     return list(dict.fromkeys(sizes))
 
 
 def test_the_windows_of_each_scale_have_a_graph_of_their_own(need_mindspore):
     keys = EvaluationConfig(**slide((64, 64), (48, 48), eval_scales=(0.5, 1.0)))
-    learner = mindspore_learner(SPEC, ARRAYS, replace(CONFIG, evaluation=keys), mode="pynative")
+    learner = mindspore_learner(FEW_BLOCKS, hot_arrays(FEW_BLOCKS), replace(CONFIG, evaluation=keys), mode="pynative")
     learner.logits_of_any_shape = None
     assert own_graphs(learner, keys, [(64, 128)]) == [(32, 64), (64, 64)]
 
@@ -250,5 +254,5 @@ def test_the_windows_of_each_scale_have_a_graph_of_their_own(need_mindspore):
 def test_whole_windows_have_a_graph_of_their_own_whatever_came_before(need_mindspore):
     """The first image is lower than the window, and takes the graph of the one scale; a third shape has none."""
     keys = EvaluationConfig(**slide((64, 64), (48, 48)))
-    learner = mindspore_learner(SPEC, ARRAYS, replace(CONFIG, evaluation=keys), mode="pynative")
+    learner = mindspore_learner(FEW_BLOCKS, hot_arrays(FEW_BLOCKS), replace(CONFIG, evaluation=keys), mode="pynative")
     assert own_graphs(learner, keys, [(48, 128), (64, 128), (32, 128), (64, 96)]) == [(48, 64), (64, 64)]

@@ -14,6 +14,7 @@ from parity_tests.inference.halves import CLASSES, CONFIDENCES, Halves, halves, 
 from parity_tests.inference.photos import names, write_images
 from parity_tests.inference.test_video import LENGTH, SIZE, write_clip
 from parity_tests.support import DEVICE, undecided_arrays
+from parity_tests.training_runs import SLOW_IN_MINDSPORE
 from segformer_core.config.keys import InferenceConfig
 from segformer_core.config.load import load_config
 from segformer_core.data.dataset import IGNORED
@@ -139,10 +140,11 @@ def networks(tmp_path_factory: pytest.TempPathFactory):
 
     def load(backend: str, **keys: object):
         need(backend)
-        return made.setdefault(
-            (backend, *keys.items()),
-            BACKENDS[backend].load(path, base_size=[60, 90], device_target=DEVICE, **views, **keys),
-        )
+        name = (backend, *keys.items())
+        if name not in made:
+            own = {"base_size": [60, 90], "device_target": DEVICE}
+            made[name] = BACKENDS[backend].load(path, **own, **views, **keys)
+        return made[name]
 
     return load
 
@@ -161,7 +163,7 @@ def test_a_program_gets_probabilities_confidence_and_the_likeliest(backend, netw
     assert np.array_equal(classes[0], labels) and np.array_equal(largest[0], confidence) and classes.shape == (3, 60, 90)
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", SLOW_IN_MINDSPORE)
 def test_a_threshold_leaves_labels_open_over_windows_scales_and_mirror_images(backend, networks, pixels) -> None:
     labels, confidence = networks(backend).labels_and_confidence(pixels)
     threshold = float(np.median(confidence))
