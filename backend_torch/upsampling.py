@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 MOST_SIZES = 32
@@ -22,7 +22,8 @@ class UpsampleByOperator(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, size: tuple[int, int]) -> Tensor:
         ctx.size = tuple(x.shape[2:])
-        return nn.functional.interpolate(x, size, mode="bilinear", align_corners=False, antialias=False)
+        # where a program asks for deterministic algorithms, nn.functional.interpolate is not this operator, but many
+        return torch.ops.aten.upsample_bilinear2d.default(x, size, False)
 
     @staticmethod
     @once_differentiable
