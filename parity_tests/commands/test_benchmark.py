@@ -180,7 +180,7 @@ def test_labelling_is_of_one_image_and_a_step_of_the_batch(monkeypatch, need_tor
     steps = []
 
     def step(learner, batch, masks, rates):
-        steps.append((*(array.shape for array in batch), masks.paths.shape[-1]))
+        steps.append((*(array.shape for array in batch), masks.paths.shape[2]))
         return SimpleNamespace(loss=0.0)
 
     monkeypatch.setattr("backend_torch.learner.Learner.step", step)
