@@ -171,7 +171,7 @@ def test_pixels_that_come_back_otherwise_are_not_kept(here, monkeypatch, capsys)
     other = real(Path("set/images/train/train0.png").read_bytes(), Path("x"))
     monkeypatch.setattr(unpacking, "unpacked", lambda data, source: other if source.stem == "train1" else real(data, source))
     shown = refused(capsys, "set", "fast")
-    assert "set/images/train/train1.png gave other pixels when its copy was read back; run" in shown
+    assert "set/images/train/train1.png gave other pixels when its copy was read back; replace it" in shown
     assert "images/train/train1.png" not in files("fast") and len(files("fast")) == 11
 
 

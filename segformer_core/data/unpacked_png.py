@@ -24,7 +24,7 @@ from segformer_core.data.image_bytes import (
     under_header,
     without_palette,
 )
-from segformer_core.data.image_file import decode
+from segformer_core.data.image_file import MOST_PIXELS, decode
 from segformer_core.errors import DataError
 
 CHANNELS = {PNG_GRAY: 1, PNG_RGB: 3, PNG_PALETTE: 1, PNG_GRAY_ALPHA: 2, PNG_RGBA: 4}
@@ -60,16 +60,21 @@ def row_bytes(data: bytes) -> tuple[int, int] | None:
     """From a PNG's first bytes: those of a pixel, 1 if it has fewer, and of a row. None: no PNG, or one that stays as it is."""
     if not data.startswith(PNG) or len(data) < PNG_HEADER_END or data[PNG_INTERLACE] or data[PNG_KIND] not in CHANNELS:
         return None
+    height, width = _size(data)
     bits = CHANNELS[data[PNG_KIND]] * data[PNG_DEPTH]
-    pixel, width = max(bits // 8, 1), int.from_bytes(data[PNG_HEADER : PNG_HEADER + 4], "big")
-    return (pixel, (width * bits + 7) // 8) if pixel in PLAIN else None
+    pixel, row = max(bits // 8, 1), (width * bits + 7) // 8
+    return (pixel, row) if pixel in PLAIN and row % pixel == 0 and 0 < height * width <= MOST_PIXELS else None
+
+
+def _size(data: bytes) -> tuple[int, int]:
+    """Height and width."""
+    return int.from_bytes(data[PNG_HEADER + 4 : PNG_DEPTH], "big"), int.from_bytes(data[PNG_HEADER : PNG_HEADER + 4], "big")
 
 
 def unpacked_size(data: bytes) -> int | None:
     """About how many bytes the result of `unpacked` has, from a PNG's first ones; None as there."""
     row = row_bytes(data)
-    height = int.from_bytes(data[PNG_HEADER + 4 : PNG_HEADER + 8], "big")
-    return height * (1 + row[1]) * 1001 // 1000 + 1000 if row else None
+    return _size(data)[0] * (1 + row[1]) * 1001 // 1000 + 1000 if row else None
 
 
 def _rows(data: bytes, source: Path, pixel: int, row: int) -> np.ndarray:
@@ -90,4 +95,6 @@ def check_same_pixels(data: bytes, other: bytes, source: Path) -> None:
     for read in readers if data[PNG_KIND] == PNG_PALETTE else readers[:1]:
         one, another = (decode(source, read(each), cv2.IMREAD_UNCHANGED) for each in (data, other))
         if one.dtype != another.dtype or not np.array_equal(one, another):
-            raise DataError(f"{source} gave other pixels when its copy was read back; run the command again, or check the disk")
+            raise DataError(
+                f"{source} gave other pixels when its copy was read back; replace it if it is damaged, or check the disk"
+            )
