@@ -16,7 +16,7 @@ class Attend(nn.Module):
         self.plain = PlainAttend()
 
     def forward(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        if self.fused and onednn.takes(q):
+        if self.fused and onednn.takes_attention(q):
             return onednn.attend(q, k, v)
         if self.fused:
             return nn.functional.scaled_dot_product_attention(q, k, v, dropout_p=0.0, is_causal=False)
