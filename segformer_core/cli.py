@@ -43,6 +43,7 @@ PROGRAMS = {
     "convert_model": "convert weights between the formats of all SegFormer code bases",
     "make_dataset": "make a dataset from what you have: folders, COCO, labelme, VOC",
     "convert_dataset": "make Cityscapes' label images from its polygons",
+    "unpack_dataset": "copy a dataset with PNGs that training reads faster",
     "make_sample_data": "write a small made-up city in Cityscapes' layout",
     "make_contact_sheet": "put image, truth and prediction side by side",
     "make_rank_table": "write HCCL's rank table of this Ascend host",

@@ -19,6 +19,7 @@ from statistics import median
 from typing import Any
 
 from parity_tests import ROOT
+from segformer_core.commands.benchmark_pipeline import UNPACKED
 from segformer_core.commands.contestants import EXPORT, PRODUCTS
 from segformer_core.files import write_text
 
@@ -39,6 +40,7 @@ FORMS = {
 """What compare_exports calls a form -> what the page calls it."""
 NAMES = {"mindspore": "MindSpore", "python": "Python", "openvino": "OpenVINO"}
 """Packages that do not write themselves in small letters."""
+IMAGE_FORMATS = {"png": "PNG", "bmp": "BMP", UNPACKED: "PNG, unpacked"}
 WIDTH = 120
 HARD_SPACE = "\u00a0"
 NOTHING = "Not measured yet."
@@ -92,7 +94,10 @@ def pipeline(measurements: Sequence[Measurement]) -> list[str]:
 def training_input(measurements: Sequence[Measurement]) -> list[str]:
     """CPU time of the stages of the input of training, a row for each format of the files."""
     cells = {
-        (f"{measured['setting']['format'].upper()} {'×'.join(map(str, measured['setting']['size']))}", stage): milliseconds(times)
+        (
+            f"{IMAGE_FORMATS[measured['setting']['format']]} {'×'.join(map(str, measured['setting']['size']))}",
+            stage,
+        ): milliseconds(times)
         for measured in measurements
         for stage, times in measured["training_input"].items()
     }
