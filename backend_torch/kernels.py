@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from backend_torch import onednn
+from backend_torch.upsampling import UpsampleByOperator
 
 
 class Attend(nn.Module):
@@ -42,9 +43,14 @@ class Gelu(nn.Module):
 
 
 class Upsample(nn.Module):
-    """(B, C, h, w) -> (B, C, *size), bilinear with half-pixel centres."""
+    """(B, C, h, w) -> (B, C, *size), bilinear with half-pixel centres.
+
+    On a CPU PyTorch's own gradient takes a tenth to a third of the products' time, and has a fixed order, too.
+    """
 
     def forward(self, x: Tensor, size: tuple[int, int]) -> Tensor:
+        if x.requires_grad and x.device.type != "cpu":
+            return UpsampleByOperator.apply(x, size)
         return nn.functional.interpolate(x, size, mode="bilinear", align_corners=False, antialias=False)
 
 

@@ -49,6 +49,7 @@ PROGRAMS = {
     "check_dataset": "read every image and label and say what would be trained wrongly",
     "check_device": "try a device and write what was found into a file and a page to send",
     "compare_backends": "label a dataset with both frameworks and count the labels that differ",
+    "compare_exports": "export a network to every form and compare mIoU, size and time",
     "compare_training": "train with both frameworks and with transformers, and compare the losses",
     "benchmark": "time the two networks beside their peers",
     "benchmark_pipeline": "time what is around the network",

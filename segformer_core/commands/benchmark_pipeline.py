@@ -49,7 +49,7 @@ NOISE = 6.0
 
 
 def main(arguments: Sequence[str]) -> None:
-    options, before = _parser().parse_args(arguments), circumstances("benchmark_pipeline", arguments)
+    options, before = _parser().parse_args(arguments), circumstances("tools/benchmark_pipeline.py", arguments)
     size = (options.size[0], options.size[1])
     figures: dict[str, Any] = {"setting": {"size": size, "images": options.images, "format": options.format}}
     with tempfile.TemporaryDirectory() as folder:
