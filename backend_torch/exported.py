@@ -6,7 +6,7 @@ import json
 import logging
 import re
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -55,14 +55,28 @@ def traced(spec: spec.SegFormer, arrays: Mapping[str, np.ndarray], form: Form) -
 
 
 def onnx_bytes(program: torch.export.ExportedProgram, form: Form) -> bytes:
-    opset = INT8_OPSET if form.precision == INT8 else OPSET
+    int8 = form.precision == INT8
+    translations: dict[Callable, Callable] = {torch.ops.aten.gelu.default: gelu} if int8 else {}
     written = torch.onnx.export(
-        program, dynamo=True, opset_version=opset, verbose=False, input_names=[IMAGES], output_names=[form.output_name]
+        program,
+        dynamo=True,
+        opset_version=INT8_OPSET if int8 else OPSET,
+        custom_translation_table=translations,
+        verbose=False,
+        input_names=[IMAGES],
+        output_names=[form.output_name],
     )
     assert written is not None, "dynamo=True returns the program"
     model = written.model_proto
     name_axes(model.graph, form)
     return model.SerializeToString()
+
+
+def gelu(self: Any, approximate: str = "none") -> Any:
+    """One operator of opset 20; PyTorch 2.7 itself writes several. The arguments' names and types are those of aten.gelu."""
+    from onnxscript import opset20
+
+    return opset20.Gelu(self, approximate=approximate)
 
 
 def name_axes(graph: Any, form: Form) -> None:

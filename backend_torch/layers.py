@@ -71,6 +71,8 @@ class Convolution(nn.Conv2d):
     """A convolution that computes in the type of its input; the weights are stored as float32."""
 
     def forward(self, x: Tensor) -> Tensor:
+        if self.weight.dtype == x.dtype:  # no cast that does nothing: in PyTorch 2.7's ONNX files it takes the array's name
+            return super().forward(x)
         return self._conv_forward(x, self.weight.to(x.dtype), None if self.bias is None else self.bias.to(x.dtype))
 
 

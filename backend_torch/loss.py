@@ -41,8 +41,7 @@ class CrossEntropy(nn.Module):
 
     def _total(self, logits: Tensor, labels: Tensor) -> Tensor:
         if not self.focal:
-            rows = by_pixel(logits, labels)
-            return self.ce * nn.functional.cross_entropy(*rows, self.weights, ignore_index=IGNORED, reduction="sum")
+            return self.ce * negative_log_probabilities(logits, labels, self.weights).sum()
         losses = negative_log_probabilities(logits, labels)
         losses = (self.ce + self.focal * doubts(losses) ** self.gamma) * losses
         return losses.sum() if self.weights is None else (self.weights[labels * (labels != IGNORED)] * losses).sum()
@@ -84,20 +83,15 @@ def doubts(losses: Tensor) -> Tensor:
     return (-torch.expm1(-losses)).clamp(min=SMALLEST_DOUBT)
 
 
-def negative_log_probabilities(logits: Tensor, labels: Tensor) -> Tensor:
-    """(B, K, H, W) float32, (B, H, W) int64 -> (B, H, W) float32: -log p of the label; 0 where it is ignored."""
-    losses = nn.functional.cross_entropy(*by_pixel(logits, labels), ignore_index=IGNORED, reduction="none")
-    return losses.reshape(labels.shape)
+def negative_log_probabilities(logits: Tensor, labels: Tensor, weights: Tensor | None = None) -> Tensor:
+    """(B, K, H, W) float32, (B, H, W) int64, (K,) -> (B, H, W) float32: -log p of the label, weighted; 0 where it is ignored.
 
-
-def by_pixel(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """(B, K, H, W) and (B, H, W) -> on a CPU (B·H·W, K) and (B·H·W,), views, since maps are channels-last there.
-
-    PyTorch would copy the maps, and take twice the time. On CUDA the sum over rows is a single block's, so both stay.
+    Over rows of pixels, which are views, since maps are channels-last: PyTorch would copy the maps, on a CPU in twice the time.
+    Nor is it asked for the sum: on CUDA it would add up maps in any order, and rows in a single block.
     """
-    if logits.device.type != "cpu":
-        return logits, labels
-    return logits.permute(0, 2, 3, 1).reshape(-1, logits.shape[1]), labels.reshape(-1)
+    rows = logits.permute(0, 2, 3, 1).reshape(-1, logits.shape[1])
+    losses = nn.functional.cross_entropy(rows, labels.reshape(-1), weights, ignore_index=IGNORED, reduction="none")
+    return losses.reshape(labels.shape)
 
 
 @torch.no_grad()

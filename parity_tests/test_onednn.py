@@ -91,24 +91,43 @@ def test_attention(rows, keys, heads, products):
     assert max(x[0] for x, _ in products) <= onednn.SCORES // keys * torch.get_num_threads()
 
 
-@pytest.mark.parametrize(("precision", "taken"), [("fp32", True), ("bf16", False)])
+@pytest.mark.parametrize(
+    ("precision", "amx", "linear", "attention"),
+    [("fp32", False, True, True), ("fp32", True, True, True), ("bf16", False, False, True), ("bf16", True, False, False)],
+)
 @pytest.mark.parametrize("gradient", [False, True])
-def test_where_it_is_taken(precision, taken, gradient, products):
-    """In float32 by every linear layer, also where a gradient is asked for; other types have oneDNN already."""
+def test_where_it_is_taken(precision, amx, linear, attention, gradient, products, monkeypatch):
+    """In float32 by every linear layer, also where a gradient is asked for; those of other types have oneDNN already."""
     import torch
 
+    from backend_torch import onednn
     from backend_torch.layers import DTYPES, Arithmetic
     from backend_torch.model import SegFormer
 
+    monkeypatch.setattr(onednn, "HAS_AMX", amx)
     spec = segformer("b0", 19)
     model = SegFormer(spec, Arithmetic(DTYPES[precision], DTYPES[precision])).eval()
     for name, array in model.state_dict().items():
         array.copy_(torch.from_numpy(hot_arrays(spec)[name]))
     with nullcontext() if gradient else torch.no_grad():
         model(torch.from_numpy(random_images(1, 32, 64)))
-    linear_layers = 4 * len(spec.blocks) + 2 * len(spec.blocks) + 4 + 1
-    attention = sum(2 * block.attn.heads for block in spec.blocks)
-    assert len(products) == (linear_layers - len(spec.blocks) + attention if taken else 0)
+    layers = (4 - 1) * len(spec.blocks) + 2 * len(spec.blocks) + 4 + 1
+    heads = sum(2 * block.attn.heads for block in spec.blocks)
+    assert len(products) == layers * linear + heads * attention
+
+
+def test_attention_of_bfloat16_is_computed_in_float32(products):
+    """So only its inputs and its result are rounded: within half a unit in the last place."""
+    import torch
+
+    from backend_torch.kernels import Attend
+
+    q, k, v = (random_tensor(1, rows, 2, 32).transpose(1, 2).bfloat16() for rows in (300, 64, 64))
+    with torch.no_grad():
+        found = Attend()(3 * q, k, v)
+    exact = torch.nn.functional.scaled_dot_product_attention(*(x.double() for x in (3 * q, k, v)))
+    assert found.dtype == torch.bfloat16 and products
+    assert ((found - exact).abs() <= 2**-8 * exact.abs() + 1e-6).all()
 
 
 def test_an_exported_graph_has_plain_operators(products):

@@ -45,6 +45,12 @@ def plural(count: int, noun: str) -> str:
     return f"{count} {noun}" if count == 1 else f"{count} {noun}{'es' if noun.endswith('s') else 's'}"
 
 
+def first_of(sentences: list[str]) -> str:
+    """The first three of some, and how many more there are."""
+    more = f"; and {len(sentences) - 3} more" if len(sentences) > 3 else ""
+    return "; ".join(sorted(sentences)[:3]) + more
+
+
 def install(extra: str) -> str:
     """How to install what the optional part `extra` of this project needs, in the versions that it was tested with."""
     return f"run pip install -c constraints.txt '.[{extra}]' in the project's folder"

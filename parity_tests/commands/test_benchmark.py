@@ -103,7 +103,9 @@ def test_the_pipeline_is_kept_whole(tmp_path, days, capsys, need_torch):
 @pytest.mark.parametrize("ending", FORMATS)
 def test_both_formats_give_the_same_pixels(tmp_path, ending):
     [item] = made_images(tmp_path / ending, 1, (64, 128), ending).items
-    assert item.image.read_bytes().startswith({"png": b"\x89PNG", "bmp": b"BM"}[ending])
+    data = item.image.read_bytes()
+    assert data.startswith({"png": b"\x89PNG", "bmp": b"BM", "unpacked": b"\x89PNG"}[ending])
+    assert (len(data) > 64 * 128 * 3) == (ending != "png"), "the others are not compressed"
     usual = made_images(tmp_path / "usual", 1, (64, 128))
     for mine, plain in zip(read_pair(item, CLASSES), read_pair(usual.items[0], CLASSES), strict=True):
         assert np.array_equal(mine, plain)

@@ -52,9 +52,13 @@ def test_all_keys_are_behind_one_word(arguments, capsys):
     assert [line for line in text.splitlines() if len(line) > 100] == []
 
 
-def test_the_comparison_shows_what_it_reads(capsys):
-    text = shown(program, ["compare_backends", "--help"], capsys)
-    assert keys_in(text) == READS["compare_backends"] and "Exits with 1 if any other pixel differs" in text
+@pytest.mark.parametrize(
+    ("command", "says"),
+    [("compare_backends", "Exits with 1 if any other pixel differs"), ("compare_exports", "--forms NAMES")],
+)
+def test_a_comparison_shows_what_it_reads(command, says, capsys):
+    text = shown(program, [command, "--help"], capsys)
+    assert keys_in(text) == READS[command] and says in text
 
 
 @pytest.mark.parametrize(

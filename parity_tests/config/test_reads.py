@@ -98,7 +98,7 @@ def connect(runtime):
     return replace(backend, exports=exports)
 
 
-@pytest.mark.parametrize("command", READS)
+@pytest.mark.parametrize("command", RUNS)
 def test_a_command_reads_what_its_help_shows(command, folder, monkeypatch, tmp_path):
     """Of compare_backends both backends are PyTorch here."""
     need("torch")
@@ -117,6 +117,14 @@ def test_a_command_reads_what_its_help_shows(command, folder, monkeypatch, tmp_p
     described = DESCRIBED if command != "train" else set()
     assert watched.names - described - READS[command] == set(), "read, and not in the table"
     assert READS[command] - watched.names - UNREAD.keys() == set(), "in the table, and not read"
+
+
+def test_the_comparison_of_exports_reads_what_its_parts_read():
+    assert READS.keys() == RUNS.keys() | {"compare_exports"}
+    assert READS["compare_exports"] == READS["compare_backends"] | {
+        *("export_height", "export_width", "export_dynamic", "export_preprocess", "export_output"),
+        *("export_calibration_images", "export_calibration_path", "export_int8_loss"),
+    }
 
 
 def test_every_key_is_of_some_command():

@@ -1,6 +1,7 @@
 """Datasets on disk: both layouts, and one clear sentence for every mistake in them."""
 
 import json
+import multiprocessing.pool
 import pickle
 import struct
 from dataclasses import replace
@@ -70,6 +71,20 @@ def test_cityscapes_layout_after_conversion(city):
     for item, label in zip(dataset.items, (13, 13), strict=True):  # car and cargroup
         _, truth = read_pair(item, dataset.classes)
         assert truth[12, 12] == label and truth[2, 2] == 0 and truth[30, 5] == 255
+
+
+def test_the_processes_of_a_conversion_end_by_themselves(city, monkeypatch):
+    """A signal that meets a worker at the wrong moment is not answered, and the command would wait for ever."""
+    codes: list[int | None] = []
+    leave = multiprocessing.pool.Pool.__exit__
+
+    def left(pool, *reason):
+        codes.extend(process.exitcode for process in pool._pool)
+        leave(pool, *reason)
+
+    monkeypatch.setattr(multiprocessing.pool.Pool, "__exit__", left)
+    assert [result.converted for result in convert_all(find_annotations(city), processes=2)] == [True, True]
+    assert codes == [0, 0]
 
 
 def test_conversion_skips_finishes_and_redoes(city):

@@ -2,7 +2,12 @@
 
 from parity_tests import ROOT
 
-TWINS = {"README.md": "README_CN.md", "docs/ascend.md": "docs/ascend_CN.md", "docs/migration.md": "docs/migration_CN.md"}
+TWINS = {
+    "README.md": "README_CN.md",
+    "docs/ascend.md": "docs/ascend_CN.md",
+    "docs/exporting.md": "docs/exporting_CN.md",
+    "docs/migration.md": "docs/migration_CN.md",
+}
 """English page -> its Chinese twin; the blocks of both are equal, so those of the first are run."""
 
 PAGES = sorted(

@@ -1,6 +1,6 @@
 """The tables of docs/speed.md are those of docs/measured/*.json: `python -m parity_tests.documents.speed` writes them.
 
-The files come from `tools/benchmark.py --json` and `tools/benchmark_pipeline.py --json`. To name some of them, as in
+The files come from the `--json` of TOOLS. To name some of them, as in
 `python -m parity_tests.documents.speed peers_b0 peers_b2`, is to measure these again first.
 """
 
@@ -14,21 +14,37 @@ import textwrap
 from collections.abc import Callable, Iterable, Sequence
 from datetime import date
 from functools import partial
+from pathlib import Path
 from statistics import median
 from typing import Any
 
 from parity_tests import ROOT
+from segformer_core.commands.benchmark_pipeline import UNPACKED
 from segformer_core.commands.contestants import EXPORT, PRODUCTS
 from segformer_core.files import write_text
 
 PAGE, MEASURED = ROOT / "docs/speed.md", ROOT / "docs/measured"
 MARKED = re.compile(r"(?P<start><!-- measured: (?P<name>\w+) -->\n).*?(?P<end><!-- end -->)", re.DOTALL)
+FORMS = {
+    "torch": "weights in backend_torch",
+    "mindspore": "weights in backend_mindspore",
+    "onnx": "ONNX in ONNX Runtime",
+    "onnx-fp16": "ONNX of fp16 in ONNX Runtime",
+    "onnx-int8": "ONNX of int8 in ONNX Runtime",
+    "openvino": "ONNX in OpenVINO",
+    "openvino-int8": "ONNX of int8 in OpenVINO",
+    "pt2": "TORCH in PyTorch",
+    "mindir": "MINDIR in MindSpore",
+    "web": "WEB in Chromium",
+}
+"""What compare_exports calls a form -> what the page calls it."""
 NAMES = {"mindspore": "MindSpore", "python": "Python", "openvino": "OpenVINO"}
 """Packages that do not write themselves in small letters."""
+IMAGE_FORMATS = {"png": "PNG", "bmp": "BMP", UNPACKED: "PNG, unpacked"}
 WIDTH = 120
 HARD_SPACE = "\u00a0"
 NOTHING = "Not measured yet."
-TOOLS = ("tools/benchmark.py", "tools/benchmark_pipeline.py")
+TOOLS = ("tools/benchmark.py", "tools/benchmark_pipeline.py", "tools/compare_exports.py", "-m parity_tests.export.web_form")
 """The commands that a file of measurements may name."""
 
 Measurement = dict[str, Any]
@@ -78,11 +94,29 @@ def pipeline(measurements: Sequence[Measurement]) -> list[str]:
 def training_input(measurements: Sequence[Measurement]) -> list[str]:
     """CPU time of the stages of the input of training, a row for each format of the files."""
     cells = {
-        (f"{measured['setting']['format'].upper()} {'×'.join(map(str, measured['setting']['size']))}", stage): milliseconds(times)
+        (
+            f"{IMAGE_FORMATS[measured['setting']['format']]} {'×'.join(map(str, measured['setting']['size']))}",
+            stage,
+        ): milliseconds(times)
         for measured in measurements
         for stage, times in measured["training_input"].items()
     }
     return table("CPU time an image", cells)
+
+
+def forms(measurements: Sequence[Measurement]) -> list[str]:
+    """What compare_exports measured, a row for each form."""
+    cells: dict[tuple[str, str], str] = {}
+    for measured in measurements:
+        data, first = Path(measured["setting"]["data_path"]).name, measured["results"][0]
+        for each in measured["results"]:
+            form = FORMS[each["form"]]
+            cells[form, "size"] = f"{each['bytes'] / 1e6:.1f} MB"
+            cells[form, f"{data}: mIoU"] = f"{each['miou']:.4f} ({100 * (each['miou'] - first['miou']):+.2f} points)"
+            cells[form, f"{data}: equal labels"] = f"{each['equal']:.4%}".replace("%", " %")
+            ratio = "" if each is first else f", {each['median'] / first['median']:.2f}×"
+            cells[form, f"{data}: an image"] = f"{1000 * each['median']:.0f} ms{ratio}"
+    return table("form", cells)
 
 
 def milliseconds(times: Sequence[float]) -> str:
@@ -171,6 +205,7 @@ TABLES: dict[str, Callable[[Sequence[Measurement]], list[str]]] = {
     "peers": partial(contest, by_network=False),
     "bf16": partial(contest, by_network=False),
     "files": partial(contest, by_network=False),
+    "forms": forms,
     "pipeline": pipeline,
     "input": training_input,
 }
@@ -179,8 +214,11 @@ TABLES: dict[str, Callable[[Sequence[Measurement]], list[str]]] = {
 
 def measure(name: str) -> None:
     """Run the command of a file of measurements again, with this Python: it writes the file anew."""
-    program, *words = shlex.split(measurement(name)["command"])
-    assert program == "python" and words[0] in TOOLS, f"{name} names a command that is no benchmark: {program} {words[0]}"
+    command = measurement(name)["command"]
+    assert command.startswith(tuple(f"python {tool} " for tool in TOOLS)), (
+        f"{name} names a command that is no benchmark: {command}"
+    )
+    _, *words = shlex.split(command)
     subprocess.run([sys.executable, *words], cwd=ROOT, check=True)
 
 

@@ -1,6 +1,7 @@
 """A page and its Chinese twin have the same headings, blocks, tables, figures, links and pictures; only the words differ."""
 
 import re
+from calendar import month_name
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,8 @@ from parity_tests.documents.links import LINK
 
 CODE = re.compile(r"`([^`]+)`")
 NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
+MONTH = re.compile(rf"\b({'|'.join(month_name[1:])})(?= \d{{4}}\b)")
+"""Of a date, which Chinese writes in figures: 27 November 2026 is 2026 年 11 月 27 日."""
 PAIRS = [pair for pair in TWINS.items() if all((ROOT / page).is_file() for page in pair)]
 README_LINES = 120
 
@@ -29,7 +32,7 @@ def rows(page: str) -> list[list[str]]:
 
 def facts(cell: str) -> tuple[list[str], list[str]]:
     """What a cell says in any language: its code, and its numbers outside of code."""
-    outside = LINK.sub("", CODE.sub("", cell))
+    outside = MONTH.sub(lambda found: str([*month_name].index(found[1])), LINK.sub("", CODE.sub("", cell)))
     return sorted(CODE.findall(cell)), sorted(NUMBER.findall(outside))
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from parity_tests import ROOT
 from parity_tests.conftest import need
-from parity_tests.export.export_files import SMALL, SPEC, connected, described, form
+from parity_tests.export.export_files import ARRAYS, SMALL, SPEC, connected, described, form
 from parity_tests.export.json_schema import faults
 from parity_tests.folder_dataset import write_folder_dataset
 from parity_tests.support import hot_arrays
@@ -24,6 +24,7 @@ from segformer_core.export.exported import opened
 from segformer_core.export.int8 import Verdict, find_calibration, search
 from segformer_core.export.usage import SCHEMA
 from segformer_core.export.verification import Unproven, made_images, normalised
+from segformer_core.spec.model import segformer
 
 INT8 = {"export_precision": "int8", "export_int8_loss": 100}
 BLOCKS, REDUCED, STAGES = 8, 6, 4
@@ -62,6 +63,20 @@ def test_products_compute_in_int8_and_the_rest_in_fp32(path):
     )
     weights = sum(onnx.numpy_helper.to_array(array).size for array in model.graph.initializer if array.data_type == 3)
     assert weights > 3.3e6 and path.stat().st_size < 1.3 * weights
+
+
+@pytest.mark.parametrize(("numerics", "approximate"), [("nvlabs", b"none"), ("zoo", b"tanh")], ids=["erf", "tanh"])
+def test_gelu_is_one_operator(numerics, approximate, tmp_path):
+    """With PyTorch 2.7, too, which by itself writes several."""
+    backend = connected("torch")(load_config(["--device_target", "CPU"]).runtime)
+    import onnx
+
+    spec = segformer("b0", numerics=numerics, class_count=3)
+    backend.exports.write(spec, ARRAYS, form(precision="int8"), tmp_path / "net.onnx")
+    nodes = onnx.load(tmp_path / "net.onnx").graph.node
+    gelus = [{entry.name: entry.s for entry in node.attribute} for node in nodes if node.op_type == "Gelu"]
+    assert gelus == [{"approximate": approximate}] * BLOCKS
+    assert not {"Erf", "Tanh"} & {node.op_type for node in nodes}
 
 
 def test_its_description_says_what_it_costs(path, folder):

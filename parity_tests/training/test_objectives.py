@@ -20,7 +20,8 @@ def test_loss_and_gradient_are_those_of_the_definition(backend, loss, request):
         logits, labels = drawn(case)
         want, want_gradient = by_definition(logits, labels, terms)
         got, gradient = found(logits, labels)
-        assert_close(f"{loss}, {case}", np.array(got), np.array(want), "loss")
+        size = max(want, 1.0)  # of "sure of itself" it is 70, where float32 numbers are 8e-6 apart
+        assert_close(f"{loss}, {case}", np.array(got / size), np.array(want / size), "loss")
         if case == "none counted":
             assert got == 0.0 and not gradient.any() and np.isfinite(gradient).all()
         elif case == "sure of itself":  # float32 cannot tell these probabilities from 0 and 1

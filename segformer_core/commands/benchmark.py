@@ -11,17 +11,17 @@ and the machine.
 
 import argparse
 import json
-import multiprocessing
 import os
 import platform
 import statistics
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict
-from multiprocessing.connection import Connection
 from typing import Any
 
 from segformer_core.commands.arguments import new_parser, number, path_argument
+from segformer_core.commands.asked_process import AskedProcess
 from segformer_core.commands.circumstances import circumstances
 from segformer_core.commands.contestants import CONTESTANTS, EXPORT, FORWARD, OTHERS, TASKS, Setting, enter, takes_part
 from segformer_core.commands.energy import energy_meter
@@ -31,12 +31,12 @@ from segformer_core.files import write_text
 from segformer_core.spec.model import SMALLEST_INPUT, variant_name
 
 WARM_UPS = 2
-SETTLE, RUN, PEAK, STOP = "settle", "run", "peak", "stop"
+SETTLE, RUN, PEAK = "settle", "run", "peak"
 """The questions that a contestant's process answers."""
 
 
 def main(arguments: Sequence[str]) -> None:
-    options, before = _parser().parse_args(arguments), circumstances("benchmark", arguments)
+    options, before = _parser().parse_args(arguments), circumstances("tools/benchmark.py", arguments)
     variant = variant_name(options.variant)
     setting = Setting(variant, tuple(options.size), options.batch, options.precision, options.device_target)
     results = [row for task in options.tasks for row in race(task, options.contestants, setting, options.rounds)]
@@ -49,34 +49,35 @@ def main(arguments: Sequence[str]) -> None:
 
 def race(task: str, contestants: Sequence[str], setting: Setting, rounds: int) -> list[dict[str, Any]]:
     """Start the contestants and run them in turns -> a row of figures for each. Raises UserError if none runs, or one stops."""
-    racers = {name: Racer(name, task, setting) for name in contestants if takes_part(name, task)}
-    if not racers:
+    names = [name for name in dict.fromkeys(contestants) if takes_part(name, task)]
+    if not names:
         raise UserError(f"none of {', '.join(contestants)} takes part in {task}; name torch or mindspore")
-    times: dict[str, list[float]] = {name: [] for name in racers}
-    joules: dict[str, list[float]] = {name: [] for name in racers}
+    times: dict[str, list[float]] = {name: [] for name in names}
+    joules: dict[str, list[float]] = {name: [] for name in names}
     meter = energy_meter(setting.device_target)
-    for _ in range(rounds):
-        for name, racer in racers.items():
-            if task != EXPORT:
-                racer.ask(SETTLE)  # while the others ran, the system may have taken memory back
-            before = meter() if meter else 0.0
-            times[name].append(racer.ask(RUN))
-            if meter:
-                joules[name].append(meter() - before)
-    rows = [
-        {
-            "task": task,
-            "contestant": name,
-            "seconds": times[name],
-            "median": statistics.median(times[name]),
-            "peak_gb": racer.ask(PEAK) / 1e9,
-        }
-        | ({"joules": joules[name]} if meter else {})
-        for name, racer in racers.items()
-    ]
-    for racer in racers.values():
-        racer.stop()
-    return rows
+    with ExitStack() as stack:
+        racers = {name: stack.enter_context(AskedProcess(name, answers, name, task, setting)) for name in names}
+        for racer in racers.values():
+            racer.ask(PEAK)  # one after the other, they get ready
+        for _ in range(rounds):
+            for name, racer in racers.items():
+                if task != EXPORT:
+                    racer.ask(SETTLE)  # while the others ran, the system may have taken memory back
+                before = meter() if meter else 0.0
+                times[name].append(racer.ask(RUN))
+                if meter:
+                    joules[name].append(meter() - before)
+        return [
+            {
+                "task": task,
+                "contestant": name,
+                "seconds": times[name],
+                "median": statistics.median(times[name]),
+                "peak_gb": racer.ask(PEAK) / 1e9,
+            }
+            | ({"joules": joules[name]} if meter else {})
+            for name, racer in racers.items()
+        ]
 
 
 def table(results: Sequence[dict[str, Any]]) -> list[str]:
@@ -92,45 +93,20 @@ def table(results: Sequence[dict[str, Any]]) -> list[str]:
     return lines
 
 
-class Racer:
-    """A contestant's process, which runs once whenever it is asked."""
-
-    def __init__(self, name: str, task: str, setting: Setting):
-        """Starts the process and warms it up."""
-        spawn = multiprocessing.get_context("spawn")
-        self.name = name
-        self.connection, far_end = spawn.Pipe()
-        self.process = spawn.Process(target=answer, args=(far_end, name, task, setting), daemon=True)
-        self.process.start()
-        far_end.close()  # so that the end of the process is noticed
-        for _ in range(0 if task == EXPORT else WARM_UPS):  # a whole command starts from nothing each time
-            self.ask(RUN)
-
-    def ask(self, question: str) -> float:
-        """Seconds of one run, or the peak of memory in bytes."""
-        try:
-            self.connection.send(question)
-            return float(self.connection.recv())
-        except (EOFError, OSError) as error:
-            raise UserError(f"the contestant {self.name} stopped; is its framework installed?") from error
-
-    def stop(self) -> None:
-        self.connection.send(STOP)
-        self.process.join()
-
-
-def answer(connection: Connection, name: str, task: str, setting: Setting) -> None:
-    """The process of one contestant: answers `Racer.ask` until it is told to stop."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # warnings of frameworks
-    os.dup2(2, 1)
+def answers(name: str, task: str, setting: Setting) -> Callable[[str], float]:
+    """In a contestant's process: RUN and SETTLE give the seconds of one run, PEAK the bytes of the largest memory so far."""
     run, peak_memory = enter(name, task, setting)
-    while (question := connection.recv()) != STOP:
+
+    def answer(question: str) -> float:
         if question == PEAK:
-            connection.send(peak_memory())
-        else:
-            start = time.perf_counter()
-            run()
-            connection.send(time.perf_counter() - start)
+            return peak_memory()
+        start = time.perf_counter()
+        run()
+        return time.perf_counter() - start
+
+    for _ in range(0 if task == EXPORT else WARM_UPS):  # a whole command starts from nothing each time
+        run()
+    return answer
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -28,6 +28,7 @@ from segformer_core.config.keys import Config, DataConfig, InferenceConfig, Runt
 from segformer_core.data.cityscapes import CLASSES
 from segformer_core.data.dataset import Dataset, Item
 from segformer_core.data.image_file import read_image
+from segformer_core.data.unpacking import unpack
 from segformer_core.evaluation.evaluate import evaluate
 from segformer_core.files import write_text
 from segformer_core.inference.infer import infer
@@ -42,14 +43,15 @@ from segformer_core.survey.data_check import check_data
 NETWORK = "network"
 AROUND, TRAINING = TASKS = ("network", "training")
 """What can be timed: all that is around the network, and the input of training."""
-FORMATS = ("png", "bmp")
-"""Of the made images and labels: the usual one, and one that needs no decoding."""
+UNPACKED = "unpacked"
+FORMATS = ("png", "bmp", UNPACKED)
+"""Of the made images and labels: the usual one, one that needs no decoding, and PNGs as `unpack_dataset` writes them."""
 NOISE = 6.0
 """Standard deviation of a made image's noise, 0..255: its PNG is then as large as a photograph's."""
 
 
 def main(arguments: Sequence[str]) -> None:
-    options, before = _parser().parse_args(arguments), circumstances("benchmark_pipeline", arguments)
+    options, before = _parser().parse_args(arguments), circumstances("tools/benchmark_pipeline.py", arguments)
     size = (options.size[0], options.size[1])
     figures: dict[str, Any] = {"setting": {"size": size, "images": options.images, "format": options.format}}
     with tempfile.TemporaryDirectory() as folder:
@@ -111,9 +113,10 @@ def time_in_turns(tasks: Mapping[str, Callable[[], object]], rounds: int) -> dic
     return {name: times[1:] for name, times in seconds.items()}
 
 
-def made_images(folder: Path, count: int, size: tuple[int, int], ending: str = FORMATS[0]) -> Dataset:
+def made_images(folder: Path, count: int, size: tuple[int, int], form: str = FORMATS[0]) -> Dataset:
     """Smooth colours with noise, and blocks of labels."""
     folder.mkdir(exist_ok=True)
+    ending = FORMATS[0] if form == UNPACKED else form
     rng = np.random.default_rng(0)
     items = []
     for index in range(count):
@@ -124,6 +127,9 @@ def made_images(folder: Path, count: int, size: tuple[int, int], ending: str = F
         blocks = rng.integers(0, len(CLASSES), (16, 32)).astype(np.uint8)
         cv2.imwrite(str(item.label), cv2.resize(blocks, size[::-1], interpolation=cv2.INTER_NEAREST))
         items.append(item)
+    if form == UNPACKED:
+        for path in folder.glob(f"*.{ending}"):
+            unpack(path, path)
     return Dataset(folder, "val", CLASSES, tuple(items))
 
 

@@ -16,10 +16,13 @@ PROCESSOR = "model name"
 """As CPUINFO calls it."""
 
 
-def circumstances(tool: str, arguments: Sequence[str]) -> dict[str, Any]:
-    """The command, the day (UTC), the machine, how busy it has been for a minute, and the versions, for JSON."""
+def circumstances(program: str, arguments: Sequence[str]) -> dict[str, Any]:
+    """The command, the day (UTC), the machine, how busy it has been for a minute, and the versions, for JSON.
+
+    `program` is what Python runs: a file, or -m and a module.
+    """
     return {
-        "command": shlex.join(["python", f"tools/{tool}.py", *arguments]),
+        "command": shlex.join(["python", *program.split(), *arguments]),
         "date": datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
         "machine": f"{platform.system()} {platform.machine()}",
         "processor": processor(CPUINFO),

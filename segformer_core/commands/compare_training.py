@@ -43,7 +43,7 @@ def main(arguments: Sequence[str]) -> None:
         print(_parser().format_help(), help_text(f"segformer {NAME}", "train", arguments), sep="\n")
         return
     options, keys, config = read_arguments(arguments)
-    before = circumstances(NAME, arguments)
+    before = circumstances("tools/compare_training.py", arguments)
     pythons = {name: options.transformers_python if name == TRANSFORMERS else sys.executable for name in options.contestants}
     versions = {name: probed(name, python) for name, python in pythons.items()}
     for name, python in pythons.items():

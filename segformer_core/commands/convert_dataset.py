@@ -8,7 +8,7 @@ from tqdm import tqdm
 
 from segformer_core.commands.arguments import new_parser, number, path_argument
 from segformer_core.data.conversion import convert_all, find_annotations
-from segformer_core.errors import DataError
+from segformer_core.errors import DataError, first_of
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -28,4 +28,4 @@ def main(arguments: Sequence[str]) -> None:
         f"{time.perf_counter() - start:.1f} s"
     )
     if errors:
-        raise DataError("; ".join(sorted(errors)[:3]) + ("" if len(errors) < 4 else f"; and {len(errors) - 3} more"))
+        raise DataError(first_of(errors))

@@ -18,6 +18,11 @@ def _of(*groups: str) -> tuple[str, ...]:
     return tuple(item.name for group in groups for item in fields(GROUPS[group]))
 
 
+EXPORTS_OWN = frozenset(
+    f"export_{name}" for name in ("ckpt_path", "format", "path", "name", "precision", "web_runtime", "probe", "force")
+)
+"""What compare_exports says to each export; the others are the user's."""
+
 READS: dict[str, frozenset[str]] = {
     "train": frozenset(
         _of("data", "model", "optimizer", "loss", "training", "runtime") + IN_TRAINING + LABELLING + ("eval_log_interval",)
@@ -27,5 +32,6 @@ READS: dict[str, frozenset[str]] = {
     "infer": frozenset(IMAGES + NETWORK + LABELLING + _of("inference", "runtime")),
     "export": frozenset(IMAGES + NETWORK + ("eval_size_divisor", "dataset_num_parallel_workers") + _of("export", "runtime")),
     "compare_backends": frozenset(IMAGES + NETWORK + WINDOWS + SCORES + _of("runtime")) - {"runtime"},
+    "compare_exports": frozenset(IMAGES + NETWORK + WINDOWS + SCORES + _of("export", "runtime")) - {"runtime"} - EXPORTS_OWN,
 }
 """Command -> the keys on which its work depends."""

@@ -63,6 +63,8 @@ def convert_all(annotations: list[Path], processes: int, force: bool = False) ->
         return
     with multiprocessing.get_context("spawn").Pool(min(processes, len(annotations)), end_after_the_file) as pool:
         yield from pool.imap_unordered(work, annotations, chunksize=4)
+        pool.close()  # a worker that is ended by a signal at the moment when it goes to sleep may never wake
+        pool.join()
 
 
 BUSY, ASKED = threading.Lock(), threading.Event()

@@ -3,15 +3,16 @@
 import re
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
 PNG, PNG_END = b"\x89PNG\r\n\x1a\n", b"IEND"
-PNG_DEPTH, PNG_KIND = 24, 25
-"""The bytes of a PNG's header that hold the bits a channel, and whether it is gray, RGB, a palette, …"""
+PNG_HEADER, PNG_DEPTH, PNG_KIND, PNG_INTERLACE, PNG_HEADER_END = 16, 24, 25, 28, 29
+"""The bytes of a PNG where its header begins, those that hold the bits a channel, whether it is gray, RGB, a palette, …, and
+whether its rows are interlaced, and where the header ends."""
 
-PNG_GRAY, PNG_PALETTE, PNG_RGBA = 0, 3, 6
+PNG_GRAY, PNG_RGB, PNG_PALETTE, PNG_GRAY_ALPHA, PNG_RGBA = 0, 2, 3, 4, 6
 JPEG, JPEG_SCAN, JPEG_END = b"\xff\xd8\xff", 0xDA, b"\xff\xd9"
 JPEG_MARKER = re.compile(rb"\xff+([\x01-\xfe])", re.DOTALL)
 JPEG_WITHOUT_LENGTH = frozenset([0x01, *range(0xD0, 0xD9)])
@@ -114,16 +115,23 @@ def sound_png_size(data: bytes) -> tuple[int, int] | None:
     return int.from_bytes(data[20:24], "big"), int.from_bytes(data[16:20], "big")
 
 
+def png_of(chunks: Iterable[tuple[bytes, bytes]]) -> bytes:
+    """The PNG that has these chunks, each a name and its content, from IHDR to IEND."""
+    parts = [PNG]
+    for name, content in chunks:
+        parts += [struct.pack(">I", len(content)), name, content, struct.pack(">I", zlib.crc32(content, zlib.crc32(name)))]
+    return b"".join(parts)
+
+
+def under_header(data: bytes, header: bytes) -> bytes:
+    """The compressed rows of a PNG under another header, the content of an IHDR; all other chunks are left out."""
+    rows = [data[start:end] for name, start, end in png_chunks(data) if name == b"IDAT"]
+    return png_of([(b"IHDR", header), *((b"IDAT", part) for part in rows), (PNG_END, b"")])
+
+
 def without_palette(data: bytes) -> bytes:
     """A PNG with a palette -> the gray PNG whose values are the indices."""
-    parts = [PNG]
-    for name, start, end in png_chunks(data):
-        content = data[start:end]
-        if name == b"IHDR":
-            content = content[: PNG_KIND - start] + bytes([PNG_GRAY]) + content[PNG_KIND - start + 1 :]
-        if name in (b"IHDR", b"IDAT", PNG_END):
-            parts += [struct.pack(">I", len(content)), name, content, struct.pack(">I", zlib.crc32(name + content))]
-    return b"".join(parts)
+    return under_header(data, data[PNG_HEADER:PNG_KIND] + bytes([PNG_GRAY]) + data[PNG_KIND + 1 : PNG_HEADER_END])
 
 
 @dataclass(frozen=True)

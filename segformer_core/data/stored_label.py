@@ -11,8 +11,11 @@ from segformer_core.data.image_bytes import (
     PNG,
     PNG_DEPTH,
     PNG_GRAY,
+    PNG_GRAY_ALPHA,
     PNG_KIND,
     PNG_PALETTE,
+    PNG_RGB,
+    PNG_RGBA,
     TIFF,
     TIFF_PALETTE,
     TIFF_WHITE_IS_ZERO,
@@ -26,7 +29,10 @@ from segformer_core.data.image_file import decode, read_bytes
 from segformer_core.errors import DataError
 
 PALETTE = "palette"
-PNG_KINDS = {PNG_GRAY: "gray PNG", 2: "RGB PNG", PNG_PALETTE: f"{PALETTE} PNG", 4: "gray PNG with alpha", 6: "RGBA PNG"}
+PNG_KINDS = {
+    PNG_GRAY: "gray PNG", PNG_RGB: "RGB PNG", PNG_PALETTE: f"{PALETTE} PNG", PNG_GRAY_ALPHA: "gray PNG with alpha",
+    PNG_RGBA: "RGBA PNG",
+}  # fmt: skip
 LOSSY_WEBP = b"VP8 "
 TIFF_JPEG = (6, 7)
 """JPEG's old and new kind, of a TIFF's tag COMPRESSION."""

@@ -49,5 +49,5 @@ class Waiting:
         more = f"raise dataset_num_parallel_workers (auto is {most} here), or " if self.workers < most else ""
         self.log(
             f"WARNING: training waited for data {self.waited / seconds:.0%} of the time, with {self.workers} workers; "
-            f"{more}store the images smaller, or as BMP, which needs no decoding"
+            f"{more}store the images smaller, or PNGs without compression (segformer unpack_dataset)"
         )
