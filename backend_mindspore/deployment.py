@@ -33,6 +33,8 @@ class Deployed(nn.Cell):
             if isinstance(layer, LinearLayer | Convolution):
                 for parameter in layer.get_parameters():
                     parameter.set_dtype(dtype)
+            if isinstance(layer, Convolution):  # a file is for other processors and devices
+                layer.products = None
         self.set_train(False)
 
     def construct(self, images: Tensor) -> Tensor:

@@ -3,6 +3,7 @@
 import glob
 import os
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from segformer_core.config.keys import RuntimeConfig
@@ -11,6 +12,15 @@ from segformer_core.protocol.launch import chosen_device
 from segformer_core.protocol.learner import ALONE, Backend, Precision, resident_peak
 
 ASCEND_DEVICES = "/dev/davinci[0-9]*"
+
+ISA, AVX2 = "ONEDNN_MAX_CPU_ISA", "AVX2"
+"""The variable that limits oneDNN's instructions, and the limit below AVX-512."""
+
+PROCESSORS = Path("/proc/cpuinfo")
+"""Where Linux names the processors' instructions."""
+
+AVX512 = "avx512bw"
+"""How it names those that oneDNN asks for; every processor that has them has the other parts, too."""
 
 
 def connect(runtime: RuntimeConfig) -> Backend:
@@ -99,10 +109,18 @@ def keep_types(op_precision: Any, precision: Precision, first: bool) -> None:
             getattr(op_precision, name)(value)
 
 
-def prepare(target: str) -> None:
+def prepare(target: str, processors: Path = PROCESSORS) -> None:
     """Set what MindSpore reads from the environment when it loads; what the user has set stays.
 
-    On a machine with AVX-512 MindSpore's oneDNN falls into its reference convolution, over ten times slower than the AVX2 one.
+    With AVX-512 convolutions are computed as products (`kernels.convolution_as_products`). Without, oneDNN's own are the faster.
     """
-    if target == "CPU":
-        os.environ.setdefault("ONEDNN_MAX_CPU_ISA", "AVX2")
+    if target == "CPU" and not (processors.is_file() and AVX512 in processors.read_text(encoding="utf-8")):
+        keep_convolutions()
+
+
+def keep_convolutions() -> None:
+    """MindSpore's operator computes convolutions in this process, and oneDNN stays below AVX-512, where it is slow.
+
+    It has an effect before the first graph is made, and none where the user has said otherwise.
+    """
+    os.environ.setdefault(ISA, AVX2)

@@ -8,6 +8,7 @@ import numpy as np
 from mindspore import Tensor, nn
 
 from backend_mindspore.deployment import Deployed
+from backend_mindspore.device import keep_convolutions
 from backend_mindspore.prediction import Prediction
 from segformer_core.export.messages import MINDIR, checked_bytes
 from segformer_core.protocol.form import Form
@@ -37,6 +38,7 @@ def write(spec: spec.SegFormer, arrays: Mapping[str, np.ndarray], form: Form, pa
 def open_file(path: Path, runtime: str = "auto") -> Session:
     """The file, to be run by MindSpore on the connected device: there is no other `runtime` for it."""
     checked_bytes(path, MINDIR)
+    keep_convolutions()  # those of the file
     network = nn.GraphCell(ms.load(str(path)))
 
     def run(images: np.ndarray) -> np.ndarray:

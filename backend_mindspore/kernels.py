@@ -5,13 +5,18 @@ slower than matrix products that compute the same; there the products are writte
 """
 
 import math
+import os
 from collections.abc import Sequence
+from functools import cache
 
 import mindspore as ms
 import numpy as np
 from mindspore import Tensor, mint, nn, ops
 
+from backend_mindspore.convolutions import DepthwiseProducts, PatchProducts
+from backend_mindspore.device import AVX2, ISA
 from backend_mindspore.upsampling import UpsampleByOperator, interpolation_matrix, interpolation_matrix_of_any_size
+from segformer_core.spec.layers import Conv2d
 
 FIRST_ASCEND = (
     ("get_ascend_soc_version", (), "ascend910"),
@@ -63,6 +68,21 @@ def no_fused_attention() -> str:
 def updates_in_buffers() -> bool:
     """Whether weights are updated in buffers of many arrays. On an Ascend a kernel takes longer to start than to update one."""
     return on("Ascend")
+
+
+@cache  # as oneDNN reads the variable once
+def products_are_faster() -> bool:
+    """Whether oneDNN may use AVX-512: then products take 0.6 of the time, but convolutions ten times as long."""
+    return os.environ.get(ISA) != AVX2
+
+
+def convolution_as_products(leaf: Conv2d) -> nn.Cell | None:
+    """`leaf` as matrix products of its input and its weights; None where MindSpore's operator is to be used."""
+    return products_of(leaf) if on("CPU") and products_are_faster() else None
+
+
+def products_of(leaf: Conv2d) -> nn.Cell:
+    return DepthwiseProducts(leaf.groups) if leaf.groups > 1 else PatchProducts(leaf.kernel, leaf.stride, leaf.padding)
 
 
 class Split(nn.Cell):

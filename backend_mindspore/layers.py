@@ -13,7 +13,7 @@ from mindspore import Parameter, Tensor, nn, ops
 from mindspore.common.initializer import initializer
 
 from backend_mindspore.distributed import sum_over_processes, world_size
-from backend_mindspore.kernels import Normalise
+from backend_mindspore.kernels import Normalise, convolution_as_products
 from segformer_core.spec.arrays import ArraySpec
 from segformer_core.spec.layers import BatchNorm2d, Conv2d, LayerNorm, Leaf, Linear
 from segformer_core.weights.architecture import kind
@@ -103,9 +103,11 @@ class Convolution(nn.Cell):
             group=leaf.groups,
             data_format="NCHW",
         )
+        self.products: Any = convolution_as_products(leaf)
 
     def construct(self, x: Tensor) -> Tensor:
-        x = self.conv2d(x, self.weight.to(x.dtype))
+        weight = self.weight.to(x.dtype)
+        x = self.conv2d(x, weight) if self.products is None else self.products(x, weight)
         return x if self.bias is None else ops.BiasAdd()(x, self.bias.to(x.dtype))
 
 

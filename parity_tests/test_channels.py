@@ -36,7 +36,7 @@ from segformer_core.weights.stem import STEM, with_stem
 from segformer_core.weights.store import save_weights
 
 COUNTS = [1, 4, 10]
-SEED = 5
+SEED = 9
 """Of a batch without a number so near 0 before the ReLU that the frameworks, or two processors, round it to different sides."""
 FLOOR = 2e-3
 """Of the largest gradient. That of stages.3.norm.bias is less than 1e-3 of it, and float32 is 1.1e-4 of this from float64."""

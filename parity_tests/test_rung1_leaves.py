@@ -18,6 +18,26 @@ def values(*shape: int, scale: float = 1.0, shift: float = 0.0) -> np.ndarray:
     return (rng.standard_normal(shape) * scale + shift).astype(np.float32)
 
 
+def convolution_gradients(x, weights, arrays, leaf) -> dict[str, np.ndarray]:
+    """Those of Σ weights · convolution(x), from the definition."""
+    padded = np.pad(x.astype(np.float64), ((0, 0), (0, 0), (leaf.padding,) * 2, (leaf.padding,) * 2))
+    h, w = weights.shape[2:]
+    B, C = x.shape[:2]
+    groups, s = leaf.groups, leaf.stride
+    padded = padded.reshape(B, groups, C // groups, *padded.shape[2:])
+    kernel = arrays["weight"].astype(np.float64).reshape(groups, -1, *arrays["weight"].shape[1:])
+    out = weights.astype(np.float64).reshape(B, groups, -1, h, w)
+    dx, dkernel = np.zeros_like(padded), np.zeros_like(kernel)
+    for i in range(leaf.kernel):
+        for j in range(leaf.kernel):
+            seen = (..., slice(i, i + h * s, s), slice(j, j + w * s, s))
+            dx[seen][..., :h, :w] += np.einsum("bgohw,goc->bgchw", out, kernel[..., i, j])
+            dkernel[..., i, j] = np.einsum("bgohw,bgchw->goc", out, padded[seen][..., :h, :w])
+    p = leaf.padding
+    dx = dx.reshape(B, C, *padded.shape[3:])[..., p : p + x.shape[2], p : p + x.shape[3]]
+    return {"x": dx, "weight": dkernel.reshape(arrays["weight"].shape), "bias": weights.astype(np.float64).sum((0, 2, 3))}
+
+
 @pytest.fixture(params=BACKENDS)
 def framework(request) -> Framework:
     request.getfixturevalue(f"need_{request.param.partition(', ')[0]}")
@@ -114,6 +134,34 @@ def test_convolution_at_the_border_of_odd_sizes(framework, leaf):
     assert_close("Conv2d", got, want, "convolution")
     turned = convolution(x, arrays | {"weight": arrays["weight"][..., ::-1, ::-1]}, leaf)
     check_control("a kernel turned round", difference(got, turned), "convolution", times=1e4)
+
+
+@pytest.mark.parametrize("form", ["operator", "products"])
+@pytest.mark.parametrize(
+    ("leaf", "size"),
+    [
+        (Conv2d(3, 8, kernel=7, stride=4, padding=3), (29, 35)),
+        (Conv2d(4, 6, kernel=3, stride=2, padding=1), (16, 24)),
+        (Conv2d(4, 4, kernel=3, padding=1, groups=4), (29, 35)),
+        (Conv2d(4, 4, kernel=3, padding=1, groups=4), (32, 20)),
+        (Conv2d(4, 4, kernel=3, padding=1, groups=4), (5, 2)),
+    ],
+    ids=["patch", "merge", "depthwise, part of a block", "depthwise, whole blocks", "depthwise, smaller than a block"],
+)
+def test_the_gradient_of_convolutions(framework, leaf, size, form):
+    """In both forms that MindSpore has on a CPU: which one it takes depends on the processor."""
+    arrays, x = leaf_arrays(leaf), values(2, leaf.in_channels, *size)
+    weights = values(2, leaf.out_channels, *(output_size(leaf, side) for side in size))
+    layer = framework.build(leaf, arrays)
+    if framework.name != "torch":
+        layer.products = framework.kernels.products_of(leaf) if form == "products" else None
+    assert_close("Conv2d", framework.numpy(layer(framework.tensor(x))), convolution(x, arrays, leaf), "convolution")
+    got = framework.gradients(layer, leaf, x, weights)
+    want = convolution_gradients(x, weights, arrays, leaf)
+    check_gradients(got, want)
+    turned = convolution_gradients(x, weights, arrays | {"weight": arrays["weight"][..., ::-1, ::-1]}, leaf)
+    found = difference(got["x"], turned["x"]) / np.abs(want["x"]).max()
+    check_control("the gradient with the kernel turned round", found, "gradients", times=1000)
 
 
 @pytest.mark.parametrize("size", [(16, 24), (19, 27)], ids=["divisible", "odd"])

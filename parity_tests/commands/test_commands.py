@@ -232,20 +232,22 @@ def test_devices(backend):
         device_target(RuntimeConfig(device_target="GPU"), has_ascend=True)
 
 
-def test_the_convolution_setting_is_for_the_cpu_and_yields_to_the_users():
+def test_the_convolution_setting_is_for_a_cpu_without_avx512_and_yields_to_the_users(tmp_path):
+    (tmp_path / "old").write_text("flags\t: fpu avx2 avx512f\n")
+    (tmp_path / "new").write_text("flags\t: fpu avx2 avx512f avx512bw\n")
     program = (
-        "import os, sys; from backend_mindspore.device import prepare; "
-        "prepare(sys.argv[1]); print(os.environ.get('ONEDNN_MAX_CPU_ISA'))"
+        "import os, sys; from pathlib import Path; from backend_mindspore.device import prepare; "
+        "prepare(sys.argv[1], Path(sys.argv[2])); print(os.environ.get('ONEDNN_MAX_CPU_ISA'))"
     )
 
-    def found(target: str, **variables: str) -> str:
+    def found(target: str, processors: str, **variables: str) -> str:
+        command = [sys.executable, "-c", program, target, str(tmp_path / processors)]
         environment = {"PATH": "", **variables}
-        command = [sys.executable, "-c", program, target]
         return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True).stdout.strip()
 
-    assert found("CPU") == "AVX2"
-    assert found("Ascend") == "None"
-    assert found("CPU", ONEDNN_MAX_CPU_ISA="AVX512_CORE") == "AVX512_CORE"
+    assert found("CPU", "old") == found("CPU", "not Linux") == "AVX2"
+    assert found("CPU", "new") == found("Ascend", "old") == "None"
+    assert found("CPU", "old", ONEDNN_MAX_CPU_ISA="AVX512_CORE") == "AVX512_CORE"
 
 
 def test_help_lists_the_keys(capsys):

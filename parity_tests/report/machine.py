@@ -24,7 +24,7 @@ VARIABLES = (
     "NVIDIA_TF32_OVERRIDE",
     "PYTHONHASHSEED",
 )
-"""They choose kernels or the order of sums. The tests set ONEDNN_MAX_CPU_ISA for MindSpore where nobody has."""
+"""They choose kernels or the order of sums. MindSpore's backend sets ONEDNN_MAX_CPU_ISA on some."""
 NOT_INSTALLED = "not installed"
 
 

@@ -12,6 +12,7 @@ SAME_METHOD = {"forward": "construct", "__call__": "construct", "backward": "bpr
 """PyTorch's name of a method -> MindSpore's."""
 
 FEW_KERNELS = "PyTorch's fused AdamW updates all arrays with a few kernels itself"
+SLOW_CONVOLUTIONS = "with AVX-512 MindSpore's convolutions are slow, PyTorch's are not"
 EXCEPTIONS = {
     "compiling.py: SWITCH, sources_hash": ("mindspore", "PyTorch's cache has the switch, and compares what it compiled from"),
     "compiling.py: COMPILER, MOST_SHAPES, PAYS_AFTER, PAYS_AFTER_WITH_CACHE, USERS_FOLDER, options": (
@@ -65,6 +66,9 @@ EXCEPTIONS = {
         "mindspore",
         "on a CPU some of MindSpore's gradients are slow and are written out",
     ),
+    "convolutions.py": ("mindspore", SLOW_CONVOLUTIONS),
+    "device.py: AVX2, AVX512, ISA, PROCESSORS, keep_convolutions": ("mindspore", SLOW_CONVOLUTIONS),
+    "kernels.py: convolution_as_products, products_are_faster, products_of": ("mindspore", SLOW_CONVOLUTIONS),
     "upsampling.py: MOST_SIZES, matrices": ("torch", "MindSpore's graphs keep constants themselves"),
     "upsampling.py: BLOCK, FEWEST_INPUTS, block_matrix, in_blocks, one_of_each, place_in_blocks": (
         "mindspore",
