@@ -86,8 +86,8 @@ def doubts(losses: Tensor) -> Tensor:
 def negative_log_probabilities(logits: Tensor, labels: Tensor, weights: Tensor | None = None) -> Tensor:
     """(B, K, H, W) float32, (B, H, W) int64, (K,) -> (B, H, W) float32: -log p of the label, weighted; 0 where it is ignored.
 
-    Over rows of pixels, which are views, since maps are channels-last: PyTorch would copy the maps, on a CPU in twice the time.
-    Nor is it asked for the sum: on CUDA it would add up maps in any order, and rows in a single block.
+    Over rows of pixels, which are views where maps are channels-last, as on a CPU and on CUDA: PyTorch would copy the maps, on a
+    CPU in twice the time. The sum is the caller's: PyTorch's own has no fixed order over maps on CUDA, and is slow over rows.
     """
     rows = logits.permute(0, 2, 3, 1).reshape(-1, logits.shape[1])
     losses = nn.functional.cross_entropy(rows, labels.reshape(-1), weights, ignore_index=IGNORED, reduction="none")

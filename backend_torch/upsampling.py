@@ -15,8 +15,8 @@ MOST_SIZES = 32
 class UpsampleByOperator(torch.autograd.Function):
     """`Upsample` off the CPU: PyTorch's operator. Its own gradient is atomic additions on CUDA; here that is matrix products.
 
-    PyTorch adds each pixel to four others in the order in which they come, and in fp16 or bf16 rounds after each addition. The
-    sums of products have a fixed order, and a kernel adds them up in float32.
+    PyTorch adds each pixel to four others in the order in which they come, and in fp16 or bf16 rounds after each addition. Here
+    nothing is added atomically, and a matrix product usually adds up in float32.
     """
 
     @staticmethod

@@ -17,7 +17,7 @@ from segformer_core.config.help import asks_help, help_text
 from segformer_core.config.keys import Config, RuntimeConfig
 from segformer_core.config.load import load_config
 from segformer_core.config.reads import READS
-from segformer_core.errors import USERS_MISTAKE, UserError
+from segformer_core.errors import INCOMPLETE, USERS_MISTAKE, UserError
 from segformer_core.export.verification import Unproven
 from segformer_core.inference.infer import Incomplete
 from segformer_core.interrupt import SIGNALLED, Stopped, one_way_out
@@ -25,8 +25,7 @@ from segformer_core.memory import is_out_of_memory, sentence
 from segformer_core.output import OutputLost, guarded_output, tell
 from segformer_core.protocol.learner import Backend, Connect
 
-DONE, INCOMPLETE = 0, 1
-"""Exit codes beside USERS_MISTAKE. INCOMPLETE: infer could not read some files and did the rest, or export kept no file."""
+DONE = 0
 
 COMMANDS: dict[str, Callable[[Config, Connect], None]] = {
     "train": train_command,
@@ -50,7 +49,7 @@ PROGRAMS = {
     "check_dataset": "read every image and label and say what would be trained wrongly",
     "check_device": "try a device and write what was found into a file and a page to send",
     "compare_backends": "label a dataset with both frameworks and count the labels that differ",
-    "compare_exports": "export a network to every form and compare mIoU, size and time",
+    "compare_exports": "export a network in several forms and compare mIoU, size and time",
     "compare_training": "train with both frameworks and with transformers, and compare the losses",
     "benchmark": "time the two networks beside their peers",
     "benchmark_pipeline": "time what is around the network",

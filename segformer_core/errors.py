@@ -8,6 +8,8 @@ import reprlib
 
 USERS_MISTAKE = 2
 """The exit code of a command that ends with a UserError."""
+INCOMPLETE = 1
+"""That of one that did the rest: infer could not read some files, export kept no file, or compare_exports lacks a form."""
 
 BRIEF = reprlib.Repr()
 BRIEF.maxlevel, BRIEF.maxlist, BRIEF.maxtuple, BRIEF.maxdict = 2, 4, 4, 4

@@ -15,6 +15,7 @@ from segformer_core.commands import compare_exports
 from segformer_core.commands.compare_exports import Tally, row, table
 from segformer_core.commands.deployments import FORMS
 from segformer_core.commands.opening import connector
+from segformer_core.errors import INCOMPLETE
 from segformer_core.spec.model import segformer
 from segformer_core.weights.store import save_weights
 
@@ -64,15 +65,31 @@ def test_a_file_that_is_not_kept_leaves_its_forms_out(monkeypatch, tmp_path, cap
     assert [command[2] for command in asked] == ["backend_torch.export", "backend_torch.export", "backend_mindspore.export"]
     assert sorted(asked[1][3:]) == sorted(
         [
-            *("--config_path=recipe.yaml", "--device_target=CPU", "--export_ckpt_path=w.safetensors"),
+            *("--config_path=recipe.yaml", "--device_target=CPU", "--export_ckpt_path=w.safetensors", "--runtime=auto"),
             *("--export_format=ONNX", "--export_precision=fp32", f"--export_path={tmp_path / 'fp32.onnx'}"),
         ]
     )
 
 
+@pytest.mark.parametrize(
+    ("names", "code", "says"),
+    [
+        ("onnx-int8", USERS_MISTAKE, "no form has a file that was kept"),
+        ("torch,onnx-int8", INCOMPLETE, "left out: onnx-int8, whose file was not kept"),
+    ],
+)
+def test_a_form_that_is_left_out_is_told_by_the_exit_code(names, code, says, keys, monkeypatch, capsys):
+    monkeypatch.setattr(compare_exports.subprocess, "run", lambda *_, **__: SimpleNamespace(returncode=INCOMPLETE))
+    monkeypatch.setattr(compare_exports, "labelled", lambda *_: {"torch": Tally(np.eye(3, dtype=np.int64), [1.0], 1, 1)})
+    assert program(["compare_exports", "--forms", names, *flags(keys)]) == code
+    assert says in "".join(capsys.readouterr())
+
+
 def test_the_second_form_is_compared_with_the_first(keys, monkeypatch):
     """Two images of two pixels: the second form has three of four labels as the first one has them."""
     answers = {"torch": [[0, 1], [1, 1]], "onnx": [[0, 1], [0, 1]]}
+
+    asked = []
 
     class Process:
         def __init__(self, name, *_):
@@ -85,6 +102,7 @@ def test_the_second_form_is_compared_with_the_first(keys, monkeypatch):
             pass
 
         def ask(self, index):
+            asked.append((self.name, index))
             labels = np.array([answers[self.name][index]], np.uint8)
             return 0.5 + index, labels, np.array([[int(labels.sum()), 0], [0, 1]])
 
@@ -92,6 +110,7 @@ def test_the_second_form_is_compared_with_the_first(keys, monkeypatch):
     forms = {name: FORMS[name] for name in answers}
     tallies = compare_exports.labelled(forms, dict.fromkeys(answers, "a path"), {}, 2, 2)
     assert [(tally.equal, tally.pixels, tally.seconds) for tally in tallies.values()] == [(4, 4, [0.5, 1.5]), (3, 4, [0.5, 1.5])]
+    assert asked[:2] == [("torch", 0), ("onnx", 0)], "each gets ready"
     assert tallies["torch"].counts.tolist() == [[3, 0], [0, 2]] and tallies["onnx"].counts.tolist() == [[2, 0], [0, 2]]
 
 

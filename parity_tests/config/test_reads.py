@@ -124,6 +124,7 @@ def test_the_comparison_of_exports_reads_what_its_parts_read():
     assert READS["compare_exports"] == READS["compare_backends"] | {
         *("export_height", "export_width", "export_dynamic", "export_preprocess", "export_output"),
         *("export_calibration_images", "export_calibration_path", "export_int8_loss"),
+        *("export_force", "export_probe", "export_web_runtime"),
     }
 
 

@@ -111,7 +111,7 @@ def forms(measurements: Sequence[Measurement]) -> list[str]:
         data, first = Path(measured["setting"]["data_path"]).name, measured["results"][0]
         for each in measured["results"]:
             form = FORMS[each["form"]]
-            cells[form, "size"] = f"{each['bytes'] / 1e6:.1f} MB"
+            cells[form, f"{data}: size"] = f"{each['bytes'] / 1e6:.1f} MB"
             cells[form, f"{data}: mIoU"] = f"{each['miou']:.4f} ({100 * (each['miou'] - first['miou']):+.2f} points)"
             cells[form, f"{data}: equal labels"] = f"{each['equal']:.4%}".replace("%", " %")
             ratio = "" if each is first else f", {each['median'] / first['median']:.2f}×"

@@ -4,6 +4,7 @@ Takes its arguments. The browser decodes each image itself, and the time is what
 """
 
 import re
+import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
@@ -13,6 +14,7 @@ from pathlib import Path
 
 from parity_tests.evaluation.page_browser import start
 from parity_tests.export.web_pages import DONE, choose, served, shown_labels, waited
+from segformer_core.cli import exit_code
 from segformer_core.commands.compare_exports import main
 from segformer_core.commands.deployments import FORMS, ONNX, Answer, Deployment
 from segformer_core.commands.opening import OTHER_SPLIT, opened_dataset
@@ -20,6 +22,7 @@ from segformer_core.config.load import load_config
 from segformer_core.config.reads import READS
 from segformer_core.data.dataset import read_pair
 from segformer_core.data.image_form import ImageForm
+from segformer_core.errors import UserError
 from segformer_core.evaluation.metrics import confusion_matrix
 from segformer_core.export.web_folder import NETWORK
 
@@ -29,6 +32,8 @@ def open_page(_: str, words: Sequence[str]) -> Callable[[int], Answer]:
     config = load_config(words, READS["evaluate"])
     dataset = opened_dataset(config, config.evaluation.eval_split, OTHER_SPLIT)
     folder = Path(config.evaluation.eval_ckpt_path)
+    if missing := [program for program in ("chromium", "chromedriver") if shutil.which(program) is None]:
+        raise UserError(f"{', '.join(missing)} is not installed, and the page needs both")
     stack = ExitStack()
     Finalize(None, stack.close, exitpriority=1)
     browser = start(Path(stack.enter_context(tempfile.TemporaryDirectory(ignore_cleanup_errors=True))))
@@ -49,4 +54,4 @@ def open_page(_: str, words: Sequence[str]) -> Callable[[int], Answer]:
 
 if __name__ == "__main__":
     FORMS["web"] = Deployment("torch", "web", {"export_format": "WEB", "export_precision": "fp32"}, packages=ONNX, open=open_page)
-    main(sys.argv[1:], "-m parity_tests.export.web_form")
+    sys.exit(exit_code(lambda: main(sys.argv[1:], "-m parity_tests.export.web_form")))

@@ -5,7 +5,8 @@ export command, and labels the images in a process of its own. They take turns, 
 disturbs all alike.
 
 Prints of each form its size, its mIoU, the points that it loses against the first one, the labels that are as the first one's,
-and the time from an image's pixels to its labels. A form that export does not keep is left out and named.
+and the time from an image's pixels to its labels. A form whose file export does not keep is left out and named; the exit code is
+then 1.
 """
 
 import argparse
@@ -32,15 +33,13 @@ from segformer_core.commands.training_process import ending, environment, key_wo
 from segformer_core.config.help import asks_help, help_text
 from segformer_core.config.load import CONFIG_PATH, load_config, read_flags
 from segformer_core.config.reads import READS
-from segformer_core.errors import UserError, brief, plural
+from segformer_core.errors import INCOMPLETE, UserError, brief, plural
 from segformer_core.evaluation.metrics import scores
 from segformer_core.files import writable_directory, write_text
 
 NAME = "compare_exports"
 BLOCK = 8
 """Images that a form labels before it is the next one's turn: the first ones pay for memory that the system took back."""
-NOT_KEPT = 1
-"""The exit code of export for a file that does not compute what the network computes."""
 
 
 @dataclass
@@ -53,11 +52,11 @@ class Tally:
     pixels: int = 0
 
 
-def main(arguments: Sequence[str], program: str = f"tools/{NAME}.py") -> None:
-    """`program` is what Python runs, for the JSON file."""
+def main(arguments: Sequence[str], program: str = f"tools/{NAME}.py") -> int:
+    """Returns the exit code. `program` is what Python runs, for the JSON file."""
     if asks_help(arguments):
         print(_parser().format_help(), help_text(f"segformer {NAME}", NAME, arguments), sep="\n")
-        return
+        return 0
     options, rest = _parser().parse_known_args(arguments)
     keys = read_flags(rest)
     config = load_config(key_words(keys), READS[NAME])
@@ -67,6 +66,8 @@ def main(arguments: Sequence[str], program: str = f"tools/{NAME}.py") -> None:
     forms = chosen(options.forms)
     with folder_of(options.output) as folder:
         paths = dict(written(forms, keys, weights, folder))
+        if not paths:
+            raise UserError("no form has a file that was kept; the lines above say why")
         images = min(options.images or len(dataset), len(dataset))
         print(f"\nlabelling {plural(images, 'image')} in {plural(len(paths), 'form')} …", flush=True)
         tallies = labelled({name: forms[name] for name in paths}, paths, keys, len(dataset.classes), images)
@@ -75,6 +76,7 @@ def main(arguments: Sequence[str], program: str = f"tools/{NAME}.py") -> None:
     setting = {"weights": weights, "data_path": config.data.data_path, "split": config.evaluation.eval_split, "images": images}
     if options.json:
         write_text(options.json, json.dumps(before | {"setting": setting, "results": rows}, indent=1) + "\n")
+    return 0 if len(paths) == len(forms) else INCOMPLETE
 
 
 def chosen(names: Sequence[str]) -> dict[str, Deployment]:
@@ -112,10 +114,12 @@ def written(forms: Mapping[str, Deployment], keys: Mapping[str, str], weights: s
         path = folder / form.file
         if form.file not in kept:
             print(f"\n{name}: {path}", flush=True)
-            words = key_words(shared | form.keys | {"export_ckpt_path": weights, "export_path": str(path)})
+            words = key_words(
+                shared | form.keys | {"export_ckpt_path": weights, "export_path": str(path), "runtime": form.runtime}
+            )
             command = [sys.executable, "-m", f"backend_{form.backend}.export", *words]
             code = subprocess.run(command, env=environment(sys.executable)).returncode
-            if code not in (0, NOT_KEPT):
+            if code not in (0, INCOMPLETE):
                 raise UserError(
                     f"the export of {name} {ending(code)}, and its own message says why; mend that, or leave it out of --forms"
                 )
@@ -123,7 +127,7 @@ def written(forms: Mapping[str, Deployment], keys: Mapping[str, str], weights: s
         if kept[form.file]:
             yield name, path
         else:
-            print(f"left out: {name}, whose file was not kept")
+            print(f"left out: {name}, whose file was not kept: the lines above say why")
 
 
 def labelled(
@@ -137,6 +141,8 @@ def labelled(
         for name, form in forms.items():
             words = key_words(shared | {"eval_ckpt_path": str(paths[name]), "runtime": form.runtime})
             processes[name] = stack.enter_context(AskedProcess(name, form.open, form.backend, words))
+        for process in processes.values():
+            process.ask(0)  # each gets ready: a framework compiles for its first image
         for start in range(0, images, BLOCK):
             first: dict[int, np.ndarray] = {}
             for name, process in processes.items():

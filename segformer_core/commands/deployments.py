@@ -11,6 +11,7 @@ from segformer_core.config.load import load_config
 from segformer_core.config.reads import READS
 from segformer_core.data.dataset import read_pair
 from segformer_core.evaluation.metrics import confusion_matrix
+from segformer_core.protocol.form import FORMATS
 
 Answer = tuple[float, np.ndarray, np.ndarray]
 """Of one image: the seconds from its pixels to its labels, the (H, W) uint8 labels, and their (K, K) confusion matrix."""
@@ -52,7 +53,8 @@ def _file(format_: str, precision: str = "fp32") -> dict[str, str]:
     return {"export_format": format_, "export_precision": precision}
 
 
-TORCH, MINDSPORE, ONNX = ("torch",), ("mindspore",), ("torch", "onnx", "onnxruntime")
+TORCH, MINDSPORE = ("torch",), ("mindspore",)
+ONNX = (*TORCH, *FORMATS["ONNX"].writers, "onnxruntime")
 OPENVINO = (*ONNX, "openvino")
 FORMS = {
     "torch": Deployment("torch", packages=TORCH),

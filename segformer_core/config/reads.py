@@ -18,9 +18,7 @@ def _of(*groups: str) -> tuple[str, ...]:
     return tuple(item.name for group in groups for item in fields(GROUPS[group]))
 
 
-EXPORTS_OWN = frozenset(
-    f"export_{name}" for name in ("ckpt_path", "format", "path", "name", "precision", "web_runtime", "probe", "force")
-)
+EXPORTS_OWN = frozenset(f"export_{name}" for name in ("ckpt_path", "format", "path", "name", "precision"))
 """What compare_exports says to each export; the others are the user's."""
 
 READS: dict[str, frozenset[str]] = {
