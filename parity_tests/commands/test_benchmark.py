@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from segformer_core.cli import DONE, program
+from segformer_core.commands import benchmark_pipeline
 from segformer_core.commands.benchmark import race, table
 from segformer_core.commands.benchmark_pipeline import FORMATS, made_images
 from segformer_core.commands.circumstances import installed, processor
@@ -36,6 +37,7 @@ from segformer_core.config.load import load_config
 from segformer_core.config.reads import READS
 from segformer_core.data.cityscapes import CLASSES
 from segformer_core.data.dataset import read_pair
+from segformer_core.data.unpacking import Written
 from segformer_core.spec.flops import matrix_flops
 from segformer_core.spec.model import segformer
 from segformer_core.weights.loading import load_weights
@@ -112,6 +114,12 @@ def test_both_formats_give_the_same_pixels(tmp_path, ending):
     usual = made_images(tmp_path / "usual", 1, (64, 128))
     for mine, plain in zip(read_pair(item, CLASSES), read_pair(usual.items[0], CLASSES), strict=True):
         assert np.array_equal(mine, plain)
+
+
+def test_images_that_were_not_unpacked_are_not_timed(tmp_path, monkeypatch):
+    monkeypatch.setattr(benchmark_pipeline, "unpack", lambda source, copy: Written(error=f"cannot read {source}"))
+    with pytest.raises(AssertionError, match="cannot read "):
+        made_images(tmp_path / "unpacked", 1, (64, 128), "unpacked")
 
 
 def test_the_input_of_training_is_timed_alone_and_by_stage(tmp_path, capsys):

@@ -71,6 +71,8 @@ def test_a_comparison_shows_what_it_reads(command, says, capsys):
         (["convert_model", "a.pth", "b.pth", "--to", "x"], "argument --to: invalid choice: 'x'"),
         (["convert_model"], "expected INPUT OUTPUT"),
         (["convert_dataset"], "the following arguments are required: data_path"),
+        (["check_dataset", "x", "--workers", "1025"], "argument --workers: 1025 is out of range; expected 1 to 1024"),
+        (["unpack_dataset", "x", "y", "--workers", "0"], "argument --workers: 0 is out of range; expected 1 to 1024"),
         (["convert_dataset", "x", "--nproc", "0"], "argument --nproc: 0 is out of range; expected 1 to 1000000000"),
         (["convert_dataset", "x", "--nproc", "9" * 5000], "argument --nproc: '9+… is no whole number"),
         (["make_sample_data", "x", "--seed", "9" * 40], "argument --seed: 9+ is out of range; expected 0 to 9223372036854775808"),

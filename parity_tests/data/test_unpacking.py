@@ -94,6 +94,78 @@ def test_cityscapes_layout(tmp_path, monkeypatch, capsys):
     assert_trains_alike("disk", "fast")
 
 
+def test_cityscapes_of_two_archives(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for split, images in (("train", "leftImg8bit_trainvaltest"), ("train_extra", "leftImg8bit_trainextra")):
+        write_city(Path("disk"), split, images=images, labels="gtFine_trainvaltest")
+    assert run("disk", "fast") == DONE
+    assert capsys.readouterr().out.startswith("train, train_extra: 8 files to write")
+    assert files("fast").keys() == files("disk").keys()
+    for split in ("train", "train_extra"):
+        assert_trains_alike("disk", "fast", split)
+
+
+def test_a_split_needs_all_labels_or_none(here, capsys):
+    """A training reads the labels that there are: with 0 and 255 alone in train and val, this one says what 255 means."""
+    for path in Path("set/labels").rglob("*.png"):
+        cv2.imwrite(str(path), np.full((64, 96), (0, 255)[path.stem.endswith("1")], np.uint8))
+    for folder, names in (("images", ("a.png", "b.png", "b.jpg")), ("labels", ("a.png",))):
+        Path(f"set/{folder}/extra").mkdir()
+        for name in names:
+            cv2.imwrite(f"set/{folder}/extra/{name}", np.full((64, 96), 2, np.uint8))
+    open_dataset("set", "train")
+    assert "2 of 3 images of extra have no label; first: set/images/extra/b.jpg" in refused(capsys, "set", "fast")
+    assert not Path("fast").exists()
+    Path("set/labels/train/train0.png").write_bytes(Path("set/labels/extra/a.png").read_bytes())
+    Path("set/labels/extra/a.png").unlink()
+    assert run("set", "fast") == DONE
+    assert not Path("fast/images/extra").exists()
+    assert_trains_alike("set", "fast")
+
+
+def test_a_half_labelled_split_of_cityscapes(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for split in ("train", "test"):
+        write_city(Path("disk"), split)
+    first, second = sorted(Path("disk/gtFine/test").rglob("*.png"))
+    second.unlink()
+    assert "1 of 2 images of test have no label; the first is disk/" in refused(capsys, "disk", "fast")
+    first.rename(first.with_name(first.name.replace("labelTrainIds", "labelIds")))
+    assert run("disk", "fast") == DONE
+    assert capsys.readouterr().out.startswith("train: 4 files to write")
+
+
+@pytest.mark.parametrize("written", ["HERE/set/own.yaml", "link.yaml", "set/../set/own.yaml", "link/own.yaml", "set/linked.yaml"])
+def test_a_description_in_the_data_set_is_copied_however_its_path_is_written(here, written):
+    Path("set/dataset.yaml").rename("set/own.yaml")
+    Path("link.yaml").symlink_to("set/own.yaml")
+    Path("link").symlink_to("set")
+    Path("elsewhere.yaml").write_bytes(Path("set/own.yaml").read_bytes())
+    Path("set/linked.yaml").symlink_to("../elsewhere.yaml")
+    name = "linked.yaml" if "linked" in written else "own.yaml"
+    assert run("set", "new/fast", "--dataset_file", written.replace("HERE", str(here))) == DONE
+    copy = files("new/fast")
+    assert [path for path in copy if path.endswith(".yaml")] == [name] and copy[name] == files("set")["own.yaml"]
+    assert len(copy) == 13
+
+
+def test_a_copy_on_a_disk_that_keeps_even_seconds_is_up_to_date(here, capsys):
+    """As FAT does."""
+    for path in Path("set").rglob("*.*"):
+        os.utime(path, (1_700_000_001.9, 1_700_000_001.9))
+    assert run("set", "fast") == DONE
+    for path in Path("fast").rglob("*.*"):
+        os.utime(path, (1_700_000_000, 1_700_000_000))
+    assert run("set", "fast") == DONE
+    assert "\n0 unpacked, 0 copied, 13 up to date, 0 failed" in capsys.readouterr().out
+
+
+def test_a_data_set_that_is_emptied_meanwhile_is_no_copy_of_nothing(here, monkeypatch, capsys):
+    Path("set/images").rename("set/later")
+    monkeypatch.setattr(unpacking, "open_dataset", lambda *_: None)
+    assert "set has no split with labels; give a data set that" in refused(capsys, "set", "fast")
+
+
 def test_every_kind_of_file(here, capsys):
     """Labels with a palette, a JPEG, 16 bits, a list of names, other folders; and files that belong to no split."""
     root = Path("mixed")
@@ -121,7 +193,7 @@ def test_every_kind_of_file(here, capsys):
             assert np.array_equal(array, other)
 
 
-@pytest.mark.parametrize("later", [-(10**12), 10**9], ids=["of an older time", "of a newer one"])
+@pytest.mark.parametrize("later", [-(10**12), 3 * 10**9], ids=["of an older time", "of a newer one"])
 def test_the_next_run_finishes_and_takes_what_changed(here, later, capsys):
     assert run("set", "fast") == DONE
     want = files("fast")
@@ -196,6 +268,7 @@ def test_too_little_room_is_told_before_anything_is_written(here, monkeypatch, c
         ),
         (["set", "file"], "cannot write in folder file"),
         (["none", "fast"], "no such data path: none; give the dataset's folder"),
+        (["set", "fast", "--dataset_file", "set/own2.yaml"], "no images in set/nowhere; expected files ending in"),
         (["plain", "fast"], "plain is no dataset: expected"),
         (["unlabelled", "fast"], "1 of 4 images of train have no label; first: unlabelled/images/train/train3.png"),
         (
@@ -208,6 +281,7 @@ def test_too_little_room_is_told_before_anything_is_written(here, monkeypatch, c
 def test_mistakes(here, words, sentence, capsys):
     Path("link").symlink_to("set")
     Path("file").write_text("x")
+    Path("set/own2.yaml").write_text("classes: [x, y]\nsplits: {val: {images: nowhere, labels: labels/val}}\n")
     for name in ("plain", "used/notes", "shared"):
         Path(name).mkdir(parents=True)
     Path("used/notes/x.txt").write_text("x")

@@ -1,6 +1,7 @@
 """The command line of the commands that take no configuration: their parser, and the kinds of values that it reads."""
 
 import argparse
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,7 @@ from segformer_core.errors import ConfigError, brief
 from segformer_core.paths import expanded, path_fault
 
 LARGEST_NUMBER = 10**9
+MOST_WORKERS = 1024
 
 
 class Parser(argparse.ArgumentParser):
@@ -57,3 +59,9 @@ def number(low: int, high: int = LARGEST_NUMBER) -> Callable[[str], int]:
         return value
 
     return read
+
+
+def add_workers(parser: argparse.ArgumentParser) -> None:
+    """--workers: the threads of a command that reads or writes many files."""
+    kind, default = number(1, MOST_WORKERS), os.cpu_count() or 1
+    parser.add_argument("--workers", type=kind, default=default, help="threads (default: one a core, %(default)s)")

@@ -129,7 +129,8 @@ def made_images(folder: Path, count: int, size: tuple[int, int], form: str = FOR
         items.append(item)
     if form == UNPACKED:
         for path in folder.glob(f"*.{ending}"):
-            unpack(path, path)
+            written = unpack(path, path)
+            assert written.unpacked, written.error
     return Dataset(folder, "val", CLASSES, tuple(items))
 
 

@@ -9,17 +9,14 @@ Exit code 1: something would be trained wrongly. 0: nothing would; hints may be 
 """
 
 import argparse
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from segformer_core.commands.arguments import new_parser, number, path_argument, path_text
+from segformer_core.commands.arguments import add_workers, new_parser, number, path_argument, path_text
 from segformer_core.config.keys import MOST_CHANNELS
 from segformer_core.config.together import check_range
 from segformer_core.config.values import COMMAND_LINE, check_value, parse_flag
 from segformer_core.survey.report import Wanted, check_dataset
-
-MOST_WORKERS = 1024
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -47,7 +44,5 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--image_range", default="", help="LOW,HIGH: the values of files with more than 8 bits that become 0 and 255"
     )
-    parser.add_argument(
-        "--workers", type=number(1, MOST_WORKERS), default=os.cpu_count() or 1, help="threads (default: one a core, %(default)s)"
-    )
+    add_workers(parser)
     return parser

@@ -4,21 +4,18 @@ The copy has the layout, the names and the pixels of the data set, which each fi
 are not compressed: they are still PNGs, with little to decode, and larger. Other images, such as JPEGs, are copied as they are.
 It holds what a training reads: dataset.yaml, lists of names, and images and labels of each split that has labels.
 
-What is there already and has not changed is left out, so the next run finishes an interrupted one. Nothing is written into the
-data set.
+What is there already, with the time of its source, is left out, so the next run finishes an interrupted one. Nothing is written
+into the data set.
 """
 
-import os
 import time
 from collections.abc import Sequence
 
 from tqdm import tqdm
 
-from segformer_core.commands.arguments import new_parser, number, path_argument, path_text
+from segformer_core.commands.arguments import add_workers, new_parser, path_argument, path_text
 from segformer_core.data.unpacking import check_room, files_to_write, find_files, in_gb, size_of, unpack_all
 from segformer_core.errors import DataError, first_of, plural
-
-MOST_WORKERS = 1024
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -26,9 +23,7 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("data_path", type=path_argument, help="the dataset's folder")
     parser.add_argument("copy_path", type=path_argument, help="the folder of the copy, new or of an earlier run")
     parser.add_argument("--dataset_file", default="", type=path_text, help="its YAML, if not data_path/dataset.yaml")
-    parser.add_argument(
-        "--workers", type=number(1, MOST_WORKERS), default=os.cpu_count() or 1, help="threads (default: one a core, %(default)s)"
-    )
+    add_workers(parser)
     options = parser.parse_args(arguments)
     start, root, copy = time.perf_counter(), options.data_path, options.copy_path
     files, splits = find_files(root, options.dataset_file)

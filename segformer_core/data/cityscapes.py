@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from segformer_core.data.dataset import Classes, Found, Item, no_images
+from segformer_core.data.dataset import Classes, Found, Item, NoLabels, no_images
 from segformer_core.data.listing import entries, folders, is_folder, passed_over
 from segformer_core.errors import DataError
 
@@ -27,7 +27,10 @@ CLASSES = Classes(
 
 
 def find_items(root: Path, split: str, with_labels: bool = True) -> Found:
-    """The split's images, sorted by city and name. Raises DataError if there are none, or if one has no converted labels."""
+    """The split's images, sorted by city and name. Raises DataError if there are none, or if one has no converted labels.
+
+    NoSuchSplit: there are no images. NoLabels: none of them has a label.
+    """
     folder = find_folder(root, IMAGES, split) or root / IMAGES
     files = [path for city in folders(folder / split) for path in entries(city)]
     images = [path for path in files if path.name.endswith(IMAGE_SUFFIX)]
@@ -42,14 +45,13 @@ def find_items(root: Path, split: str, with_labels: bool = True) -> Found:
     missing = [(image, label) for image, label in zip(images, labels, strict=True) if not label.is_file()]
     if missing:
         image, label = missing[0]
+        fault = NoLabels if len(missing) == len(images) else DataError
         if any(_label(truth / split, image, suffix).is_file() for suffix in (POLYGONS_SUFFIX, LABEL_IDS_SUFFIX)):
-            raise DataError(
+            raise fault(
                 f"{len(missing)} of {len(images)} images of {split} have no {TRAIN_IDS_SUFFIX} file, the first is {label}; "
                 f"run python -m segformer_core convert_dataset {root}"
             )
-        raise DataError(
-            f"{len(missing)} of {len(images)} images of {split} have no label; the first is {image}, expected {label}"
-        )
+        raise fault(f"{len(missing)} of {len(images)} images of {split} have no label; the first is {image}, expected {label}")
     return Found(tuple(Item(image, label, image.stem) for image, label in zip(images, labels, strict=True)), note)
 
 
@@ -65,6 +67,12 @@ def find_folder(root: Path, name: str, split: str = "") -> Path | None:
     if len(deeper) > 1:
         raise DataError(f"{root} holds {deeper[0]} and {deeper[1]}; give the folder of the one that you mean as data_path")
     return deeper[0] if deeper else None
+
+
+def split_names(root: Path) -> list[str]:
+    """The names of all splits, sorted: each may lie in another archive, as train_extra does."""
+    archives = [folder / IMAGES for folder in (root, *folders(root)) if is_folder(folder / IMAGES)]
+    return sorted({split.name for archive in archives for split in folders(archive)})
 
 
 def _label(folder: Path, image: Path, suffix: str) -> Path:

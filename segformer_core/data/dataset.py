@@ -37,6 +37,10 @@ class NoSuchSplit(DataError):
     """A dataset has no images of the split that is asked for."""
 
 
+class NoLabels(DataError):
+    """No image of the split has a label, as in a split for inference only."""
+
+
 def no_images(folder: Path, expected: str, note: str = "") -> NoSuchSplit:
     """The mistake that `folder`, which should hold a split's images, is missing or holds none; it names the splits beside it.
 

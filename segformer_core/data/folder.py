@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from segformer_core.data.dataset import Found, Item, NoSuchSplit, no_images
+from segformer_core.data.dataset import Found, Item, NoLabels, NoSuchSplit, no_images
 from segformer_core.data.image_file import ARRAY_SUFFIXES, IMAGE_SUFFIXES
 from segformer_core.data.listing import UNREADABLE_KINDS, entries, files, passed_over
 from segformer_core.data.split_files import Files, Places
@@ -18,7 +18,10 @@ JOINTS = "_-."
 
 
 def find_items(root: Path, split: str, with_labels: bool = True, layout: Files = PLAIN) -> Found:
-    """The split's images, sorted by name in each folder. Raises DataError if there are none, or if one has no label."""
+    """The split's images, sorted by name in each folder. Raises DataError if there are none, or if one has no label.
+
+    NoSuchSplit: there are no images. NoLabels: none of them has a label.
+    """
     places = layout.places(root, split)
     if places is None:
         raise NoSuchSplit(f"the description of {root} has no split {split}; it has {', '.join(layout.splits)}")
@@ -26,9 +29,10 @@ def find_items(root: Path, split: str, with_labels: bool = True, layout: Files =
     if not with_labels:
         return Found(tuple(Item(image, None, name) for image, name in images), note)
     if not places.labels:
-        raise DataError(f"the description of {root} names no labels of split {split}; add labels: FOLDER to it")
+        raise NoLabels(f"the description of {root} names no labels of split {split}; add labels: FOLDER to it")
+    items = _labelled(images, places, layout, split)
     _by_name(images, "have one name and would have one label; rename one, or write the images' ending as image_suffix")
-    return Found(_labelled(images, places, layout, split), note)
+    return Found(items, note)
 
 
 def label_files(root: Path, layout: Files) -> Iterator[Path]:
@@ -125,7 +129,8 @@ def _labelled(images: list[tuple[Path, str]], places: Places, layout: Files, spl
     wanted = str(places.labels[0] / f"{name}{layout.label_suffix}")
     wanted += f", or in one of {len(places.labels) - 1} other folders" if len(places.labels) > 1 else ""
     hint = _other_label(places, name, layout)
-    raise DataError(f"{len(missing)} of {len(images)} images of {split} have no label; first: {image}, expected {wanted}{hint}")
+    fault = NoLabels if len(missing) == len(images) else DataError
+    raise fault(f"{len(missing)} of {len(images)} images of {split} have no label; first: {image}, expected {wanted}{hint}")
 
 
 def _other_label(places: Places, name: str, layout: Files) -> str:

@@ -9,19 +9,19 @@ from pathlib import Path
 
 from segformer_core.data import cityscapes, folder
 from segformer_core.data.ahead import prefetch
-from segformer_core.data.dataset import Item, NoSuchSplit
+from segformer_core.data.dataset import Item, NoLabels, NoSuchSplit
 from segformer_core.data.description import find_description, read_description
 from segformer_core.data.image_bytes import PNG_HEADER_END
 from segformer_core.data.image_file import read_bytes
 from segformer_core.data.layout import ItemFinder, open_dataset
-from segformer_core.data.listing import folders, is_junk
+from segformer_core.data.listing import is_junk
 from segformer_core.data.split_files import FIRST_SPLITS, Files
 from segformer_core.data.unpacked_png import check_same_pixels, unpacked, unpacked_size
 from segformer_core.errors import DataError, plural
 from segformer_core.files import atomic_write, special_file, writable_directory
 
-SAME_TIME = 0.001
-"""Seconds by which a file's time may differ from that of its source; some file systems keep no finer ones."""
+SAME_TIME = 2.0
+"""Seconds by which a file's time may differ from that of its source: FAT, as on many sticks and cards, keeps no finer ones."""
 
 
 @dataclass(frozen=True)
@@ -37,34 +37,46 @@ def find_files(root: Path, dataset_file: str = "") -> tuple[list[Path], list[str
     """What a training reads of a data set, relative to its folder, and the names of its splits that have labels.
 
     That is the description, lists of names, and the images and labels of these splits. Raises DataError if it is no data set, if
-    its train or val is no sound split, or if its description names absolute paths.
+    its train or val has no labels, if only some images of a split have one, or if its description names absolute paths.
     """
     find: ItemFinder = cityscapes.find_items
     found: list[Path] = []
     if description := find_description(root, dataset_file):
         files = read_description(description).files
         find, splits = partial(folder.find_items, layout=files), files.split_names(root)
-        found = [*([description] if description.is_relative_to(root) else []), *_lists(root, files, description)]
+        found = [*_inside(root, description), *_lists(root, files, description)]
     else:
-        archive = cityscapes.find_folder(root, cityscapes.IMAGES)
-        splits = [split.name for split in folders(archive)] if archive else []
+        splits = cityscapes.split_names(root)
     items = {split: _items(find, root, split) for split in splits}
     if not any(items.values()):
-        open_dataset(str(root), FIRST_SPLITS[0])  # says what is missing
+        open_dataset(str(root), next(iter(items), FIRST_SPLITS[0]), dataset_file)  # says what is missing
+        raise DataError(f"{root} has no split with labels; give a data set that can be trained on")
     found += [path for split in items.values() for item in split for path in (item.image, item.label) if path]
     return [path.relative_to(root) for path in dict.fromkeys(found)], [split for split in items if items[split]]
 
 
 def _items(find: ItemFinder, root: Path, split: str) -> tuple[Item, ...]:
-    """The items of a split; none if it has no labels and needs none, as test, or no images."""
+    """The items of a split; none if it has no labels and needs none, as test, or no images.
+
+    A training reads what labels there are in any split, to learn how they are stored: with some of them it would not be the same.
+    """
     try:
         return find(root, split, True).items
     except NoSuchSplit:
         return ()
-    except DataError:
+    except NoLabels:
         if split in FIRST_SPLITS:
             raise
         return ()
+
+
+def _inside(root: Path, description: Path) -> list[Path]:
+    """The description by its place below `root`, however its path is written; empty if it lies elsewhere."""
+    home = root.resolve()
+    for place in (description.parent.resolve() / description.name, description.resolve()):
+        if place.is_relative_to(home):
+            return [root / place.relative_to(home)]
+    return []
 
 
 def _lists(root: Path, files: Files, description: Path) -> list[Path]:
@@ -103,7 +115,7 @@ def _others(target: Path, files: set[Path]) -> list[Path]:
 
 
 def _up_to_date(source: Path, copy: Path) -> bool:
-    """A copy has the time of its source, and is put in place when it is whole."""
+    """A copy gets the time of its source, and its name when it is whole."""
     return source.exists() and copy.exists() and abs(copy.stat().st_mtime - source.stat().st_mtime) <= SAME_TIME
 
 
