@@ -51,7 +51,7 @@ class Compiling:
         self.variant, self.log, self.model, self.evaluation = spec.variant, log, model, config.evaluation
         self.wanted = "False" if built_in else config.runtime.compile
         if self.wanted == "auto" and config.runtime.precision not in ("auto", "fp32"):
-            self.wanted = "False"  # on a CPU bf16 is slower compiled: 0.134 s for B0 at 512×1024, 0.118 as it is
+            self.wanted = "False"  # on a CPU bf16 is slower compiled: 0.114 s for B0 at 512×1024, 0.100 as it is
         self.cache = config.runtime.compile_cache
         self.graph: Any = None
         self.compiled: set[tuple[int, ...]] = set()

@@ -113,7 +113,10 @@ def forms(measurements: Sequence[Measurement]) -> list[str]:
             form = FORMS[each["form"]]
             cells[form, f"{data}: size"] = f"{each['bytes'] / 1e6:.1f} MB"
             cells[form, f"{data}: mIoU"] = f"{each['miou']:.4f} ({100 * (each['miou'] - first['miou']):+.2f} points)"
-            cells[form, f"{data}: equal labels"] = f"{each['equal']:.4%}".replace("%", " %")
+            share = f"{each['differing'] / each['labels']:.2%}".replace("%", " %")
+            cells[form, f"{data}: other labels"] = (
+                f"{each['differing']:,} ({share})" if each is not first else f"of {each['labels']:,}"
+            )
             ratio = "" if each is first else f", {each['median'] / first['median']:.2f}×"
             cells[form, f"{data}: an image"] = f"{1000 * each['median']:.0f} ms{ratio}"
     return table("form", cells)

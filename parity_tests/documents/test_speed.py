@@ -7,6 +7,7 @@ import pytest
 
 from parity_tests import ROOT
 from parity_tests.documents.speed import (
+    FORMS,
     MARKED,
     MEASURED,
     NOTHING,
@@ -16,9 +17,11 @@ from parity_tests.documents.speed import (
     circumstances,
     contest,
     contestant,
+    forms,
     measure,
     rendered,
 )
+from segformer_core.commands import deployments
 
 COMMAND = "python -m parity_tests.documents.speed"
 
@@ -114,6 +117,27 @@ def test_the_floor_has_no_memory_and_energy_is_shown_where_it_was_measured():
     row = {"contestant": "products", "seconds": [1.0], "median": 1.0, "peak_gb": 3}
     assert cell(row, 2.0) == "1.00 (1.00) s, 0.50×"
     assert cell(row | {"contestant": "mindspore", "joules": [1.0, 2.0, 9.0]}, 2.0) == "1.00 (1.00) s, 0.50×, 3.00 GB, 2.0 J"
+
+
+def test_the_table_of_forms():
+    """Two measurements of networks whose files differ in size; the first form's labels are what the others' are compared with."""
+    measured = [
+        {
+            "setting": {"data_path": f"data/{data}"},
+            "results": [
+                {"form": "torch", "bytes": size, "miou": 0.5, "labels": 4000, "differing": 0, "median": 0.1},
+                {"form": "web", "bytes": 2 * size, "miou": 0.4987, "labels": 4000, "differing": 1200, "median": 0.25},
+            ],
+        }
+        for data, size in (("one", 1_500_000), ("two", 3_000_000))
+    ]
+    head, _, *rows = forms(measured)
+    assert head.startswith("| form | one: size | one: mIoU | one: other labels | one: an image | two: size |")
+    assert [row.split(" | ")[4:] for row in rows] == [
+        ["100 ms", "3.0 MB", "0.5000 (+0.00 points)", "of 4,000", "100 ms |"],
+        ["250 ms, 2.50×", "6.0 MB", "0.4987 (-0.13 points)", "1,200 (30.00 %)", "250 ms, 2.50× |"],
+    ]
+    assert FORMS.keys() == deployments.FORMS.keys() | {"web"}, "each has a name on the page"
 
 
 def test_to_measure_again_runs_the_command_of_the_file(tmp_path, monkeypatch):

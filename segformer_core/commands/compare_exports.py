@@ -4,9 +4,9 @@ Takes the keys of evaluate, and those of export that say what a file takes and g
 export command, and labels the images in a process of its own. They take turns, some images each, so that a noisy machine
 disturbs all alike.
 
-Prints of each form its size, its mIoU, the points that it loses against the first one, the labels that are as the first one's,
-and the time from an image's pixels to its labels. A form whose file export does not keep is left out and named; the exit code is
-then 1.
+Prints of each form its size, its mIoU, the points that it loses against the first one, the labels that differ from the first
+one's, and the time from an image's pixels to its labels. A form whose file export does not keep is left out and named; the exit
+code is then 1.
 """
 
 import argparse
@@ -44,11 +44,11 @@ BLOCK = 8
 
 @dataclass
 class Tally:
-    """What one form has answered: the sum of the confusion matrices, seconds of each image, and labels like the first form's."""
+    """What one form has answered: the confusion matrix, seconds of each image, labels that differ from the first form's."""
 
     counts: np.ndarray
     seconds: list[float] = field(default_factory=list)
-    equal: int = 0
+    differing: int = 0
     pixels: int = 0
 
 
@@ -151,7 +151,7 @@ def labelled(
                     tally = tallies[name]
                     tally.seconds.append(seconds)
                     tally.counts += counts
-                    tally.equal += int((labels == first.setdefault(index, labels)).sum())
+                    tally.differing += int((labels != first.setdefault(index, labels)).sum())
                     tally.pixels += labels.size
     return tallies
 
@@ -169,7 +169,8 @@ def row(name: str, path: Path, tally: Tally, class_names: Sequence[str]) -> dict
         "bytes": sum(file.stat().st_size for file in (path, *path.rglob("*")) if file.is_file()),
         "miou": found.miou,
         "iou": {of: None if np.isnan(value) else float(value) for of, value in zip(class_names, found.iou, strict=True)},
-        "equal": tally.equal / tally.pixels,
+        "labels": tally.pixels,
+        "differing": tally.differing,
         "median": statistics.median(tally.seconds),
         "seconds": tally.seconds,
     }
@@ -178,11 +179,11 @@ def row(name: str, path: Path, tally: Tally, class_names: Sequence[str]) -> dict
 def table(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     """The lines that are printed."""
     first = rows[0]
-    lines = [f"{'form':<14} {'MB':>7} {'mIoU':>8} {'points':>7} {'equal labels':>13} {'s/image':>8} {'× ' + first['form']:>12}"]
+    lines = [f"{'form':<14} {'MB':>7} {'mIoU':>8} {'points':>7} {'other labels':>13} {'s/image':>8} {'× ' + first['form']:>12}"]
     for each in rows:
-        points = 100.0 * (each["miou"] - first["miou"])
+        points, other = 100.0 * (each["miou"] - first["miou"]), each["differing"] / each["labels"]
         lines.append(
-            f"{each['form']:<14} {each['bytes'] / 1e6:>7.1f} {each['miou']:>8.4f} {points:>+7.2f} {each['equal']:>13.4%} "
+            f"{each['form']:<14} {each['bytes'] / 1e6:>7.1f} {each['miou']:>8.4f} {points:>+7.2f} {other:>13.4%} "
             f"{each['median']:>8.3f} {each['median'] / first['median']:>12.2f}"
         )
     return lines
