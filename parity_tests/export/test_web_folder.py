@@ -26,9 +26,11 @@ from segformer_core.export import web_runtime
 from segformer_core.export.web_folder import LICENCE, NETWORK, PAGE
 from segformer_core.export.web_runtime import ARCHIVE, FILES, PACKAGE, REGISTRY, cache_folder, runtime_files
 from segformer_core.files import sha256_of_files
+from segformer_core.pages import COLOURS
 
 CONTENT = {name: f"content of {name}".encode() for name in FILES}
 OURS = files("segformer_core.export").joinpath("web")
+SOURCES = {name: files("segformer_core.pages") / name if name == COLOURS else OURS / name for name in PAGE}
 IN_FOLDER = {*PAGE, NETWORK, f"{NETWORK}.json", *(f"{PACKAGE}/{name}" for name in (*FILES, "LICENSE"))}
 
 
@@ -161,7 +163,7 @@ def test_the_folder_holds_all_that_the_page_needs(folder, weights, stand_in, tmp
     made = tmp_path / "street.web"
     assert main("export", connected("torch"), exporting(tmp_path, weights, folder, stand_in)) == DONE
     assert {str(path.relative_to(made)) for path in made.rglob("*") if path.is_file()} == IN_FOLDER
-    assert all((made / name).read_bytes() == OURS.joinpath(name).read_bytes() for name in PAGE)
+    assert all((made / name).read_bytes() == source.read_bytes() for name, source in SOURCES.items())
     assert all((made / PACKAGE / name).read_bytes() == data for name, data in CONTENT.items())
     assert "MIT License" in (made / PACKAGE / "LICENSE").read_text()
     about = described(made / NETWORK)
@@ -228,9 +230,9 @@ def test_the_other_backend_names_the_one_that_writes_it(folder, weights, tmp_pat
 
 def test_the_page_is_of_small_files_that_name_no_other_host():
     names = {path.name for path in OURS.iterdir()}
-    assert names == {*PAGE, LICENCE}
-    for name in PAGE:
-        text = OURS.joinpath(name).read_text(encoding="utf-8")
+    assert names == {*PAGE, LICENCE} - {COLOURS}
+    for name, source in SOURCES.items():
+        text = source.read_text(encoding="utf-8")
         lines = text.splitlines()
         assert len(lines) < 300 and not [line for line in lines if len(line) > 130], name
         assert set(re.findall(r"https?://[\w.:-]+", text)) <= {"http://localhost:8000", "http://localhost"}, name

@@ -13,13 +13,14 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from parity_tests.report.summary import FAILED, INCOMPLETE, PASSED
+from segformer_core.pages import COLOURS
 
 HEADINGS = {
     PASSED: "Every difference is within its tolerance",
     FAILED: "Not everything passed",
     INCOMPLETE: "What was run passed, and not everything was run",
 }
-STYLES = (("segformer_core.pages", "common.css"), ("parity_tests.report", "page.css"))
+STYLES = (("segformer_core.pages", COLOURS), ("segformer_core.pages", "common.css"), ("parity_tests.report", "page.css"))
 
 
 def page(report: Mapping[str, Any]) -> str:

@@ -5,18 +5,20 @@ from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
 
+from segformer_core import pages
 from segformer_core.config.keys import Config
 from segformer_core.data.image_form import RGB_CHANNELS
 from segformer_core.errors import ConfigError
 from segformer_core.export.choice import check_absent, check_stem, sidecar_path
 from segformer_core.export.web_runtime import FILES, PACKAGE
 from segformer_core.files import atomic_write, writable_directory
+from segformer_core.pages import COLOURS
 from segformer_core.protocol.form import OF_SUFFIX, WEB, Form
 
 NETWORK = "network.onnx"
 """The name by which the page knows the file."""
 FOLDER_SUFFIX = ".web"
-PAGE = ("fitting.js", "texts.js", "style.css", "worker.js", "page.js", "index.html")
+PAGE = ("fitting.js", "texts.js", COLOURS, "style.css", "worker.js", "page.js", "index.html")
 LICENCE = "LICENSE-onnxruntime"
 """ONNX Runtime's, which npm's package does not hold; it lies beside the runtime as LICENSE."""
 
@@ -56,7 +58,7 @@ def write_page(folder: Path, runtime: Mapping[str, bytes]) -> None:
         _write(place / name, runtime[name])
     _write(place / "LICENSE", ours.joinpath(LICENCE).read_bytes())
     for name in PAGE:
-        _write(folder / name, ours.joinpath(name).read_bytes())
+        _write(folder / name, (files(pages) if name == COLOURS else ours).joinpath(name).read_bytes())
 
 
 def how_to_serve(folder: Path) -> str:

@@ -1,7 +1,7 @@
 """Turns a Jinja template of another room into a page, and pictures into a part of it.
 
-Templates import the macros of common.html; common.css is the style that every page begins with, and common.js moves the divider
-of each picture.
+Templates import the macros of common.html; every page begins with the styles colours.css and common.css, and common.js moves the
+divider of each picture.
 """
 
 import base64
@@ -14,6 +14,8 @@ import cv2
 import numpy as np
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
+
+from segformer_core.pages import COLOURS
 
 LONG_SIDE = 1024
 """Pixels; a picture with a longer side is reduced to this."""
@@ -37,7 +39,7 @@ def rendered(package: str, name: str, data: Any, **values: Any) -> str:
     environment.filters |= {"percent": percent, "css": css_share}
     program = _file(package, f"{name}.js") if files(package).joinpath(f"{name}.js").is_file() else ""
     return environment.from_string(_file(package, f"{name}.html")).render(
-        style=Markup(_file(__package__, "common.css") + _file(package, f"{name}.css")),
+        style=Markup(_file(__package__, COLOURS) + _file(__package__, "common.css") + _file(package, f"{name}.css")),
         script=Markup(_file(__package__, "common.js") + program),
         json=Markup(as_json(data).replace("<", "\\u003c")),  # so that nothing in it ends the script
         **values,
