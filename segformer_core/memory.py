@@ -15,7 +15,8 @@ TYPES = {"MemoryError", "OutOfMemoryError"}
 TEXTS = re.compile(
     "|".join(
         (
-            r"can(no|')t allocate memory",  # PyTorch on a CPU; the system, for a process or a mapping
+            r"(can(no|')t|could not) allocate memory",  # PyTorch on a CPU, OpenVINO; the system, for a process or a mapping
+            r"can't alloc\s*$",  # the assembler of OpenVINO and oneDNN, for the code that it writes
             r"out of shared memory",  # a worker of PyTorch's DataLoader in a container
             r"out of memory",  # CUDA, Ascend
             r"ALLOC_FAILED",  # cuBLAS and cuDNN
@@ -29,7 +30,7 @@ TEXTS = re.compile(
             r"(storage size|stride) calculation overflowed",  # PyTorch: more bytes than 63 bits can count
         )
     ),
-    re.IGNORECASE,
+    re.IGNORECASE | re.MULTILINE,
 )
 
 CGROUP_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))

@@ -56,6 +56,8 @@ SAID = {
         "Exception from src/inference/src/cpp/infer_request.cpp:246:\nCheck 'ptr' failed at src/plugins/intel_cpu/src/"
         "cpu_memory.cpp:257:\nFailed to allocate 67108864 bytes of memory\n\n"
     ),
+    "OpenVINO's assembler": RuntimeError("[CPU] Subgraph node with name 'node_matmul_1' can't alloc\n\n\n"),
+    "OpenVINO's executor": RuntimeError("Could not allocate memory"),
     "C++": RuntimeError("std::bad_alloc"),
     "Python": MemoryError(),
 }
@@ -64,6 +66,7 @@ OTHERS = {
     "a shape": ValueError("operands could not be broadcast together with shapes (3,) (4,)"),
     "OpenCV, an empty image": cv2.error("OpenCV(4.11.0) (-215:Assertion failed) !ssize.empty() in function 'resize'"),
     "CUDA": RuntimeError("CUDA error: an illegal memory access was encountered"),
+    "OpenVINO, registers": RuntimeError("Can't allocate registers for a snippet: not enough registers"),
     "a full disk": OSError(28, "No space left on device"),
     "Ctrl-C": KeyboardInterrupt(),
 }
