@@ -10,11 +10,11 @@ from collections.abc import Sequence
 from functools import cache
 
 import mindspore as ms
-import numpy as np
 from mindspore import Tensor, mint, nn, ops
 
 from backend_mindspore.convolutions import DepthwiseProducts, PatchProducts
 from backend_mindspore.device import AVX2, ISA
+from backend_mindspore.products import NARROW, NormaliseRows, ScaledRows, transposed_by_unit_matrix
 from backend_mindspore.upsampling import UpsampleByOperator, interpolation_matrix, interpolation_matrix_of_any_size
 from segformer_core.spec.layers import Conv2d
 
@@ -192,28 +192,6 @@ class Normalise(nn.Cell):
         return self.norm(x, gamma, beta)[0]
 
 
-class NormaliseRows(nn.Cell):
-    """`Normalise` of (N, C). The gradient is matrix products, faster than MindSpore's own; only the input is kept for it."""
-
-    def __init__(self, eps: float):
-        super().__init__()
-        self.eps = eps
-        self.norm = ops.LayerNorm(begin_norm_axis=-1, begin_params_axis=-1, epsilon=eps)
-
-    def construct(self, x: Tensor, gamma: Tensor, beta: Tensor) -> Tensor:
-        return self.norm(x, gamma, beta)[0]
-
-    def bprop(self, x: Tensor, gamma: Tensor, beta: Tensor, out: Tensor, dout: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        N, C = x.shape
-        unit, _, variance = self.norm(ops.depend(x, dout), ops.ones_like(gamma), ops.zeros_like(beta))
-        product, column, ones = dout * unit, ops.unsqueeze(gamma, 1), full(1, N, 1.0)
-        # dx = (g - mean g - unit · mean(g unit)) / σ where g = dout · gamma; a mean is a product with a matrix of 1 / C
-        mean = full(C, C, 1.0 / C)
-        centred = ops.MatMul()(dout, (unit_matrix(C) - mean) * column)
-        dx = ops.rsqrt(variance + self.eps) * (centred - unit * ops.MatMul()(product, mean * column))
-        return dx, ops.reshape(ops.MatMul()(ones, product), (C,)), ops.reshape(ops.MatMul()(ones, dout), (C,))
-
-
 class MinusTruth(nn.Cell):
     """(p - onehot(labels)) · slope of (B, K, H, W) p, (B, H, W) int32 labels and float32 slopes, 0 where the label is 255.
 
@@ -225,22 +203,15 @@ class MinusTruth(nn.Cell):
         self.scatters = on("CPU")
 
     def construct(self, p: Tensor, labels: Tensor, slope: Tensor) -> Tensor:
-        slope = ops.unsqueeze(slope, 1)
         if self.scatters:
-            places = ops.unsqueeze(ops.where(labels < p.shape[1], labels, 0), 1)
-            return ops.TensorScatterElements(axis=1, reduction="add")(p * slope, places, -slope)
+            B, K, H, W = p.shape
+            slopes = ops.BatchMatMul()(ops.ones((B, K, 1), ms.float32), ops.reshape(slope, (B, 1, H * W)))
+            places = ops.unsqueeze(ops.where(labels < K, labels, 0), 1)
+            slope = ops.unsqueeze(slope, 1)
+            return ops.TensorScatterElements(axis=1, reduction="add")(p * ops.reshape(slopes, p.shape), places, -slope)
+        slope = ops.unsqueeze(slope, 1)
         truth = ops.OneHot(axis=1)(labels, p.shape[1], Tensor(1.0, ms.float32), Tensor(0.0, ms.float32))
         return (p - truth) * slope
-
-
-@ms.constexpr
-def full(rows: int, columns: int, value: float) -> Tensor:
-    return Tensor(np.full((rows, columns), value, np.float32))
-
-
-@ms.constexpr  # one called `identity` would be taken for the compiler's own function
-def unit_matrix(size: int) -> Tensor:
-    return Tensor(np.eye(size, dtype=np.float32))
 
 
 class Upsample(nn.Cell):
@@ -266,6 +237,31 @@ class Upsample(nn.Cell):
         x = ops.MatMul(transpose_b=True)(ops.reshape(x, (B * C * h, w)), columns.to(x.dtype))
         rows = ops.broadcast_to(ops.unsqueeze(rows.to(x.dtype), 0), (B * C, size[0], h))
         return ops.reshape(ops.BatchMatMul()(rows, ops.reshape(x, (B * C, h, size[1]))), (B, C, *size))
+
+
+class Scaled(nn.Cell):
+    """x · factor for an x of (B, …) or (B, C, …) and as many factors, with 1 for each of the other axes."""
+
+    def __init__(self):
+        super().__init__()
+        self.by_rows = ScaledRows() if on("CPU") else None
+
+    def construct(self, x: Tensor, factor: Tensor) -> Tensor:
+        if self.by_rows is None or factor.size == 1:
+            return x * factor
+        return ops.reshape(self.by_rows(ops.reshape(x, (factor.size, -1)), ops.reshape(factor, (-1, 1))), x.shape)
+
+
+def transposed(x: Tensor) -> Tensor:
+    """(B, M, N) -> (B, N, M)."""
+    if transposed_by_products() and not ops.is_sequence_value_unknown(x.shape) and min(x.shape[1:]) <= NARROW:
+        return transposed_by_unit_matrix(x)
+    return ops.permute(x, (0, 2, 1))
+
+
+@ms.constexpr
+def transposed_by_products() -> bool:
+    return on("CPU") and products_are_faster()
 
 
 def add(x: Tensor, y: Tensor) -> Tensor:

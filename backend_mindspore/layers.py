@@ -13,7 +13,7 @@ from mindspore import Parameter, Tensor, nn, ops
 from mindspore.common.initializer import initializer
 
 from backend_mindspore.distributed import sum_over_processes, world_size
-from backend_mindspore.kernels import Normalise, convolution_as_products
+from backend_mindspore.kernels import Normalise, convolution_as_products, transposed
 from segformer_core.spec.arrays import ArraySpec
 from segformer_core.spec.layers import BatchNorm2d, Conv2d, LayerNorm, Leaf, Linear
 from segformer_core.weights.architecture import kind
@@ -173,13 +173,13 @@ class Mixed(nn.Cell):
 def to_map(tokens: Tensor, size: tuple[int, int]) -> Tensor:
     """(B, H·W, C) -> (B, C, H, W)."""
     B, _, C = tokens.shape
-    return ops.reshape(ops.permute(tokens, (0, 2, 1)), (B, C, *size))
+    return ops.reshape(transposed(tokens), (B, C, *size))
 
 
 def to_tokens(x: Tensor) -> Tensor:
     """(B, C, H, W) -> (B, H·W, C)."""
     B, C, H, W = x.shape
-    return ops.permute(ops.reshape(x, (B, C, H * W)), (0, 2, 1))
+    return transposed(ops.reshape(x, (B, C, H * W)))
 
 
 def linear(tokens: Tensor, weight: Tensor, bias: Tensor) -> Tensor:

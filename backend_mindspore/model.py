@@ -5,7 +5,7 @@ from typing import Any
 import mindspore as ms
 from mindspore import Tensor, nn, ops
 
-from backend_mindspore.kernels import Attend, Gelu, Upsample, add, relu
+from backend_mindspore.kernels import Attend, Gelu, Scaled, Upsample, add, relu
 from backend_mindspore.layers import (
     FULL_PRECISION,
     Arithmetic,
@@ -86,13 +86,14 @@ class Block(nn.Cell):
         self.norm2 = build(spec.norm2)
         self.mlp = MixFFN(spec.mlp, arithmetic)
         self.drops = spec.drop_path > 0
+        self.scaled = Scaled()
 
     def construct(self, x: Tensor, size: Size, keep: Tensor | None) -> Tensor:
         """(B, N, C) tokens; `keep` is (2, B, 1, 1), what each residual branch of each sample is scaled by in training."""
         attn = self.attn(self.norm1(x), size)
-        x = x + (attn * keep[0] if keep is not None and self.drops else attn)
+        x = x + (self.scaled(attn, keep[0]) if keep is not None and self.drops else attn)
         mlp = self.mlp(self.norm2(x), size)
-        return add(x, mlp * keep[1] if keep is not None and self.drops else mlp)
+        return add(x, self.scaled(mlp, keep[1]) if keep is not None and self.drops else mlp)
 
 
 class Stage(nn.Cell):
@@ -129,6 +130,7 @@ class DecodeHead(Mixed):
         self.linear_fuse = Fuse(spec.linear_fuse)
         self.linear_pred = build(spec.linear_pred)
         self.upsample = Upsample()
+        self.scaled = Scaled()
         self.eps = spec.linear_fuse.bn.eps
 
     def construct(self, features: list[Tensor], sizes: list[Size], keep: Tensor | None) -> Tensor:
@@ -158,7 +160,7 @@ class DecodeHead(Mixed):
         x = ops.Cast()(x, ms.float32)
         x = relu(bn(x) if self.training else x)
         if keep is not None:
-            x = x * keep
+            x = self.scaled(x, keep)
         weight = self.linear_pred.weight
         return pointwise(self.low(x), ops.reshape(weight, weight.shape[:2]), self.linear_pred.bias)
 

@@ -1,0 +1,84 @@
+"""What MindSpore computes as matrix products on a CPU: the same numbers, and no index of each that stays in memory."""
+
+import numpy as np
+import pytest
+
+from parity_tests.support import CONFIG, runtime_of
+
+pytestmark = pytest.mark.usefixtures("need_mindspore")
+
+ROWS, COLUMNS = 4096, 4096
+MEGABYTES = ROWS * COLUMNS * 4 / 1e6
+
+
+@pytest.fixture(scope="module", autouse=True)
+def graphs():
+    from backend_mindspore.device import connect
+
+    connect(runtime_of("mindspore", CONFIG.runtime))
+
+
+def numbers(*shape: int) -> np.ndarray:
+    return np.random.default_rng(0).standard_normal(shape).astype(np.float32)
+
+
+def resident() -> float:
+    """Megabytes."""
+    with open("/proc/self/statm", encoding="ascii") as file:
+        return int(file.read().split()[1]) * 4096 / 1e6
+
+
+@pytest.mark.parametrize(("shape", "factors"), [((3, 5, 7), (3, 1, 1)), ((2, 4, 3, 5), (2, 4, 1, 1)), ((1, 6, 4), (1, 1, 1))])
+def test_scaled_is_the_product_and_its_gradient(shape, factors):
+    import mindspore as ms
+
+    from backend_mindspore.kernels import Scaled
+
+    x, factor, scaled = ms.Tensor(numbers(*shape)), ms.Tensor(numbers(*factors)), Scaled()
+    assert np.array_equal(scaled(x, factor).asnumpy(), x.asnumpy() * factor.asnumpy())
+    slope = ms.Tensor(numbers(*shape[::-1]).reshape(shape))
+
+    def summed(x):
+        return (scaled(x, factor) * slope).sum()
+
+    gradient = ms.grad(summed)(x)
+    assert np.array_equal(gradient.asnumpy(), slope.asnumpy() * factor.asnumpy())
+
+
+@pytest.mark.parametrize("shape", [(2, 5, 300), (2, 300, 5), (1, 160, 170), (1, 200, 190)])
+def test_transposed_moves_each_number(shape):
+    import mindspore as ms
+
+    from backend_mindspore.layers import to_map, to_tokens
+
+    x = ms.Tensor(numbers(*shape))
+    B, M, N = shape
+    assert np.array_equal(to_tokens(x.reshape(B, M, N, 1)).asnumpy(), x.asnumpy().transpose(0, 2, 1))
+    assert np.array_equal(to_map(x, (M, 1)).asnumpy()[..., 0], x.asnumpy().transpose(0, 2, 1))
+
+
+@pytest.mark.parametrize("operator", ["scaled", "to_tokens", "to_map"])
+def test_no_index_of_each_number_stays(operator):
+    import mindspore as ms
+
+    from backend_mindspore.kernels import Scaled
+    from backend_mindspore.layers import to_map, to_tokens
+
+    x, factor, scaled = numbers(1, ROWS * COLUMNS // 64, 64), ms.Tensor(numbers(ROWS, 1, 1)), Scaled()
+    x = {"scaled": x.reshape(ROWS, COLUMNS, 1), "to_tokens": x.reshape(1, 64, -1, 1), "to_map": x}[operator]
+
+    @ms.jit
+    def computed(x):
+        if operator == "scaled":
+            return scaled(x, factor)
+        return to_tokens(x) if operator == "to_tokens" else to_map(x, (x.shape[1], 1))
+
+    @ms.jit
+    def warmed(x):
+        return ms.ops.sin(ms.ops.cos(x) + ms.ops.exp(x))
+
+    x = ms.Tensor(x)
+    warmed(x)  # from here on MindSpore has memory for what is computed
+    before = resident()
+    computed(x)
+    assert resident() - before < MEGABYTES
