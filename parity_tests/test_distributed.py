@@ -73,7 +73,7 @@ def test_two_processes_are_one(backend, run_keys, undisturbed, tmp_path):
     assert names[0] == names[1]
 
 
-@pytest.mark.parametrize("backend", ["torch", "mindspore"])
+@pytest.mark.parametrize("backend", SLOW_IN_MINDSPORE)
 def test_hard_pixels_are_those_of_all_processes(backend, tmp_path, request):
     """Pixel by pixel those of one process with the whole batch. The halves are unlike, so each alone would keep others."""
     request.getfixturevalue(f"need_{backend}")
@@ -94,7 +94,7 @@ def test_hard_pixels_are_those_of_all_processes(backend, tmp_path, request):
 
 
 @pytest.mark.compares("{backend}, two processes", "numpy in float64")
-@pytest.mark.parametrize("backend", ["torch", "mindspore"])
+@pytest.mark.parametrize("backend", SLOW_IN_MINDSPORE)
 def test_the_overlap_is_that_of_all_processes(backend, tmp_path, request):
     """The mean of the processes' gradients, which a step takes, is the whole batch's. The halves have other classes each."""
     request.getfixturevalue(f"need_{backend}")
@@ -250,7 +250,7 @@ MISTAKES = {
 }
 
 
-@pytest.mark.parametrize("backend", ["torch", "mindspore"])
+@pytest.mark.parametrize("backend", SLOW_IN_MINDSPORE)
 @pytest.mark.parametrize("mistake", MISTAKES)
 def test_mistakes(backend, mistake, run_keys, tmp_path, request):
     request.getfixturevalue(f"need_{backend}")

@@ -21,6 +21,7 @@ from parity_tests.support import (
     torch_learner,
     transformers_learner,
 )
+from parity_tests.training_runs import SLOW_IN_MINDSPORE
 from segformer_core.config.keys import LossConfig
 from segformer_core.protocol.learner import Learner
 from segformer_core.protocol.masks import KeepMasks
@@ -58,7 +59,7 @@ def test_loss_gradients_and_statistics(mode, need_torch, need_mindspore):
 
 
 @pytest.mark.compares("{backend}", "transformers")
-@pytest.mark.parametrize("backend", ["torch", "mindspore"])
+@pytest.mark.parametrize("backend", SLOW_IN_MINDSPORE)
 def test_loss_gradients_and_statistics_are_those_of_transformers(backend, need_torch, request):
     """With the masks that we draw in place of its own. Of the head's four biases its gradient is rounding noise, ours 0."""
     request.getfixturevalue(f"need_{backend}")
@@ -79,7 +80,7 @@ def test_the_comparison_sees_one_dropped_branch(need_torch):
     check_control("a residual branch dropped in one sample", found, "gradients", times=100)
 
 
-@pytest.mark.parametrize("backend", ["torch", "mindspore"])
+@pytest.mark.parametrize("backend", SLOW_IN_MINDSPORE)
 def test_an_all_ignored_batch_costs_nothing(backend, request):
     request.getfixturevalue(f"need_{backend}")
     learner = LEARNERS[backend](SPEC, hot_arrays(SPEC))

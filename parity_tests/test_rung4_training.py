@@ -10,7 +10,6 @@ from parity_tests.folder_dataset import write_folder_dataset
 from parity_tests.support import (
     CONFIG,
     LEARNERS,
-    MODES,
     check_control,
     check_difference,
     difference,
@@ -19,7 +18,7 @@ from parity_tests.support import (
     torch_learner,
     transformers_learner,
 )
-from parity_tests.training_runs import FULL, SLOW_IN_MINDSPORE
+from parity_tests.training_runs import SLOW_IN_MINDSPORE, long
 from segformer_core.commands.train import training_stream
 from segformer_core.config.keys import Config, DataConfig, LossConfig, OptimizerConfig
 from segformer_core.config.load import load_config
@@ -34,7 +33,7 @@ from segformer_core.spec.layers import LayerNorm
 from segformer_core.spec.model import segformer
 from segformer_core.training.schedule import group_rates, learning_rate
 
-STEPS, FIRST_STEPS = 20, 5
+STEPS = 20
 SPEC = segformer("b0", class_count=3)
 OPTIMIZER = OptimizerConfig(lr=6e-5, warmup_steps=5)
 
@@ -66,17 +65,15 @@ def run(learner: Learner, batches: list[Batch], optimizer: OptimizerConfig = OPT
 
 
 @pytest.mark.compares("mindspore, {mode}", "torch")
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("mode", ["graph", pytest.param("pynative", marks=long)])
 def test_twenty_steps(mode, batches, need_torch, need_mindspore):
-    """In pynative mode, which is many times slower, the quick form takes the first steps alone."""
     arrays = init_arrays(SPEC, 0)
     first, second = torch_learner(SPEC, arrays, RECIPE), mindspore_learner(SPEC, arrays, RECIPE, mode)
-    taken = batches if FULL or mode == "graph" else batches[:FIRST_STEPS]
-    assert_same_training(first, second, taken, arrays)
+    assert_same_training(first, second, batches, arrays)
 
 
 @pytest.mark.compares("mindspore, graph", "torch")
-@pytest.mark.parametrize("loss", ["ce, dice", *(["focal, lovasz"] if FULL else [])])
+@pytest.mark.parametrize("loss", [pytest.param("ce, dice", marks=long), pytest.param("focal, lovasz", marks=long)])
 def test_twenty_steps_of_another_objective(loss, batches, need_torch, need_mindspore):
     arrays, recipe = init_arrays(SPEC, 0), replace(RECIPE, loss=LossConfig(loss=loss))
     first, second = torch_learner(SPEC, arrays, recipe), mindspore_learner(SPEC, arrays, recipe)

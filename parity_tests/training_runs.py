@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
+import pytest
 import safetensors
 
 from parity_tests import ROOT
@@ -18,6 +19,8 @@ FULL = os.environ.get("SEGFORMER_TESTS") == "full"
 
 SLOW_IN_MINDSPORE = ["torch", *(["mindspore"] if FULL else [])]
 """The backends of a test for which MindSpore compiles for a minute or more, and which another test covers in part."""
+
+long = pytest.mark.skipif(not FULL, reason="long: make test-all runs it")
 
 EPOCHS, STEPS = 5, 10
 

@@ -5,6 +5,7 @@ import pytest
 from parity_tests.conftest import need
 from parity_tests.documents.blocks import Block, blocks
 from parity_tests.documents.world import make_world, run
+from parity_tests.training_runs import SLOW_IN_MINDSPORE
 
 PAGE = "docs/api.md"
 SECONDS = 900
@@ -17,7 +18,7 @@ def program(found: list[Block], backend: str) -> str:
 
 
 @pytest.mark.timeout(1200)
-@pytest.mark.parametrize("backend", ["torch", "mindspore"])
+@pytest.mark.parametrize("backend", SLOW_IN_MINDSPORE)
 def test_the_blocks_run_with_either_backend(backend, tmp_path):
     need(backend)
     found = [block for block in blocks(PAGE) if "from backend_torch import" in block.text and "import torch" not in block.text]

@@ -32,6 +32,7 @@ def main(words: Sequence[str], tests: Sequence[Path] = TESTS) -> int:
     for name in (DATA, PAGE):  # a run that dies leaves no report of an earlier one
         (options.output / name).unlink(missing_ok=True)
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+    os.environ.setdefault("SEGFORMER_TESTS", "full")  # no rung leaves its long tests out
     spread = ["-n", str(options.processes), "--dist", "worksteal"] if options.processes > 1 else []
     without = [word for test in OF_SPEED for word in ("--deselect", f"parity_tests/{test}")]
     place = ["--rootdir", str(ROOT), "--config-file", str(ROOT / "pyproject.toml")]

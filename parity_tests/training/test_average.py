@@ -7,6 +7,7 @@ import pytest
 
 from parity_tests.ascend.ascend_graphs import small_network
 from parity_tests.support import CONFIG, LEARNERS, check_control, difference, predict, random_batch, random_images, random_masks
+from parity_tests.training_runs import SLOW_IN_MINDSPORE
 from segformer_core.config.keys import OptimizerConfig
 from segformer_core.protocol.groups import parameter_groups
 from segformer_core.protocol.learner import Learner
@@ -59,7 +60,7 @@ def test_the_averages_follow_their_definition(backend, request):
     check_control("a decay that does not rise", check, "losses of twenty steps")
 
 
-@pytest.mark.parametrize("backend", LEARNERS)
+@pytest.mark.parametrize("backend", SLOW_IN_MINDSPORE)
 def test_a_skipped_step_leaves_them_alone(backend, request):
     learner = learner_of(backend, request)
     take(learner, range(2))
@@ -70,7 +71,7 @@ def test_a_skipped_step_leaves_them_alone(backend, request):
     assert [name for name, array in averages(learner).items() if not np.array_equal(array, before[name])] == []
 
 
-@pytest.mark.parametrize("backend", LEARNERS)
+@pytest.mark.parametrize("backend", SLOW_IN_MINDSPORE)
 def test_an_evaluation_sees_them_and_training_goes_on_without(backend, request):
     learner, image = learner_of(backend, request), random_images(1, 64, 64)[0]
     take(learner, range(STEPS))

@@ -7,6 +7,7 @@ import pytest
 
 from parity_tests.ascend.ascend_graphs import small_network
 from parity_tests.support import CONFIG, difference, mindspore_learner, random_batch, random_masks
+from parity_tests.training_runs import long
 from segformer_core.config.keys import Config, OptimizerConfig, TrainingConfig
 from segformer_core.protocol.groups import parameter_groups
 from segformer_core.protocol.learner import Learner
@@ -49,7 +50,12 @@ def apart(one: dict[str, np.ndarray], other: dict[str, np.ndarray]) -> float:
 
 
 @pytest.mark.parametrize(
-    ("config", "mode"), [(CONFIG, "graph"), (CLIPPED, "graph"), (IN_PARTS, "graph")], ids=["plain", "clipped", "in parts"]
+    ("config", "mode"),
+    [
+        pytest.param(CONFIG, "graph", id="plain"),
+        pytest.param(CLIPPED, "graph", id="clipped", marks=long),
+        pytest.param(IN_PARTS, "graph", id="in parts", marks=long),
+    ],
 )
 def test_steps_are_the_same(config, mode, monkeypatch):
     each, buffers = (learner_of(config, in_buffers, monkeypatch, mode) for in_buffers in (False, True))
@@ -70,7 +76,7 @@ def test_a_step_that_overflows_changes_nothing(monkeypatch):
     assert changed == {"skipped_steps"}
 
 
-@pytest.mark.parametrize("from_buffers", [False, True])
+@pytest.mark.parametrize("from_buffers", [pytest.param(False, marks=long), True])
 def test_a_run_goes_on_in_the_other_form(from_buffers, monkeypatch):
     first = learner_of(CONFIG, from_buffers, monkeypatch, "pynative")
     take(first, range(STEPS))

@@ -13,7 +13,7 @@ import pytest
 
 from parity_tests import ROOT
 from parity_tests.training.test_checkpoints import Weights, checkpoints_in, refuse_line
-from parity_tests.training_runs import finished, start
+from parity_tests.training_runs import SLOW_IN_MINDSPORE, finished, start
 from segformer_core.commands.train import take_folder
 from segformer_core.errors import TrainingError
 from segformer_core.protocol.learner import ALONE, Processes
@@ -116,7 +116,7 @@ def test_of_several_processes_the_first_holds_the_folder(tmp_path):
     checkpoints.release()
 
 
-@pytest.mark.parametrize("first", ["torch", "mindspore"])
+@pytest.mark.parametrize("first", SLOW_IN_MINDSPORE)
 @pytest.mark.timeout(1200)
 def test_two_runs_in_one_folder(first, run_keys, tmp_path, need_torch, need_mindspore):
     """The first goes on undisturbed."""

@@ -8,7 +8,7 @@ import pytest
 from parity_tests.export.export_files import SMALL, connected
 from parity_tests.folder_dataset import write_folder_dataset
 from parity_tests.support import LEARNERS, assert_close, check_difference, difference, hot_arrays, random_images
-from parity_tests.training_runs import flags
+from parity_tests.training_runs import SLOW_IN_MINDSPORE, flags
 from segformer_core.cli import DONE, USERS_MISTAKE, main
 from segformer_core.commands import convert_model
 from segformer_core.errors import WeightsError
@@ -73,7 +73,7 @@ def test_a_row_of_zeros_comes_first(path, hf_folder):
 
 
 @pytest.mark.compares("{backend}", "its own single logit")
-@pytest.mark.parametrize("backend", LEARNERS)
+@pytest.mark.parametrize("backend", SLOW_IN_MINDSPORE)
 def test_labels_and_means_are_those_of_the_sigmoid(backend, hf_folder, request):
     request.getfixturevalue(f"need_{backend}")
     _, arrays, _ = load_network(str(hf_folder))
