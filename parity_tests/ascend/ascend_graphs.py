@@ -74,13 +74,11 @@ IN_PARTS = ("probabilities", "hard pixels", "accumulation", "training")
 B0, B2 = segformer("b0", class_count=CLASSES), segformer("b2", class_count=CLASSES)
 QUICK = {
     "training fp16, every option": Form("fp16", IN_PARTS, **EVERY_OPTION),
-    "inference fp16, b0": Form("fp16", ("inference",), B0),
     "inference fp16": Form("fp16", ("inference", "inference, any size")),
     "inference fp32": Form("fp32", ("inference", "inference, any size", "after the network")),
-    "inference fp32, attention by blocks": Form("fp32", ("inference",), most_scores=100),
+    "inference fp32, attention by blocks": Form("fp32", ("inference",), most_scores=600),
     "training fp16, first Ascend": Form("fp16", IN_PARTS, first=True, processes=2, **EVERY_OPTION),
     "training fp16, every loss": Form("fp16", ("training",), config=Config(loss=EVERY_LOSS)),
-    "training fp16, two processes": Form("fp16", ("training",), config=Config(loss=HARD_PIXELS), processes=2),
 }
 """The precision that an Ascend trains in by default, and both precisions of inference."""
 
@@ -88,6 +86,8 @@ SLOW = {
     "training fp32, every option": Form("fp32", IN_PARTS, **EVERY_OPTION),
     "training bf16": Form("bf16", ("training",)),
     "training fp16": Form("fp16", ("training",)),
+    "training fp16, two processes": Form("fp16", ("training",), config=Config(loss=HARD_PIXELS), processes=2),
+    "inference fp16, b0": Form("fp16", ("inference",), B0),
     "training fp16, b0": Form("fp16", ("training",), B0),
     "training fp16, b2": Form("fp16", ("training",), B2),
 }

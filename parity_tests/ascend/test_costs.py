@@ -11,6 +11,7 @@ from parity_tests.ascend.cost_sheet import COMPARED, ORIGINAL_MS, page, row
 from parity_tests.ascend.costs import CARDS, Card, Costs, Kernel, costs
 from parity_tests.ascend.graph_text import Tensor, read
 from parity_tests.conftest import need
+from parity_tests.training_runs import FULL
 from segformer_core.spec.model import VARIANTS
 
 PATH = ROOT / "docs/ascend_costs.md"
@@ -245,7 +246,7 @@ def test_flops_of_b0_are_those_of_its_layers(b0):
 
 
 def test_the_page_has_what_the_command_counts(b0, tmp_path):
-    """Two rows for all: of the forms that compile fastest."""
+    """One row for all, of the form that compiles fastest; make test-all counts a step's, too."""
     text = PATH.read_text(encoding="utf-8")
     today = list(row(USUAL, "b0", b0))
     training, _, inference = text.partition("### Inference")
@@ -253,7 +254,7 @@ def test_the_page_has_what_the_command_counts(b0, tmp_path):
     step = next(line for line in training.splitlines() if line.startswith(f"| B0 | {USUAL} |"))
     if f"MindSpore {version('mindspore')}," in text:
         assert cells(shown) == today, OLDER
-        assert cells(step) == list(row(USUAL, "b0", counted(TRAINING, USUAL, "b0", tmp_path))), OLDER
+        assert not FULL or cells(step) == list(row(USUAL, "b0", counted(TRAINING, USUAL, "b0", tmp_path))), OLDER
     assert cells(shown)[4] == today[4], "matrix products do not depend on MindSpore's version"
 
 

@@ -1,5 +1,7 @@
 """Fixtures that the tests of export share."""
 
+import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -7,11 +9,22 @@ import pytest
 
 from parity_tests.conftest import need
 from parity_tests.export.client_photos import FILES, Ran, inferred, ties_of, write_photos
-from parity_tests.export.export_files import ARRAYS, SPEC, Exporter, connected, exporter, form
+from parity_tests.export.export_files import ARRAYS, KEPT, SPEC, Exporter, connected, exporter, form
 from parity_tests.folder_dataset import write_folder_dataset
 from parity_tests.support import logits, torch_learner, undecided_arrays
 from segformer_core.export.verification import made_images, normalised
 from segformer_core.weights.store import save_weights
+
+
+@pytest.fixture(scope="session", autouse=True)
+def kept(tmp_path_factory) -> Iterator[None]:
+    """`written_once` has a folder."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "written"
+    folder.mkdir(exist_ok=True)
+    KEPT.append(folder)
+    yield
+    KEPT.clear()
 
 
 @pytest.fixture(scope="session")

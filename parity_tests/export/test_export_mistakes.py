@@ -5,10 +5,11 @@ import resource
 
 import pytest
 
-from parity_tests.export.export_files import SMALL, connected, wrongly
+from parity_tests.export.export_files import SMALL, connected, needed, wrongly
 from parity_tests.support import perturbed
 from parity_tests.training_runs import FULL, flags
 from segformer_core.cli import INCOMPLETE, USERS_MISTAKE, main
+from segformer_core.commands.opening import connector
 from segformer_core.errors import install
 
 
@@ -68,7 +69,8 @@ def test_a_wrong_file_is_not_kept(how, folder, weights, tmp_path, capsys):
     keys = {"data_path": folder, "export_ckpt_path": weights, "export_path": tmp_path / "out", "export_name": "net"}
     (tmp_path / "out").mkdir()
     (tmp_path / "out/other").write_text("kept")
-    connect = wrongly(connected(backend), write)
+    needed(backend)
+    connect = wrongly(connector(backend), write)
     assert main("export", connect, flags(SMALL | keys | {"export_format": name})) == code
     error = capsys.readouterr().err.strip().splitlines()[-1]
     assert error.startswith("error: ") and re.search(message, error), error

@@ -14,7 +14,7 @@ from parity_tests.export.export_files import ARRAYS, SMALL, SPEC, connected, des
 from parity_tests.export.json_schema import faults
 from parity_tests.folder_dataset import write_folder_dataset
 from parity_tests.support import hot_arrays
-from parity_tests.training_runs import flags
+from parity_tests.training_runs import FULL, flags
 from segformer_core.cli import DONE, INCOMPLETE, main
 from segformer_core.config.load import load_config
 from segformer_core.errors import ConfigError
@@ -112,7 +112,12 @@ def test_openvino_runs_it(path):
     assert (here.argmax(1) == there.argmax(1)).mean() > 0.8, "the scores of random weights nearly tie"
 
 
-@pytest.mark.parametrize("keys", [{"export_dynamic": True}, {"export_preprocess": True}], ids=["any size", "pixels to labels"])
+OTHER = {"any size": {"export_dynamic": True}, "pixels to labels": {"export_preprocess": True}}
+BOTH = {"any size, pixels to labels": OTHER["any size"] | OTHER["pixels to labels"]}
+KEYS = BOTH | (OTHER if FULL else {})
+
+
+@pytest.mark.parametrize("keys", KEYS.values(), ids=list(KEYS))
 def test_other_forms_have_their_layers_in_int8_too(keys, path, varied):
     assert set(described(varied("torch", "ONNX", **INT8, **keys))["int8"]["int8"]) == set(described(path)["int8"]["int8"])
 

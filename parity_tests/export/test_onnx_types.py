@@ -6,8 +6,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from parity_tests.conftest import need
-from parity_tests.export.export_files import ARRAYS, SPEC, form
+from parity_tests.export.export_files import ARRAYS, SPEC, connected, form
+from segformer_core.config.keys import RuntimeConfig
 
 BLOCKS = 8
 HEAD_SUMS = 4
@@ -21,15 +21,12 @@ FORMS = {
 
 def graph(name: str, folder: Path) -> SimpleNamespace:
     """A file of this form, which is made once: its graph, nodes, values, constants, and name -> type by ONNX's own inference."""
-    need("torch")
-    need("onnx")
+    backend = connected("torch")(RuntimeConfig(device_target="CPU"))
     import onnx
-
-    from backend_torch.exported import write
 
     path = folder / f"{name}.onnx"
     if not path.exists():
-        write(SPEC, ARRAYS, FORMS[name], path)
+        backend.exports.write(SPEC, ARRAYS, FORMS[name], path)
     model = onnx.shape_inference.infer_shapes(onnx.load(path), check_type=True, strict_mode=True)
     values = (*model.graph.input, *model.graph.value_info, *model.graph.output)
     types = {value.name: value.type.tensor_type.elem_type for value in values}

@@ -11,6 +11,7 @@ import backend_mindspore
 import backend_torch
 from parity_tests.conftest import need
 from parity_tests.support import DEVICES, undecided_arrays
+from parity_tests.training_runs import SLOW_IN_MINDSPORE
 from segformer_core.cli import main
 from segformer_core.commands.convert_model import main as convert
 from segformer_core.config.arguments import without_dashes
@@ -107,7 +108,7 @@ def test_arguments_go_before_the_recipe_and_may_be_numpys(weights, tmp_path, nee
     assert [type(side) for side in network.data.base_size] == [int, int]
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", SLOW_IN_MINDSPORE)
 def test_a_threshold_leaves_labels_open(backend, weights):
     need(backend)
     keys = {"base_size": (64, 96), "device_target": DEVICES[backend]}
@@ -141,9 +142,9 @@ def test_an_exported_file_labels_as_its_weights(backend, ending, weights, tmp_pa
     load = BACKENDS[backend].load
     file, network = load(path, device_target="CPU"), load(weights, base_size=(64, 96), device_target="CPU")
     assert file.data.base_size == (64, 96) and file.spec == SPEC, "as the file says"
-    result = file(PIXELS)
-    assert (result.labels != network.segment(PIXELS)).mean() < 1e-3 and len(np.unique(result.labels)) > 1
-    assert np.allclose(result.probabilities, network(PIXELS).probabilities, atol=1e-4)
+    result, probabilities = file(PIXELS), network(PIXELS).probabilities
+    assert (result.labels != probabilities.argmax(0)).mean() < 1e-3 and len(np.unique(result.labels)) > 1
+    assert np.allclose(result.probabilities, probabilities, atol=1e-4)
     with pytest.raises(ConfigError, match="ckpt_part is 'a'; the exported file .* has no parts; leave it out"):
         load(path, ckpt_part="a")
     keys = {"base_size": (128, 192), "eval_mode": "slide", "eval_crop_size": (96, 96), "eval_stride": (32, 32)}

@@ -15,6 +15,7 @@ import backend_mindspore
 import backend_torch
 from parity_tests.conftest import need
 from parity_tests.support import DEVICES, undecided_arrays
+from parity_tests.training_runs import SLOW_IN_MINDSPORE
 from segformer_core.cli import main
 from segformer_core.data.classes import Classes
 from segformer_core.errors import DataError
@@ -52,6 +53,10 @@ def backend(request) -> str:
 def loaded(backend, folder) -> Network:
     weights = folder / "segformer_b0.safetensors"
     return BACKENDS[backend].load(weights, base_size=SIZE, eval_batch_size=2, device_target=DEVICES[backend])
+
+
+OF_THE_CORE = pytest.mark.parametrize("backend", SLOW_IN_MINDSPORE, indirect=True)
+"""What needs some network, and is done by the core with its labels. MindSpore compiles something for each size of an image."""
 
 
 class Counting:
@@ -107,6 +112,7 @@ def test_probabilities_and_confidence_are_computed_when_asked_for_and_once(netwo
     assert network.predictor.seen[3:] == [("labels_and_confidences", 1)], "on the way, not afterwards"
 
 
+@OF_THE_CORE
 def test_several_images_come_lazily_in_batches_and_in_order(network, folder):
     taken = []
 
@@ -125,12 +131,14 @@ def test_several_images_come_lazily_in_batches_and_in_order(network, folder):
         assert np.array_equal(result.labels, network(result.source).labels)
 
 
+@OF_THE_CORE
 def test_images_in_memory_are_numbered(network):
     images = np.zeros((3, 32, 64, 3), np.uint8)
     assert [result.name for result in network(list(images))] == ["image_000000", "image_000001", "image_000002"]
     assert list(network([])) == []
 
 
+@OF_THE_CORE
 def test_an_image_that_cannot_be_read_ends_the_series_unless_somebody_is_told(network, folder):
     items = [folder / "street.jpg", "nowhere.jpg", np.zeros((4, 4)) - 1, folder / "square.jpg"]
     results = network(items)
@@ -215,6 +223,7 @@ def test_a_notebook_shows_picture_and_table():
     assert "sky" not in text, "a class that is not there"
 
 
+@OF_THE_CORE
 def test_a_long_table_is_cut(network, folder):
     classes = tuple(f"class {index}" for index in range(20))
     labels = np.arange(20, dtype=np.uint8)[None]
@@ -232,6 +241,7 @@ def test_save_writes_what_infer_writes(backend, network, folder, tmp_path, capsy
     assert len(infer) == 6 and infer == api
 
 
+@OF_THE_CORE
 def test_save_never_overwrites_the_image(network, folder, tmp_path):
     photo = tmp_path / "street.png"
     cv2.imwrite(str(photo), cv2.imread(str(folder / "street.jpg")))
@@ -240,6 +250,7 @@ def test_save_never_overwrites_the_image(network, folder, tmp_path):
     assert photo.read_bytes() == before and (tmp_path / "street_gray.png").is_file()
 
 
+@OF_THE_CORE
 def test_two_files_of_one_name_are_not_saved_over_each_other(network, folder, tmp_path):
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
@@ -254,6 +265,7 @@ def test_two_files_of_one_name_are_not_saved_over_each_other(network, folder, tm
     assert {path.name for path in (tmp_path / "out").glob("b*")} == {"b.jpg", "b_color.png", "b_gray.png", "b_overlap.png"}
 
 
+@OF_THE_CORE
 def test_a_photo_that_lies_there_is_never_replaced(network, folder, tmp_path):
     """Not by another photo's copy, though results of an earlier run lie beside it, nor by an array's; results are replaced."""
     photos = tmp_path / "photos"
@@ -276,6 +288,7 @@ def test_a_photo_that_lies_there_is_never_replaced(network, folder, tmp_path):
             later(photos / "1.png").save(photos, name=name)
 
 
+@OF_THE_CORE
 def test_an_image_in_memory_is_saved_with_a_copy(network, tmp_path):
     pixels = np.random.default_rng(3).integers(0, 256, (32, 64, 3)).astype(np.uint8)
     network(pixels).save(tmp_path, name="made")

@@ -88,11 +88,10 @@ def test_the_input_is_transformers(folder):
     assert np.abs(got - want).max() < 1e-6
 
 
-@pytest.mark.parametrize("backend", ["torch", "mindspore"])
-def test_stated_logits_are_found(backend, row, folder, request):
+@pytest.mark.parametrize(("backend", "file"), [("torch", MODEL), ("torch", "paper.pth"), ("mindspore", "paper.pth")])
+def test_stated_logits_are_found(backend, file, row, folder, request):
     request.getfixturevalue(f"need_{backend}")
-    check(row, folder, backend)
-    check(replace(row, files=("paper.pth",)), folder, backend)
+    check(replace(row, files=(file,)), folder, backend)
 
 
 def test_other_weights_are_seen(row, folder, tmp_path, need_torch):
