@@ -15,7 +15,7 @@ from parity_tests import ROOT, training_runs
 from parity_tests.conftest import need
 from parity_tests.folder_dataset import write_folder_dataset
 from parity_tests.support import hot_arrays
-from parity_tests.training_runs import flags, saved
+from parity_tests.training_runs import SLOW_IN_MINDSPORE, flags, saved
 from segformer_core.cli import DONE, USERS_MISTAKE, main
 from segformer_core.commands.opening import connector
 from segformer_core.config.load import load_config
@@ -94,6 +94,7 @@ def test_train_evaluate_infer(connect, folder, tmp_path, capsys):
     assert scores(counts).miou == pytest.approx(miou, abs=1e-12), "the masks are what was scored"
 
 
+@pytest.mark.parametrize("connect", SLOW_IN_MINDSPORE, indirect=True)
 def test_pretrained_weights_of_another_class_count(connect, folder, tmp_path, capsys):
     other = segformer("b0", class_count=5)
     save_weights(tmp_path / "five.safetensors", other, hot_arrays(other))
