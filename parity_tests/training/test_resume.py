@@ -87,7 +87,7 @@ def test_killed_before_the_last_evaluation(backend, run_keys, undisturbed, tmp_p
 STOPS = [("torch", signal.SIGTERM), ("mindspore", signal.SIGTERM), ("torch", signal.SIGINT), ("mindspore", signal.SIGINT)]
 
 
-@pytest.mark.parametrize(("backend", "number"), STOPS if FULL else STOPS[:1])
+@pytest.mark.parametrize(("backend", "number"), STOPS if FULL else STOPS[:2])
 def test_asked_to_stop(backend, number, run_keys, undisturbed, tmp_path):
     want, _ = undisturbed(backend)
     configured = run_keys | {"checkpoint_path": tmp_path}
