@@ -14,7 +14,7 @@ from mindspore import Tensor, mint, nn, ops
 
 from backend_mindspore.convolutions import DepthwiseProducts, PatchProducts
 from backend_mindspore.device import AVX2, ISA
-from backend_mindspore.products import NARROW, NormaliseRows, ScaledRows, transposed_by_unit_matrix
+from backend_mindspore.products import NARROW, NormaliseRows, ScaledRows, full, transposed_by_unit_matrix
 from backend_mindspore.upsampling import UpsampleByOperator, interpolation_matrix, interpolation_matrix_of_any_size
 from segformer_core.spec.layers import Conv2d
 
@@ -205,7 +205,7 @@ class MinusTruth(nn.Cell):
     def construct(self, p: Tensor, labels: Tensor, slope: Tensor) -> Tensor:
         if self.scatters:
             B, K, H, W = p.shape
-            slopes = ops.BatchMatMul()(ops.ones((B, K, 1), ms.float32), ops.reshape(slope, (B, 1, H * W)))
+            slopes = ops.BatchMatMul()(ops.broadcast_to(full(K, 1, 1.0), (B, K, 1)), ops.reshape(slope, (B, 1, H * W)))
             places = ops.unsqueeze(ops.where(labels < K, labels, 0), 1)
             slope = ops.unsqueeze(slope, 1)
             return ops.TensorScatterElements(axis=1, reduction="add")(p * ops.reshape(slopes, p.shape), places, -slope)

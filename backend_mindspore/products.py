@@ -42,7 +42,7 @@ class ScaledRows(nn.Cell):
         return scaled_rows(x, factor)
 
     def bprop(self, x: Tensor, factor: Tensor, out: Tensor, dout: Tensor) -> tuple[Tensor, Tensor]:
-        return scaled_rows(dout, ops.depend(factor, dout)), ops.zeros_like(factor)
+        return scaled_rows(dout, ops.depend(factor, dout)).to(x.dtype), ops.zeros_like(factor)
 
 
 def scaled_rows(x: Tensor, factor: Tensor) -> Tensor:

@@ -28,21 +28,24 @@ def resident() -> float:
         return int(file.read().split()[1]) * 4096 / 1e6
 
 
+@pytest.mark.parametrize("kind", ["float32", "float16"])
 @pytest.mark.parametrize(("shape", "factors"), [((3, 5, 7), (3, 1, 1)), ((2, 4, 3, 5), (2, 4, 1, 1)), ((1, 6, 4), (1, 1, 1))])
-def test_scaled_is_the_product_and_its_gradient(shape, factors):
+def test_scaled_is_the_product_and_its_gradient(shape, factors, kind):
+    """The factors are float32, also where a branch computes in float16; its gradient then is float16."""
     import mindspore as ms
 
     from backend_mindspore.kernels import Scaled
 
-    x, factor, scaled = ms.Tensor(numbers(*shape)), ms.Tensor(numbers(*factors)), Scaled()
-    assert np.array_equal(scaled(x, factor).asnumpy(), x.asnumpy() * factor.asnumpy())
+    x, factor, scaled = ms.Tensor(numbers(*shape).astype(kind)), ms.Tensor(numbers(*factors)), Scaled()
+    got, want = scaled(x, factor).asnumpy(), x.asnumpy() * factor.asnumpy()
+    assert got.dtype == want.dtype == np.float32 and np.array_equal(got, want)
     slope = ms.Tensor(numbers(*shape[::-1]).reshape(shape))
 
     def summed(x):
         return (scaled(x, factor) * slope).sum()
 
-    gradient = ms.grad(summed)(x)
-    assert np.array_equal(gradient.asnumpy(), slope.asnumpy() * factor.asnumpy())
+    got, want = ms.grad(summed)(x).asnumpy(), (slope.asnumpy() * factor.asnumpy()).astype(kind)
+    assert got.dtype == want.dtype and np.array_equal(got, want)
 
 
 @pytest.mark.parametrize("shape", [(2, 5, 300), (2, 300, 5), (1, 160, 170), (1, 200, 190)])
