@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from parity_tests.ascend.ascend_graphs import small_network
 from parity_tests.support import CONFIG, DEVICE, LEARNERS, hot_arrays, random_batch, random_masks
 from segformer_core.config.keys import RuntimeConfig
 from segformer_core.errors import BackendError
@@ -13,9 +14,8 @@ from segformer_core.protocol import loss_scale
 from segformer_core.protocol.groups import parameter_groups
 from segformer_core.protocol.learner import Precision
 from segformer_core.spec.arrays import init_arrays
-from segformer_core.spec.model import segformer
 
-SPEC = segformer("b0", class_count=5)
+SPEC = small_network()
 RATES = [1e-4] * len(parameter_groups(SPEC, CONFIG.optimizer))
 FORMS = [("torch", "fp16"), ("torch", "bf16"), ("mindspore", "fp16")]
 """MindSpore has no bf16 kernels for a CPU."""
