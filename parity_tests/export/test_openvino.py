@@ -13,7 +13,7 @@ import pytest
 
 from parity_tests.conftest import need
 from parity_tests.export.export_files import ARRAYS, SMALL, SPEC, connected, described, form
-from parity_tests.training_runs import flags
+from parity_tests.training_runs import flags, long
 from segformer_core.cli import DONE, USERS_MISTAKE, main
 from segformer_core.config.load import load_config
 from segformer_core.errors import ConfigError, WeightsError, install
@@ -61,7 +61,7 @@ def pixels(form: Form, batch: int, height: int, width: int) -> np.ndarray:
     return images if form.preprocess else (images.transpose(0, 3, 1, 2) / 64.0 - 2.0).astype(np.float32)
 
 
-@pytest.mark.parametrize("name", FORMS)
+@pytest.mark.parametrize("name", [pytest.param(name, marks=long if "fp16" in name else ()) for name in FORMS])
 def test_it_gives_what_onnx_runtime_gives(name, files):
     form = FORMS[name]
     here, there = (opened(files(name), form, backend(), runtime) for runtime in ("openvino", "onnxruntime"))

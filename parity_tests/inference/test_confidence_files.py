@@ -149,7 +149,7 @@ def networks(tmp_path_factory: pytest.TempPathFactory):
     return load
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", SLOW_IN_MINDSPORE)
 def test_a_program_gets_probabilities_confidence_and_the_likeliest(backend, networks, pixels, tmp_path) -> None:
     network = networks(backend)
     cv2.imwrite(str(tmp_path / "image.png"), pixels[..., ::-1])
