@@ -252,6 +252,18 @@ class Scaled(nn.Cell):
         return ops.reshape(self.by_rows(ops.reshape(x, (factor.size, -1)), ops.reshape(factor, (-1, 1))), x.shape)
 
 
+def chosen(condition: Tensor, x: Tensor, y: Tensor) -> Tensor:
+    """x if the scalar bool `condition` is true, else y, of the same shape."""
+    if one_condition_each():
+        condition = ops.broadcast_to(condition, x.shape)
+    return ops.Select()(condition, x, y)
+
+
+@ms.constexpr  # a scalar costs 24 bytes of index on a CPU for each number of x, as long as the graph lives
+def one_condition_each() -> bool:
+    return on("CPU")
+
+
 def transposed(x: Tensor) -> Tensor:
     """(B, M, N) -> (B, N, M)."""
     if transposed_by_products() and not ops.is_sequence_value_unknown(x.shape) and min(x.shape[1:]) <= NARROW:

@@ -18,7 +18,7 @@ update, fill = ops.MultitypeFuncGraph("update"), ops.MultitypeFuncGraph("fill")
 @update.register(*("Function", *("Tensor",) * 13))
 def update_one(adam, beta1, beta2, power1, power2, eps, rate, shrink, factor, finite, parameter, moment1, moment2, gradient):
     """Decay, then Adam, in place. (HyperMap applies it: a loop over a thousand arrays is too deep for the graph parser.)"""
-    gradient = ops.Select()(finite, gradient * factor, ops.zeros_like(gradient))
+    gradient = kernels.chosen(finite, gradient * factor, ops.zeros_like(gradient))
     ops.Assign()(parameter, parameter * shrink)
     return adam(parameter, moment1, moment2, power1, power2, rate, beta1, beta2, eps, gradient)[0]
 

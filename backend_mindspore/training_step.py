@@ -8,7 +8,7 @@ from mindspore import Parameter, Tensor, nn, ops
 
 from backend_mindspore.average import Average
 from backend_mindspore.distributed import sum_over_processes, world_size
-from backend_mindspore.kernels import Upsample
+from backend_mindspore.kernels import Upsample, chosen
 from backend_mindspore.loss import CrossEntropy, HardPixels, label_probabilities
 from backend_mindspore.model import SegFormer
 from backend_mindspore.optimizer import AdamW, LossScale
@@ -193,5 +193,5 @@ def _(statistic, sound):
 @keep_if_finite.register("Tensor", "Tensor", "Tensor")
 def _(finite, statistic, sound):
     """After an overflow restore the copy of the statistics; after a finite step renew the copy."""
-    value = ops.Select()(finite, statistic, sound)
+    value = chosen(finite, statistic, sound)
     return ops.depend(ops.Assign()(statistic, value), ops.Assign()(sound, value))

@@ -48,6 +48,17 @@ def test_scaled_is_the_product_and_its_gradient(shape, factors, kind):
     assert got.dtype == want.dtype and np.array_equal(got, want)
 
 
+@pytest.mark.parametrize("condition", [True, False])
+def test_chosen_is_the_one_or_the_other(condition):
+    import mindspore as ms
+
+    from backend_mindspore.kernels import chosen
+
+    x, y = numbers(3, 4), np.full((3, 4), np.nan, np.float32)
+    got = chosen(ms.Tensor(condition), ms.Tensor(x), ms.Tensor(y)).asnumpy()
+    assert np.array_equal(got, x if condition else y, equal_nan=True)
+
+
 @pytest.mark.parametrize("shape", [(2, 5, 300), (2, 300, 5), (1, 160, 170), (1, 200, 190)])
 def test_transposed_moves_each_number(shape):
     import mindspore as ms
@@ -60,19 +71,24 @@ def test_transposed_moves_each_number(shape):
     assert np.array_equal(to_map(x, (M, 1)).asnumpy()[..., 0], x.asnumpy().transpose(0, 2, 1))
 
 
-@pytest.mark.parametrize("shape", [(ROWS, COLUMNS), (64, -1), (-1, 64)], ids=["scaled", "to tokens", "to a map"])
-def test_no_index_of_each_number_stays(shape):
+@pytest.mark.parametrize(
+    ("what", "shape"),
+    [("scaled", (ROWS, COLUMNS)), ("transposed", (64, -1)), ("transposed", (-1, 64)), ("chosen", (ROWS, COLUMNS))],
+)
+def test_no_index_of_each_number_stays(what, shape):
     import mindspore as ms
 
-    from backend_mindspore.kernels import Scaled
+    from backend_mindspore.kernels import Scaled, chosen
     from backend_mindspore.products import transposed_by_unit_matrix
 
     x, factor, scaled = ms.Tensor(numbers(ROWS * COLUMNS).reshape(1, *shape)), ms.Tensor(numbers(1, ROWS, 1)), Scaled()
-    scales = shape == (ROWS, COLUMNS)
+    yes = ms.Tensor(True)
 
     @ms.jit
     def computed(x):
-        return scaled(x, factor) if scales else transposed_by_unit_matrix(x)
+        if what == "scaled":
+            return scaled(x, factor)
+        return chosen(yes, x, ms.ops.exp(x)) if what == "chosen" else transposed_by_unit_matrix(x)
 
     @ms.jit
     def warmed(x):
