@@ -14,6 +14,7 @@ import pytest
 import backend_mindspore
 import backend_torch
 from parity_tests.conftest import need
+from parity_tests.inference.counting import Counting
 from parity_tests.support import DEVICES, undecided_arrays
 from parity_tests.training_runs import SLOW_IN_MINDSPORE
 from segformer_core.cli import main
@@ -57,20 +58,6 @@ def loaded(backend, folder) -> Network:
 
 OF_THE_CORE = pytest.mark.parametrize("backend", SLOW_IN_MINDSPORE, indirect=True)
 """What needs some network, and is done by the core with its labels. MindSpore compiles something for each size of an image."""
-
-
-class Counting:
-    """A predictor that counts the images that it sees."""
-
-    def __init__(self, predictor):
-        self.predictor, self.seen = predictor, []
-
-    def __getattr__(self, verb):
-        def call(images, plan):
-            self.seen.append((verb, len(images[0])))
-            return getattr(self.predictor, verb)(images, plan)
-
-        return call
 
 
 @pytest.fixture
