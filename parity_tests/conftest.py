@@ -26,6 +26,17 @@ if importlib.util.find_spec("mindspore"):
 
     prepare("Ascend" if os.environ.get("SEGFORMER_DEVICE", "CPU").lower() == "ascend" else "CPU")  # before either loads oneDNN
 
+ISA = "ONEDNN_MAX_CPU_ISA"
+LIMIT = os.environ.get(ISA)
+
+
+@pytest.fixture(autouse=True)
+def as_many_instructions_as_at_first() -> None:
+    """A MINDIR that an earlier test opened limits oneDNN in all that its process starts: their runs would round otherwise."""
+    os.environ.pop(ISA, None)
+    if LIMIT is not None:
+        os.environ[ISA] = LIMIT
+
 
 def pytest_addoption(parser) -> None:
     parser.addoption(plugin.OPTION, metavar="FOLDER", help="write what was compared to FOLDER/report.json and FOLDER/index.html")
