@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from backend_mindspore.device import ISA, prepare
 from parity_tests.report import plugin
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a shell leaves it in the background: the tests' own processes would
@@ -22,11 +23,8 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # each of several workers has a core of
 REQUIRED = [name for name in os.environ.get("SEGFORMER_BACKENDS", "").split(",") if name]
 
 if importlib.util.find_spec("mindspore"):
-    from backend_mindspore.device import prepare
-
     prepare("Ascend" if os.environ.get("SEGFORMER_DEVICE", "CPU").lower() == "ascend" else "CPU")  # before either loads oneDNN
 
-ISA = "ONEDNN_MAX_CPU_ISA"
 LIMIT = os.environ.get(ISA)
 
 
