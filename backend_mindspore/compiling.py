@@ -1,4 +1,4 @@
-"""In graph mode MindSpore compiles before the first step. This is announced, and `compile_cache` keeps the training graph.
+"""In graph mode MindSpore compiles before the first step or image. This is announced; `compile_cache` keeps one graph.
 
 `backend_torch/compiling.py` is its twin: it compiles the network that labels images, if at all.
 """
@@ -17,7 +17,7 @@ import segformer_core
 from backend_mindspore.distributed import world_size
 from segformer_core.config.keys import Config
 from segformer_core.files import writable_directory
-from segformer_core.protocol.learner import LogLine
+from segformer_core.protocol.learner import LogLine, Training
 from segformer_core.spec import model as spec
 
 SWITCH, FOLDER = "MS_COMPILER_CACHE_ENABLE", "MS_COMPILER_CACHE_PATH"
@@ -26,15 +26,21 @@ SWITCH, FOLDER = "MS_COMPILER_CACHE_ENABLE", "MS_COMPILER_CACHE_PATH"
 class Compiling:
     """A context for calls of a graph: the first call with a shape compiles, which is logged.
 
-    MindSpore does not compare the numbers inside a cached graph with those of the program. So each network, configuration and
-    state of the sources has its own folder below `compile_cache`. Only the training graph is cached: its shapes never change.
+    MindSpore does not compare the numbers inside a cached graph with those of the program. So each network, configuration, shape
+    and state of the sources has its own folder below `compile_cache`. A process opens one folder, and takes the file of the first
+    graph there for its own first graph, the second's for its second, whatever they are. So it keeps one graph: the training
+    graph, or where nothing is trained that of the first image's shape.
     """
 
-    def __init__(self, spec: spec.SegFormer, config: Config, built_in: object, log: LogLine):
+    opened = ""
+    """The folder that MindSpore has opened in this process."""
+
+    def __init__(self, spec: spec.SegFormer, config: Config, training: Training | None, log: LogLine, *built_in: object):
         graph_mode = config.runtime.execution_mode == "graph"
         self.variant, self.log = spec.variant, log if graph_mode else lambda _: None
         self.cache = config.runtime.compile_cache if graph_mode else ""
-        numbers = (spec, config.optimizer, config.loss, config.training.accumulation_steps, built_in)
+        self.kept = "training" if training else "inference"
+        numbers = (spec, config.optimizer, config.loss, config.training.accumulation_steps, training, built_in)
         self.key = (ms.__version__, world_size(), numbers, sources_hash() if self.cache else "")
         self.compiled: set[tuple[str, tuple[int, ...] | None]] = set()
 
@@ -54,13 +60,14 @@ class Compiling:
 
     @contextmanager
     def _cached(self, what: str, shape: tuple[int, ...] | None) -> Iterator[None]:
-        if not self.cache or what != "training" or not Path(sys.argv[0]).is_file():  # MindSpore reads the program's own file
+        kept = self.cache and what == self.kept and not Compiling.opened
+        if not kept or not Path(sys.argv[0]).is_file():  # MindSpore reads the program's own file
             yield
             return
-        name = hashlib.sha256(repr((self.key, shape)).encode()).hexdigest()[:16]
-        folder = writable_directory(Path(self.cache) / name).resolve()
+        name = hashlib.sha256(repr((self.key, what, shape)).encode()).hexdigest()[:16]
+        Compiling.opened = str(writable_directory(Path(self.cache) / name).resolve())
         before = {name: os.environ.get(name) for name in (SWITCH, FOLDER)}
-        os.environ |= {SWITCH: "1", FOLDER: str(folder)}
+        os.environ |= {SWITCH: "1", FOLDER: Compiling.opened}
         try:
             yield
         finally:

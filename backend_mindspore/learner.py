@@ -38,7 +38,7 @@ class Learner:
     ):
         self.spec, self.config, self.training, self.precision = spec, config, training, precision
         self.log = log
-        self.compiling = Compiling(spec, config, (training, precision), log)
+        self.compiling = Compiling(spec, config, training, log, precision, fused_attention)
         arithmetic = Arithmetic(DTYPES[precision.inference], DTYPES[precision.training], fused_attention)
         self.model = SegFormer(spec, arithmetic)
         self.parameters = canonical_parameters(spec, self.model)

@@ -268,8 +268,8 @@ class RuntimeConfig:
     )
     compile_cache: str = path_key(
         "",
-        "folder that keeps what is compiled for later runs, MindSpore's training graph and PyTorch's network that labels images; "
-        "empty: every run compiles",
+        "folder that keeps what is compiled for later runs: MindSpore's training graph, or where nothing is trained that of the "
+        "first image's size, and PyTorch's network that labels images; empty: every run compiles",
     )
 
 
