@@ -14,6 +14,7 @@ from pathlib import Path
 import mindspore as ms
 
 import segformer_core
+from backend_mindspore.device import ISA
 from backend_mindspore.distributed import world_size
 from segformer_core.config.keys import Config
 from segformer_core.files import writable_directory
@@ -41,7 +42,8 @@ class Compiling:
         self.cache = config.runtime.compile_cache if graph_mode else ""
         self.kept = "training" if training else "inference"
         numbers = (spec, config.optimizer, config.loss, config.training.accumulation_steps, training, built_in)
-        self.key = (ms.__version__, world_size(), numbers, sources_hash() if self.cache else "")
+        device = ms.get_context("device_target"), os.environ.get(ISA)  # both decide the form of a graph (`kernels.py`)
+        self.key = (ms.__version__, device, world_size(), numbers, sources_hash() if self.cache else "")
         self.compiled: set[tuple[str, tuple[int, ...] | None]] = set()
 
     @contextmanager

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from parity_tests import ROOT
 from parity_tests.support import CONFIG, hot_arrays, random_images, runtime_of
 from segformer_core.spec.model import VARIANTS, Variant, segformer
 
@@ -31,7 +32,7 @@ def label_in_a_process(cache: Path, seed: int, heights: list[int], target: Path)
     words = [sys.executable, "-m", "parity_tests.test_compile_cache", target, cache, seed, *heights]
     done = subprocess.run(
         [str(word) for word in words],
-        cwd=Path(__file__).parents[1],
+        cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
