@@ -8,12 +8,15 @@ import math
 import os
 from collections.abc import Sequence
 from functools import cache
+from typing import Any
 
 import mindspore as ms
 from mindspore import Tensor, mint, nn, ops
 
 from backend_mindspore.convolutions import DepthwiseProducts, PatchProducts
 from backend_mindspore.device import AVX2, ISA
+from backend_mindspore.native import cells as native
+from backend_mindspore.native.cells import takes
 from backend_mindspore.products import NARROW, NormaliseRows, ScaledRows, full, transposed_by_unit_matrix
 from backend_mindspore.upsampling import UpsampleByOperator, interpolation_matrix, interpolation_matrix_of_any_size
 from segformer_core.spec.layers import Conv2d
@@ -81,6 +84,12 @@ def convolution_as_products(leaf: Conv2d) -> nn.Cell | None:
     return products_of(leaf) if on("CPU") and products_are_faster() else None
 
 
+def depthwise_kernel(leaf: Conv2d) -> nn.Cell | None:
+    """`leaf` by our own kernel; None where that does not compute it, or where the network is to call none."""
+    depthwise = leaf.bias and leaf.groups == leaf.in_channels == leaf.out_channels
+    return native.made(native.Depthwise) if depthwise and (leaf.kernel, leaf.stride, leaf.padding) == (3, 1, 1) else None
+
+
 def products_of(leaf: Conv2d) -> nn.Cell:
     return DepthwiseProducts(leaf.groups) if leaf.groups > 1 else PatchProducts(leaf.kernel, leaf.stride, leaf.padding)
 
@@ -105,8 +114,11 @@ class Attend(nn.Cell):
         self.heads = heads
         self.fused = fused and not no_fused_attention()
         self.plain = PlainAttend()
+        self.native: Any = native.made(native.Attend)
 
     def construct(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        if self.native is not None and takes(q):
+            return self.native(q, k, v)
         unknown = ops.is_sequence_value_unknown((*q.shape, *k.shape))
         if self.fused and q.dtype in (ms.float16, ms.bfloat16) and (unknown or q.shape[2] <= MOST_TOKENS):
             scale = q.shape[-1] ** -0.5
@@ -159,8 +171,11 @@ class Gelu(nn.Cell):
         self.approximate = "none" if flavour == "erf" else "tanh"
         self.one_kernel = on("Ascend") and not first_ascend()
         self.normal_cdf = NormalCdf() if flavour == "erf" and on("CPU") else None
+        self.native: Any = native.made(native.Gelu) if flavour == "erf" else None
 
     def construct(self, x: Tensor) -> Tensor:
+        if self.native is not None and takes(x):
+            return self.native(x)
         if self.normal_cdf is not None:
             return x * self.normal_cdf(x)
         if self.one_kernel:
@@ -185,8 +200,11 @@ class Normalise(nn.Cell):
         super().__init__()
         self.norm = ops.LayerNorm(begin_norm_axis=-1, begin_params_axis=-1, epsilon=eps)
         self.in_training = NormaliseRows(eps) if on("CPU") else None
+        self.native: Any = native.made(native.Normalise, eps)
 
     def construct(self, x: Tensor, gamma: Tensor, beta: Tensor) -> Tensor:
+        if self.native is not None and takes(x):
+            return ops.reshape(self.native(ops.reshape(x, (-1, x.shape[-1])), gamma, beta), x.shape)
         if self.in_training is not None and self.training:
             return ops.reshape(self.in_training(ops.reshape(x, (-1, x.shape[-1])), gamma, beta), x.shape)
         return self.norm(x, gamma, beta)[0]
@@ -225,9 +243,12 @@ class Upsample(nn.Cell):
     def __init__(self):
         super().__init__()
         self.by_operator = UpsampleByOperator() if on("CPU") else None
+        self.native: Any = native.made(native.Upsample)
 
     def construct(self, x: Tensor, size: tuple[int, int]) -> Tensor:
         B, C, h, w = x.shape
+        if self.native is not None and takes(x):
+            return self.native(x, size)
         if ops.is_sequence_value_unknown((h, w, *size)):  # a graph for any size
             rows, columns = interpolation_matrix_of_any_size(h, size[0]), interpolation_matrix_of_any_size(w, size[1])
         elif self.by_operator is not None:

@@ -13,7 +13,8 @@ from mindspore import Parameter, Tensor, nn, ops
 from mindspore.common.initializer import initializer
 
 from backend_mindspore.distributed import sum_over_processes, world_size
-from backend_mindspore.kernels import Normalise, convolution_as_products, transposed
+from backend_mindspore.kernels import Normalise, convolution_as_products, depthwise_kernel, transposed
+from backend_mindspore.native.cells import takes
 from segformer_core.spec.arrays import ArraySpec
 from segformer_core.spec.layers import BatchNorm2d, Conv2d, LayerNorm, Leaf, Linear
 from segformer_core.weights.architecture import kind
@@ -104,8 +105,11 @@ class Convolution(nn.Cell):
             data_format="NCHW",
         )
         self.products: Any = convolution_as_products(leaf)
+        self.native: Any = depthwise_kernel(leaf)
 
     def construct(self, x: Tensor) -> Tensor:
+        if self.native is not None and takes(x):
+            return self.native(x, self.weight, self.bias)
         weight = self.weight.to(x.dtype)
         x = self.conv2d(x, weight) if self.products is None else self.products(x, weight)
         return x if self.bias is None else ops.BiasAdd()(x, self.bias.to(x.dtype))

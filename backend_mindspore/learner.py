@@ -12,6 +12,7 @@ from backend_mindspore.average import Average
 from backend_mindspore.compiling import Compiling
 from backend_mindspore.layers import DTYPES, Arithmetic, native_name
 from backend_mindspore.model import SegFormer
+from backend_mindspore.native.library import kernels
 from backend_mindspore.optimizer import AdamW, LossScale
 from backend_mindspore.overflow import detection, saturates
 from backend_mindspore.prediction import Prediction
@@ -38,9 +39,10 @@ class Learner:
     ):
         self.spec, self.config, self.training, self.precision = spec, config, training, precision
         self.log = log
-        self.compiling = Compiling(spec, config, training, log, precision, fused_attention)
         arithmetic = Arithmetic(DTYPES[precision.inference], DTYPES[precision.training], fused_attention)
-        self.model = SegFormer(spec, arithmetic)
+        with kernels(config.runtime, log) as library:
+            self.model = SegFormer(spec, arithmetic)
+        self.compiling = Compiling(spec, config, training, log, precision, fused_attention, library)
         self.parameters = canonical_parameters(spec, self.model)
         self.prediction = Prediction(self._logits)
         self.logits, self.logits_of_any_shape = Logits(self.model), Logits(self.model)

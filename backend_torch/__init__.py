@@ -70,7 +70,7 @@ def load(
     precision           of matrix products and convolutions
     runtime             of an ONNX file: onnxruntime (auto), or openvino
     execution_mode      MindSpore's
-    compile             PyTorch compiles the network: True with the first image, auto on a CPU once that pays; else it does not
+    compile             True: PyTorch compiles with the first image; auto: on a CPU once it pays; False: nor has MindSpore kernels
     compile_cache       folder that keeps what is compiled
     """
     return api.load(connect, **locals())

@@ -48,6 +48,7 @@ def connect(runtime: RuntimeConfig) -> Backend:
         resident_peak if device.type == "cpu" else cards.max_memory_allocated,
         id_,
         chosen,
+        compiles_later=True,
     )
 
 

@@ -1,21 +1,21 @@
 """The layers and kernels of both frameworks behind the same few verbs over numpy arrays."""
 
 from collections.abc import Callable
-from dataclasses import replace
+from contextlib import AbstractContextManager, nullcontext
 from importlib import import_module
 from typing import Any
 
 import numpy as np
 
-from parity_tests.support import runtime_of
+from parity_tests.support import mindspore_runtime, runtime_of
 from segformer_core.spec.arrays import ArraySpec
 
 
 class Framework:
-    """One framework's; MindSpore's cells are compiled in graph mode."""
+    """One framework's. MindSpore's name is followed by one of `support.FORMS`."""
 
     def __init__(self, name: str):
-        self.name, _, mode = name.partition(", ")
+        self.name, _, form = name.partition(", ")
         parts = ("layers", "kernels", "device")
         self.layers, self.kernels, device = (import_module(f"backend_{self.name}.{part}") for part in parts)
         self.tensor: Callable[[np.ndarray], Any]
@@ -23,12 +23,22 @@ class Framework:
             import torch
 
             self.device = device.connect(runtime_of("torch")).device
+            self.runtime = None
             self.tensor = lambda array: torch.from_numpy(array).to(self.device)
         else:
             from mindspore import Tensor
 
-            device.connect(replace(runtime_of("mindspore"), execution_mode=mode))
+            self.runtime = mindspore_runtime(form)
+            device.connect(self.runtime)
             self.tensor = Tensor
+
+    def as_in_a_learner(self) -> AbstractContextManager[object]:
+        """What is made in this context calls our own kernels, if the form does."""
+        if self.runtime is None:
+            return nullcontext()
+        from backend_mindspore.native.library import kernels
+
+        return kernels(self.runtime, print)
 
     def build(self, leaf, arrays):
         layer = self.layers.build(leaf)

@@ -24,6 +24,8 @@ DEVICES = {
 }
 """An Ascend is MindSpore's and CUDA is PyTorch's: the other framework stays on the CPU, to be compared with."""
 MODES = ("graph", "pynative")
+FORMS = (*MODES, "operators")
+"""MindSpore's modes, with our own kernels; and its operators alone, in a graph."""
 CONFIG = Config(runtime=RuntimeConfig(device_target=DEVICE, precision="fp32"))
 
 
@@ -81,11 +83,16 @@ def torch_learner(spec: SegFormer, arrays: dict[str, np.ndarray], config: Config
 def mindspore_learner(
     spec: SegFormer, arrays: dict[str, np.ndarray], config: Config = CONFIG, mode: str = "graph", **options
 ) -> Learner:
-    """The execution mode is MindSpore's global state: it holds until the next learner is made."""
+    """`mode` is one of FORMS. The execution mode is MindSpore's global state: it holds until the next learner is made."""
     from backend_mindspore.device import connect
 
-    runtime = replace(runtime_of("mindspore", config.runtime), execution_mode=mode)
-    return _learner(connect, spec, arrays, replace(config, runtime=runtime), options)
+    return _learner(connect, spec, arrays, replace(config, runtime=mindspore_runtime(mode, config.runtime)), options)
+
+
+def mindspore_runtime(form: str, runtime: RuntimeConfig = CONFIG.runtime) -> RuntimeConfig:
+    """MindSpore in one of FORMS."""
+    mode, kernels = ("graph", "False") if form == "operators" else (form, runtime.compile)
+    return replace(runtime_of("mindspore", runtime), execution_mode=mode, compile=kernels)
 
 
 def runtime_of(framework: str, runtime: RuntimeConfig = CONFIG.runtime) -> RuntimeConfig:

@@ -1,16 +1,17 @@
 """Rung 1: each leaf and kernel against numpy in float64, with a probe chosen to expose its constant."""
 
 import math
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
 
 from parity_tests.frameworks import Framework
-from parity_tests.support import MODES, assert_close, check_control, check_difference, difference, output_size
+from parity_tests.support import FORMS, assert_close, check_control, check_difference, difference, output_size
 from segformer_core.spec.layers import BatchNorm2d, Conv2d, LayerNorm, Linear
 
 pytestmark = pytest.mark.compares("{framework}", "numpy in float64")
-BACKENDS = ("torch", *(f"mindspore, {mode}" for mode in MODES))
+BACKENDS = ("torch", *(f"mindspore, {form}" for form in FORMS))
 rng = np.random.default_rng(0)
 
 
@@ -39,9 +40,11 @@ def convolution_gradients(x, weights, arrays, leaf) -> dict[str, np.ndarray]:
 
 
 @pytest.fixture(params=BACKENDS)
-def framework(request) -> Framework:
+def framework(request) -> Iterator[Framework]:
     request.getfixturevalue(f"need_{request.param.partition(', ')[0]}")
-    return Framework(request.param)
+    found = Framework(request.param)
+    with found.as_in_a_learner():
+        yield found
 
 
 def leaf_arrays(leaf) -> dict[str, np.ndarray]:
@@ -136,7 +139,7 @@ def test_convolution_at_the_border_of_odd_sizes(framework, leaf):
     check_control("a kernel turned round", difference(got, turned), "convolution", times=1e4)
 
 
-@pytest.mark.parametrize("form", ["operator", "products"])
+@pytest.mark.parametrize("form", ["operator", "products", "kernel"])
 @pytest.mark.parametrize(
     ("leaf", "size"),
     [
@@ -149,12 +152,13 @@ def test_convolution_at_the_border_of_odd_sizes(framework, leaf):
     ids=["patch", "merge", "depthwise, part of a block", "depthwise, whole blocks", "depthwise, smaller than a block"],
 )
 def test_the_gradient_of_convolutions(framework, leaf, size, form):
-    """In both forms that MindSpore has on a CPU: which one it takes depends on the processor."""
+    """In all forms that MindSpore has on a CPU: which one it takes depends on the processor, and on whether kernels are made."""
     arrays, x = leaf_arrays(leaf), values(2, leaf.in_channels, *size)
     weights = values(2, leaf.out_channels, *(output_size(leaf, side) for side in size))
     layer = framework.build(leaf, arrays)
     if framework.name != "torch":
         layer.products = framework.kernels.products_of(leaf) if form == "products" else None
+        layer.native = layer.native if form == "kernel" else None
     assert_close("Conv2d", framework.numpy(layer(framework.tensor(x))), convolution(x, arrays, leaf), "convolution")
     got = framework.gradients(layer, leaf, x, weights)
     want = convolution_gradients(x, weights, arrays, leaf)

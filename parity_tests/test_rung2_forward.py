@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from parity_tests.support import (
+    FORMS,
     MODES,
     assert_close,
     check_control,
@@ -33,7 +34,7 @@ def b0() -> SegFormer:
 
 
 @pytest.mark.compares("mindspore, {mode}", "torch")
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("mode", FORMS)
 def test_twins_agree_stage_by_stage(mode, need_torch, need_mindspore):
     arrays = hot_arrays(b0())
     torch_twin, mindspore_twin = torch_learner(b0(), arrays), mindspore_learner(b0(), arrays, mode=mode)

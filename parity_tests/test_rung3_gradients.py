@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from parity_tests.support import (
+    FORMS,
     LEARNERS,
     MODES,
     assert_close,
@@ -51,7 +52,7 @@ def agree_on_a_batch(first: Learner, second: Learner, arrays: dict[str, np.ndarr
 
 
 @pytest.mark.compares("mindspore, {mode}", "torch")
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("mode", FORMS)
 def test_loss_gradients_and_statistics(mode, need_torch, need_mindspore):
     arrays = hot_arrays(SPEC)
     found = agree_on_a_batch(torch_learner(SPEC, arrays), mindspore_learner(SPEC, arrays, mode=mode), arrays)

@@ -66,8 +66,6 @@ def load(
             raise ConfigError(f"unknown argument {brief(name)} of load; {_advice(name)}")
         given = {name: _plain(value) for name, value in keys.items() if value is not None}
         config = config_of(os.fspath(config_path) or None, given, ARGUMENTS)
-        if "compile" not in config.given:  # a program that answers must not wait for a compiler one day
-            config = replace(config, runtime=replace(config.runtime, compile="False"))
         path = usable(weights, WeightsError)
         opened = _of_exported if Path(path).suffix in OF_SUFFIX else _of_weights
         network, faults = opened(connect, path, config)
@@ -87,7 +85,10 @@ def _of_weights(connect: Connect, path: str, config: Config) -> tuple[Network, l
     spec, arrays, faults = network_in(content, path, about.config.data, numerics)
     check_agreement(f"{path} has", {"in_channels": (spec.in_channels, config.model.in_channels)})
     check_channels(about.config)
-    learner = connect(config.runtime).learner(spec, about.config, lambda _: None)
+    backend, settings = connect(config.runtime), about.config
+    if backend.compiles_later and "compile" not in config.given:  # a program that answers must not wait for a compiler one day
+        settings = replace(settings, runtime=replace(settings.runtime, compile="False"))
+    learner = backend.learner(spec, settings, lambda _: None)
     learner.load_arrays(arrays)
     normalised = content.stated.preparation or config.given.intersection(NORMALISATION)
     notes = [] if normalised else [note for name, note in IMPORTED.items() if name == content.dialect.name]

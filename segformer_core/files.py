@@ -4,7 +4,7 @@ import hashlib
 import os
 import stat
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from segformer_core.errors import UserError, brief
@@ -81,6 +81,11 @@ def sha256_of_files(*paths: Path) -> str:
             while block := file.read(BLOCK_BYTES):
                 digest.update(block)
     return digest.hexdigest()
+
+
+def cache_folder(environment: Mapping[str, str]) -> Path:
+    """Where a user's programs keep what they can make again. Raises UserError if no folder can be there."""
+    return Path(usable(environment.get("XDG_CACHE_HOME") or "~/.cache", UserError)) / "segformer-twins"
 
 
 def writable_directory(path: Path) -> Path:

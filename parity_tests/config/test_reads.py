@@ -34,6 +34,7 @@ DESCRIBED = {"drop_path_rate", "head_dropout_rate"}
 """Read to describe the network; only training depends on them."""
 UNREAD = {
     **dict.fromkeys(("execution_mode", "compile_cache"), "MindSpore's"),
+    "compile": "MindSpore's in training; PyTorch's where the network only labels, which the runs of the other commands show",
     **dict.fromkeys(("pretrained_ckpt_path", "ckpt_part", "stem_init"), "the run starts from the seed"),
     "device_id": "a CPU has no number",
     "export_web_runtime": "for WEB alone",

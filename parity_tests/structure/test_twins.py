@@ -71,6 +71,8 @@ EXCEPTIONS = {
         "mindspore",
         "on a CPU some of MindSpore's gradients are slow and are written out",
     ),
+    "native": ("mindspore", "MindSpore's own kernels for a CPU are slow"),
+    "kernels.py: depthwise_kernel": ("mindspore", "MindSpore's own kernels for a CPU are slow"),
     "convolutions.py": ("mindspore", SLOW_CONVOLUTIONS),
     "device.py: AVX2, AVX512, ISA, PROCESSORS, keep_convolutions": ("mindspore", SLOW_CONVOLUTIONS),
     "kernels.py: convolution_as_products, products_are_faster, products_of": ("mindspore", SLOW_CONVOLUTIONS),
@@ -120,7 +122,7 @@ EXCEPTIONS = {
     "bands.py: cut, filled, joined": ("mindspore", "PyTorch writes these as indices"),
     "prediction.py: flip, resize, tensor": ("mindspore", "PyTorch writes these as methods"),
 }
-"""`file` or `file: names` -> the backend that has them, and why the other one does not."""
+"""`file`, `folder` or `file: names` -> the backend that has them, and why the other one does not."""
 
 
 def public_names(path: Path) -> set[str]:
@@ -140,20 +142,21 @@ def public_names(path: Path) -> set[str]:
 
 
 def own_names(package: str) -> set[str]:
-    """`file: name` of everything public, and `file` itself."""
-    paths = sorted((ROOT / package).glob("*.py"))
-    return {path.name for path in paths} | {f"{path.name}: {name}" for path in paths for name in public_names(path)}
+    """`file: name` of everything public, and `file` itself; of a folder its name."""
+    paths, folders = sorted((ROOT / package).glob("*.py")), (ROOT / package).glob("*/__init__.py")
+    names = {f"{path.name}: {name}" for path in paths for name in public_names(path)}
+    return {path.name for path in paths} | names | {path.parent.name for path in folders}
 
 
 def excepted(package: str) -> set[str]:
-    """The names that EXCEPTIONS gives to one backend; a whole file stands for all its names."""
+    """The names that EXCEPTIONS gives to one backend; a whole file stands for all its names, a folder for itself."""
     names = set()
     for entry, (backend, _) in EXCEPTIONS.items():
         if package != f"backend_{backend}":
             continue
         file, _, listed = entry.partition(": ")
         names |= {f"{file}: {name}" for name in listed.split(", ")} if listed else {file}
-        if not listed:
+        if file.endswith(".py") and not listed:
             names |= {f"{file}: {name}" for name in public_names(ROOT / package / file)}
     return names
 

@@ -94,8 +94,9 @@ def enter(name: str, task: str, setting: Setting) -> Entry:
 def twin(name: str, task: str, setting: Setting, compiled: bool) -> Entry:
     """One of our own backends."""
     config, spec = setting.config, segformer(setting.variant, CLASS_COUNT)
-    config = replace(config, runtime=replace(config.runtime, compile=str(compiled)))
     backend = connector(name)(config.runtime)
+    as_it_is = "False" if backend.compiles_later else "auto"
+    config = replace(config, runtime=replace(config.runtime, compile="True" if compiled else as_it_is))
     groups = parameter_groups(spec, config.optimizer)
     learner = backend.learner(spec, config, print, Training(groups) if task == TRAINING else None)
     learner.load_arrays(init_arrays(spec, 0))

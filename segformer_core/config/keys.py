@@ -263,13 +263,15 @@ class RuntimeConfig:
     compile: str = key(
         "auto",
         "PyTorch compiles the network that labels images: True at once, auto in fp32 on a CPU after 5000 million pixels of one "
-        "shape (300 million with compile_cache), False never; MindSpore does not read it: execution_mode is its key",
+        "shape (300 million with compile_cache), False never; MindSpore on a CPU calls kernels that a C++ compiler makes, once "
+        "for this processor, unless it is False",
         choices=("auto", "True", "False"),
     )
     compile_cache: str = path_key(
         "",
         "folder that keeps what is compiled for later runs: MindSpore's training graph, or where nothing is trained that of the "
-        "first image's size, and PyTorch's network that labels images; empty: every run compiles",
+        "first image's size, its kernels for a CPU, and PyTorch's network that labels images; empty: every run compiles, but "
+        "for the kernels, which the user's cache keeps",
     )
 
 

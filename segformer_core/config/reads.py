@@ -25,7 +25,7 @@ READS: dict[str, frozenset[str]] = {
     "train": frozenset(
         _of("data", "model", "optimizer", "loss", "training", "runtime") + IN_TRAINING + LABELLING + ("eval_log_interval",)
     )
-    - {"compile", "runtime"},
+    - {"runtime"},
     "evaluate": frozenset(IMAGES + NETWORK + LABELLING + _of("evaluation", "runtime")) - frozenset(IN_TRAINING),
     "infer": frozenset(IMAGES + NETWORK + LABELLING + _of("inference", "runtime")),
     "export": frozenset(IMAGES + NETWORK + ("eval_size_divisor", "dataset_num_parallel_workers") + _of("export", "runtime")),

@@ -13,7 +13,7 @@ from http.client import HTTPException
 from pathlib import Path
 
 from segformer_core.errors import ConfigError, UserError, brief
-from segformer_core.files import atomic_write, special_file, usable, writable_directory
+from segformer_core.files import atomic_write, cache_folder, special_file, writable_directory
 
 PACKAGE, VERSION = "onnxruntime-web", "1.30.0"
 SHA512 = "q0y+JrrtukXSzsBWEMccVfqX25LRmosXHF+CaRJmg8pZClzcV7svNc4rKY3jL02Vb7QmRMDs1SigqR4CXAfKYQ=="
@@ -55,11 +55,6 @@ def runtime_files(path: str, environment: Mapping[str, str], log: Callable[[str]
     writable_directory(kept.parent)
     atomic_write(kept, lambda temporary: temporary.write_bytes(data))
     return _unpacked(data)
-
-
-def cache_folder(environment: Mapping[str, str]) -> Path:
-    """Where the archive is kept. Raises UserError if no folder can be there."""
-    return Path(usable(environment.get("XDG_CACHE_HOME") or "~/.cache", UserError)) / "segformer-twins"
 
 
 def is_the_archive(data: bytes) -> bool:

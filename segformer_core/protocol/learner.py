@@ -221,6 +221,8 @@ class Backend:
     """Who chose among several devices, for the log."""
     no_fused_attention: str = ""
     """Why attention is always written out on this device; empty where fp16 and bf16 have a fused kernel."""
+    compiles_later: bool = False
+    """Whether `compile: auto` may compile long after the first image."""
 
 
 Connect = Callable[[RuntimeConfig], Backend]

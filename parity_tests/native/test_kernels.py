@@ -1,0 +1,212 @@
+"""Each kernel and its gradient beside PyTorch's own operator in float64, at sizes that no vector and no block divides."""
+
+import hashlib
+import math
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from parity_tests import ROOT
+from parity_tests.native.calls import call, path
+from parity_tests.support import assert_close, check_control, difference
+from segformer_core.protocol.bands import row_mix
+
+pytestmark = [
+    pytest.mark.compares("mindspore, kernels", "torch in float64"),
+    pytest.mark.usefixtures("need_torch", "need_mindspore"),
+]
+EPS = 1e-6
+
+
+def numbers(*shape: int, seed: int = 0, scale: float = 1.0) -> np.ndarray:
+    return (np.random.default_rng((seed, *shape)).standard_normal(shape) * scale).astype(np.float32)
+
+
+def axis(inputs: int, outputs: int) -> np.ndarray:
+    mix = row_mix(inputs, outputs, 0, outputs)
+    return np.stack([mix.low + mix.first, mix.share[:, 0]])
+
+
+def gelu(x):
+    from torch.nn.functional import gelu
+
+    return gelu(x)
+
+
+def depthwise(x, weight, bias):
+    from torch.nn.functional import conv2d
+
+    return conv2d(x, weight, bias, padding=1, groups=x.shape[1])
+
+
+def layer_norm(x, gamma, beta):
+    from torch.nn.functional import layer_norm
+
+    return layer_norm(x, x.shape[-1:], gamma, beta, EPS)
+
+
+def attention(q, k, v):
+    return (q @ k.mT * q.shape[-1] ** -0.5).softmax(-1) @ v
+
+
+def upsampled(size):
+    def upsample(x):
+        from torch.nn.functional import interpolate
+
+        return interpolate(x, size, mode="bilinear", align_corners=False)
+
+    return upsample
+
+
+def reference(function, inputs, dy) -> tuple[np.ndarray, list[np.ndarray]]:
+    """What a function of float64 tensors gives, and the gradients of Σ dy · function by its inputs."""
+    import torch
+
+    tensors = [torch.from_numpy(array.astype(np.float64)).requires_grad_() for array in inputs]
+    y = function(*tensors)
+    y.backward(torch.from_numpy(dy.astype(np.float64)))
+    return y.detach().numpy(), [tensor.grad.numpy() for tensor in tensors]
+
+
+def check(name: str, function, inputs, got, gradients, dy, quantity: str) -> None:
+    want, slopes = reference(function, inputs, dy)
+    assert_close(name, got, want, quantity)
+    for i, (found, slope) in enumerate(zip(gradients, slopes, strict=True)):
+        scale = np.abs(slope).max()
+        assert_close(f"{name}'s gradient by its input {i}", found / scale, slope / scale, "leaf")
+    wrong = reference(function, [array * np.float32(1.001) for array in inputs], dy)[0]
+    check_control("inputs that are a thousandth larger", difference(got, wrong), quantity, times=10)
+
+
+@pytest.mark.parametrize("shape", [(1,), (3, 5, 7, 11), (70001,)])
+def test_gelu(shape):
+    x, dy = numbers(*shape, scale=3), numbers(*shape, seed=1)
+    check("GELU", gelu, [x], *call("Gelu", [x], [shape]), call("GeluGrad", [x, dy], [shape]), dy, "leaf")
+
+
+def test_gelu_is_as_good_in_its_tail():
+    """Relatively: where Φ(x) is small a difference of 1e-7 would be all of it."""
+    x = np.linspace(-9, -1, 4001, dtype=np.float32)
+    want = np.array([0.5 * v * math.erfc(-v / math.sqrt(2)) for v in x.astype(np.float64)])
+    assert np.abs(call("Gelu", [x], [x.shape])[0] / want - 1).max() < 5e-6
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 1, 1), (2, 3, 5, 2), (2, 4, 29, 35), (3, 2, 16, 64)])
+def test_depthwise(shape):
+    C = shape[1]
+    inputs, dy = [numbers(*shape), numbers(C, 1, 3, 3, scale=0.5), numbers(C)], numbers(*shape, seed=1)
+    got, *gradients = *call("Depthwise", inputs, [shape]), *call("DepthwiseGrad", [*inputs[:2], dy], [shape, (C, 1, 3, 3), (C,)])
+    check("the depthwise convolution", depthwise, inputs, got, gradients, dy, "convolution")
+
+
+@pytest.mark.parametrize(("N", "C"), [(1, 3), (5, 32), (1100, 37), (700, 160)])
+def test_layer_norm(N, C):
+    inputs, dy = [numbers(N, C) * 2 + 1, numbers(C), numbers(C)], numbers(N, C, seed=1)
+    eps = np.array([EPS], np.float32)
+    got, *gradients = (
+        *call("Normalise", [*inputs, eps], [(N, C)]),
+        *call("NormaliseGrad", [*inputs[:2], dy, eps], [(N, C), (C,), (C,)]),
+    )
+    check("LayerNorm", layer_norm, inputs, got, gradients, dy, "leaf")
+
+
+@pytest.mark.parametrize(
+    ("heads", "N", "M", "d"),
+    [((1, 1), 1, 1, 1), ((2, 3), 5, 7, 3), ((1, 2), 301, 77, 32), ((1, 1), 97, 1025, 64), ((2, 8), 70, 33, 40)],
+)
+def test_attention(heads, N, M, d):
+    q, k, v = numbers(*heads, N, d), numbers(*heads, M, d, seed=1), numbers(*heads, M, d, seed=2)
+    dy = numbers(*heads, N, d, seed=3)
+    (got,) = call("Attend", [q, k, v], [q.shape])
+    gradients = call("AttendGrad", [q, k, v, got, dy], [q.shape, k.shape, v.shape])
+    if M == 1:  # nothing depends on q and k
+        assert all(not np.abs(found).max() > 1e-6 for found in gradients[:2])
+        assert np.array_equal(got, np.broadcast_to(v, got.shape)) and np.allclose(gradients[2], dy.sum(2, keepdims=True))
+        return
+    check("attention", attention, [q, k, v], got, gradients, dy, "attention")
+
+
+@pytest.mark.parametrize("size", [((1, 1), (3, 2)), ((5, 9), (17, 31)), ((8, 10), (32, 40)), ((16, 12), (7, 5))])
+def test_upsampling(size):
+    (h, w), (H, W) = size
+    x, dy = numbers(2, 3, h, w), numbers(2, 3, H, W, seed=1)
+    rows, columns = axis(h, H), axis(w, W)
+    (got,) = call("Upsample", [x, rows, columns], [dy.shape])
+    gradients = call("UpsampleGrad", [dy, rows, columns, np.zeros(h), np.zeros(w)], [x.shape])
+    check("upsampling", upsampled((H, W)), [x], got, gradients, dy, "leaf")
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_what_is_not_finite_is_seen(bad):
+    """A NaN in any lane, and of any bits, is one in the result; a training step is told from it that something is wrong."""
+    for place in range(37):
+        x = numbers(1, 37)
+        x[0, place] = bad
+        ones, zeros = np.ones(37, np.float32), np.zeros(37, np.float32)
+        assert not np.isfinite(call("Gelu", [x], [x.shape])[0][0, place])
+        assert not np.isfinite(call("Normalise", [x, ones, zeros, np.array([EPS])], [x.shape])[0]).any()
+        q = x.reshape(1, 1, 37, 1)
+        assert not np.isfinite(call("Attend", [q, q, numbers(1, 1, 37, 1)], [q.shape])[0][0, 0, place])
+        assert not np.isfinite(call("Attend", [numbers(1, 1, 37, 1), numbers(1, 1, 37, 1), q], [q.shape])[0]).any()
+    strange = np.array([0x7FC00001, 0xFFC12345, 0x7F800001], np.uint32).view(np.float32)
+    assert np.isnan(call("Gelu", [strange], [strange.shape])[0]).all()
+
+
+def bits() -> str:
+    """Of what each kernel gives for work that several threads share."""
+    x, weight = numbers(2, 40, 33, 35), numbers(40, 1, 3, 3)
+    rows, q, k = numbers(3000, 40), numbers(1, 2, 700, 40), numbers(1, 2, 90, 40)
+    parts = [
+        *call("Gelu", [numbers(300_000)], [(300_000,)]),
+        *call("Depthwise", [x, weight, numbers(40)], [x.shape]),
+        *call("DepthwiseGrad", [x, weight, x], [x.shape, weight.shape, (40,)]),
+        *call("NormaliseGrad", [rows, numbers(40), rows * 2, np.array([EPS])], [rows.shape, (40,), (40,)]),
+        *call("Attend", [q, k, k], [q.shape]),
+        *call("AttendGrad", [q, k, k, q, q], [q.shape, k.shape, k.shape]),
+        *call("UpsampleGrad", [x, axis(9, 33), axis(7, 35), np.zeros(9), np.zeros(7)], [(2, 40, 9, 7)]),
+    ]
+    return hashlib.sha256(b"".join(part.tobytes() for part in parts)).hexdigest()
+
+
+def in_a_process(how: str, threads: int) -> list[str]:
+    """What this module prints as a program."""
+    words = [sys.executable, "-m", "parity_tests.native.test_kernels", how]
+    environment = os.environ | {"OMP_NUM_THREADS": str(threads)}
+    done = subprocess.run(words, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.split()
+
+
+def test_the_bits_do_not_depend_on_the_threads():
+    found = [in_a_process("threads", threads) for threads in (1, 2, 5)]
+    assert [count for _, count in found] == ["1", "2", "5"]
+    assert len({hashed for hashed, _ in found}) == 1
+
+
+def test_a_process_that_was_forked_has_threads_of_its_own():
+    before, child, after = in_a_process("fork", 3)
+    assert before == child == after
+
+
+def with_threads() -> tuple[str, int]:
+    """`bits`, and how many threads computed it."""
+    path()
+    before = len(os.listdir("/proc/self/task"))
+    return bits(), 1 + len(os.listdir("/proc/self/task")) - before
+
+
+def in_a_fork() -> tuple[str, ...]:
+    """`bits` before, in a forked process, and afterwards."""
+    before = bits()
+    end, beginning = os.pipe()
+    if not os.fork():
+        os.write(beginning, bits().encode())
+        os._exit(0)
+    return before, os.read(end, len(before)).decode(), bits()
+
+
+if __name__ == "__main__":
+    print(*with_threads() if sys.argv[1] == "threads" else in_a_fork())
