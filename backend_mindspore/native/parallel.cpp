@@ -1,8 +1,6 @@
 // Threads that sleep between two kernels: those of OpenMP would go on looking for work, and take the cores from MindSpore's own.
 #include "parallel.h"
 
-#include <unistd.h>
-
 #include <condition_variable>
 #include <exception>
 #include <mutex>
@@ -18,19 +16,11 @@ EXPORTED void set_threads(int count) { wanted_threads = count; }
 
 class Threads {
  public:
-  // Those of this process: one that was forked has none of its parent's.
-  static Threads& get() {
-    static std::mutex mutex;
-    static Threads* threads = nullptr;
-    static pid_t owner = 0;
-    std::lock_guard<std::mutex> lock(mutex);
-    if (owner != getpid()) {
-      threads = new Threads(wanted_threads);
-      owner = getpid();
-    }
-    return *threads;
+  explicit Threads(int count) : count_(count) {
+    for (int i = 1; i < count_; i++) std::thread([this] { serve(); }).detach();
   }
 
+  // Who calls it never waits for a thread that does not wake: a process that was forked has none of its parent's.
   void run(const std::function<void()>& work, int64_t most) {
     std::lock_guard<std::mutex> one_kernel(turn_);
     const int others = (int)std::min<int64_t>(count_, most) - 1;
@@ -50,10 +40,6 @@ class Threads {
   }
 
  private:
-  explicit Threads(int count) : count_(count) {
-    for (int i = 1; i < count_; i++) std::thread([this] { serve(); }).detach();
-  }
-
   void serve() {
     uint64_t seen = 0;
     std::unique_lock<std::mutex> lock(mutex_);
@@ -87,4 +73,7 @@ class Threads {
   std::condition_variable start_, done_;
 };
 
-void in_threads(const std::function<void()>& work, int64_t most) { Threads::get().run(work, most); }
+void in_threads(const std::function<void()>& work, int64_t most) {
+  static Threads* threads = new Threads(wanted_threads);  // for ever: the process may end while they sleep
+  threads->run(work, most);
+}

@@ -115,7 +115,14 @@ def test_layer_norm(N, C):
 
 @pytest.mark.parametrize(
     ("heads", "N", "M", "d"),
-    [((1, 1), 1, 1, 1), ((2, 3), 5, 7, 3), ((1, 2), 301, 77, 32), ((1, 1), 97, 1025, 64), ((2, 8), 70, 33, 40)],
+    [
+        ((1, 1), 1, 1, 1),
+        ((1, 1), 1100, 9, 8),
+        ((2, 3), 5, 7, 3),
+        ((1, 2), 301, 77, 32),
+        ((1, 1), 97, 1025, 64),
+        ((2, 8), 70, 33, 40),
+    ],
 )
 def test_attention(heads, N, M, d):
     q, k, v = numbers(*heads, N, d), numbers(*heads, M, d, seed=1), numbers(*heads, M, d, seed=2)
@@ -153,12 +160,14 @@ def test_what_is_not_finite_is_seen(bad):
         assert not np.isfinite(call("Attend", [numbers(1, 1, 37, 1), numbers(1, 1, 37, 1), q], [q.shape])[0]).any()
     strange = np.array([0x7FC00001, 0xFFC12345, 0x7F800001], np.uint32).view(np.float32)
     assert np.isnan(call("Gelu", [strange], [strange.shape])[0]).all()
+    q, k = strange.reshape(1, 1, 3, 1), np.ones((1, 1, 2, 1), np.float32)
+    assert np.isnan(call("Attend", [q, k, k], [q.shape])[0]).all()
 
 
 def bits() -> str:
     """Of what each kernel gives for work that several threads share."""
     x, weight = numbers(2, 40, 33, 35), numbers(40, 1, 3, 3)
-    rows, q, k = numbers(3000, 40), numbers(1, 2, 700, 40), numbers(1, 2, 90, 40)
+    rows, q, k = numbers(3000, 40), numbers(1, 2, 3000, 40), numbers(1, 2, 90, 40)
     parts = [
         *call("Gelu", [numbers(300_000)], [(300_000,)]),
         *call("Depthwise", [x, weight, numbers(40)], [x.shape]),
@@ -186,7 +195,7 @@ def test_the_bits_do_not_depend_on_the_threads():
     assert len({hashed for hashed, _ in found}) == 1
 
 
-def test_a_process_that_was_forked_has_threads_of_its_own():
+def test_a_process_that_was_forked_computes_without_the_threads_of_its_parent():
     before, child, after = in_a_process("fork", 3)
     assert before == child == after
 
