@@ -6,7 +6,7 @@ slower than matrix products that compute the same; there the products are writte
 
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any
 
@@ -17,6 +17,7 @@ from backend_mindspore.convolutions import DepthwiseProducts, PatchProducts
 from backend_mindspore.device import AVX2, ISA
 from backend_mindspore.native import cells as native
 from backend_mindspore.native.cells import takes
+from backend_mindspore.native.library import library
 from backend_mindspore.products import NARROW, NormaliseRows, ScaledRows, full, transposed_by_unit_matrix
 from backend_mindspore.upsampling import UpsampleByOperator, interpolation_matrix, interpolation_matrix_of_any_size
 from segformer_core.spec.layers import Conv2d
@@ -30,16 +31,15 @@ FIRST_ASCEND = (
 There is no public question. 2.7 to 2.10 have the first of these, 2.10 the second, too, which its `mindspore.amp` asks.
 """
 
-MOST_SCORES = 1 << 26
-"""The most attention scores that the plain form holds at once where no gradient is asked for: 256 MiB of float32."""
-
-MOST_TOKENS = 1 << 19
-"""The most queries of the fused attention, by its documentation. In a graph for any size their number is not known."""
-
 
 def on(device: str) -> bool:
     """Whether the graph is being built for `device`: "CPU" or "Ascend"."""
     return ms.get_context("device_target") == device
+
+
+def own(cell: Callable[..., nn.Cell], *arguments: Any) -> nn.Cell | None:
+    """A cell that calls a kernel of ours; None where the network that is being made calls none."""
+    return cell(*arguments) if on("CPU") and library() else None
 
 
 def first_ascend() -> bool:
@@ -87,7 +87,7 @@ def convolution_as_products(leaf: Conv2d) -> nn.Cell | None:
 def depthwise_kernel(leaf: Conv2d) -> nn.Cell | None:
     """`leaf` by our own kernel; None where that does not compute it, or where the network is to call none."""
     depthwise = leaf.bias and leaf.groups == leaf.in_channels == leaf.out_channels
-    return native.made(native.Depthwise) if depthwise and (leaf.kernel, leaf.stride, leaf.padding) == (3, 1, 1) else None
+    return own(native.Depthwise) if depthwise and (leaf.kernel, leaf.stride, leaf.padding) == (3, 1, 1) else None
 
 
 def products_of(leaf: Conv2d) -> nn.Cell:
@@ -106,63 +106,6 @@ class Split(nn.Cell):
         return ops.split(buffer, self.sizes) if self.at_once is None else self.at_once(buffer)
 
 
-class Attend(nn.Cell):
-    """softmax(q kᵀ / √d) v for (B, heads, N, d) queries and (B, heads, M, d) keys and values."""
-
-    def __init__(self, heads: int, fused: bool = True):
-        super().__init__()
-        self.heads = heads
-        self.fused = fused and not no_fused_attention()
-        self.plain = PlainAttend()
-        self.native: Any = native.made(native.Attend)
-
-    def construct(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        if self.native is not None and takes(q):
-            return self.native(q, k, v)
-        unknown = ops.is_sequence_value_unknown((*q.shape, *k.shape))
-        if self.fused and q.dtype in (ms.float16, ms.bfloat16) and (unknown or q.shape[2] <= MOST_TOKENS):
-            scale = q.shape[-1] ** -0.5
-            return ops.flash_attention_score(q, k, v, self.heads, scalar_value=scale, input_layout="BNSD")
-        if self.training or unknown:
-            return self.plain(q, k, v)
-        return self._by_blocks(q, k, v)
-
-    def _by_blocks(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        """The plain form with at most MOST_SCORES scores at once: one block of queries after the other."""
-        B, heads, N, _ = q.shape
-        rows = max(1, MOST_SCORES // (B * heads * k.shape[2]))
-        parts: list[Tensor] = []
-        for first in range(0, N, rows):
-            block = q if rows >= N else ops.narrow(q, 2, first, min(rows, N - first))
-            parts.append(self.plain(ops.depend(block, parts[-1]) if parts else block, k, v))
-        return ops.concat(parts, 2) if len(parts) > 1 else parts[0]
-
-
-class PlainAttend(nn.Cell):
-    """`Attend` written out. The backward pass computes the (N, M) probabilities again instead of keeping them."""
-
-    def construct(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        return ops.BatchMatMul()(self._probabilities(q, k), v)
-
-    def bprop(self, q: Tensor, k: Tensor, v: Tensor, out: Tensor, dout: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        scale = q.shape[-1] ** -0.5
-        p = self._probabilities(ops.depend(q, dout), k)  # without it the graph's optimiser keeps the forward pass's
-        dv = ops.BatchMatMul(transpose_a=True)(p, dout)
-        # softmax's gradient is p (dp - Σ p dp) and Σ p dp = Σ dout·out: one more column makes it part of dp's product
-        shift = -ops.ReduceSum(keep_dims=True)(dout * out, -1)
-        ones = ops.ones_like(v[..., :1])
-        dp = ops.BatchMatMul(transpose_b=True)(ops.concat((dout, shift), -1), ops.concat((v, ones), -1))
-        ds = p * dp
-        dq = ops.BatchMatMul()(ds, k * scale)
-        dk = ops.BatchMatMul(transpose_a=True)(ds, q * scale)
-        return dq, dk, dv
-
-    def _probabilities(self, q: Tensor, k: Tensor) -> Tensor:
-        """(B, heads, N, M)."""
-        scores = ops.BatchMatMul(transpose_b=True)(q * q.shape[-1] ** -0.5, k)
-        return ops.Softmax(axis=-1)(scores.to(ms.float32)).to(q.dtype)
-
-
 class Gelu(nn.Cell):
     """`flavour` is the spec's: "erf" (exact) or "tanh"."""
 
@@ -171,7 +114,7 @@ class Gelu(nn.Cell):
         self.approximate = "none" if flavour == "erf" else "tanh"
         self.one_kernel = on("Ascend") and not first_ascend()
         self.normal_cdf = NormalCdf() if flavour == "erf" and on("CPU") else None
-        self.native: Any = native.made(native.Gelu) if flavour == "erf" else None
+        self.native: Any = own(native.Gelu) if flavour == "erf" else None
 
     def construct(self, x: Tensor) -> Tensor:
         if self.native is not None and takes(x):
@@ -200,7 +143,7 @@ class Normalise(nn.Cell):
         super().__init__()
         self.norm = ops.LayerNorm(begin_norm_axis=-1, begin_params_axis=-1, epsilon=eps)
         self.in_training = NormaliseRows(eps) if on("CPU") else None
-        self.native: Any = native.made(native.Normalise, eps)
+        self.native: Any = own(native.Normalise, eps)
 
     def construct(self, x: Tensor, gamma: Tensor, beta: Tensor) -> Tensor:
         if self.native is not None and takes(x):
@@ -243,7 +186,7 @@ class Upsample(nn.Cell):
     def __init__(self):
         super().__init__()
         self.by_operator = UpsampleByOperator() if on("CPU") else None
-        self.native: Any = native.made(native.Upsample)
+        self.native: Any = own(native.Upsample)
 
     def construct(self, x: Tensor, size: tuple[int, int]) -> Tensor:
         B, C, h, w = x.shape

@@ -13,7 +13,8 @@ from mindspore import Parameter, Tensor, nn, ops
 from mindspore.common.initializer import initializer
 
 from backend_mindspore.distributed import sum_over_processes, world_size
-from backend_mindspore.kernels import Normalise, convolution_as_products, depthwise_kernel, transposed
+from backend_mindspore.kernels import Normalise, convolution_as_products, depthwise_kernel, own, transposed
+from backend_mindspore.native import cells as native
 from backend_mindspore.native.cells import takes
 from segformer_core.spec.arrays import ArraySpec
 from segformer_core.spec.layers import BatchNorm2d, Conv2d, LayerNorm, Leaf, Linear
@@ -139,25 +140,32 @@ class BatchNorm(nn.Cell):
         self.moving_variance = parameter("moving_variance", leaf.features, value="ones", trained=False)
         self.eps, self.momentum = leaf.eps, leaf.momentum
         self.in_training = ops.BatchNorm(is_training=True, epsilon=leaf.eps, momentum=leaf.momentum, data_format="NCHW")
+        self.native: Any = own(native.BatchNorm, leaf.eps)
         self.in_inference = ops.BatchNorm(is_training=False, epsilon=leaf.eps, momentum=leaf.momentum, data_format="NCHW")
 
     def construct(self, x: Tensor) -> Tensor:
         """(B, C, H, W) float32, in and out. `momentum` is the share of the new batch, as the operator takes it."""
         if not self.training:
             return self.in_inference(x, self.gamma, self.beta, self.moving_mean, self.moving_variance)[0]
+        if world_size() == 1 and self.native is not None and takes(x):
+            y, mean, variance = self.native(x, self.gamma, self.beta)
+            return self._remember(y, mean, variance, x.size // x.shape[1])
         if world_size() == 1:
             return self.in_training(x, self.gamma, self.beta, self.moving_mean, self.moving_variance)[0]
         B, C, H, W = x.shape
         mean = sum_over_processes(ops.mean(x, (0, 2, 3))) / world_size()
         centred = x - ops.reshape(mean, (1, C, 1, 1))
         variance = sum_over_processes(ops.mean(ops.square(centred), (0, 2, 3))) / world_size()
-        count = B * H * W * world_size()
-        unbiased = ops.stop_gradient(variance) * (count / (count - 1))  # MindSpore's operator stores the share of the new moments
-        new_mean = self.moving_mean + (ops.stop_gradient(mean) - self.moving_mean) * self.momentum
-        new_variance = self.moving_variance + (unbiased - self.moving_variance) * self.momentum
         x = centred * ops.reshape(self.gamma * ops.rsqrt(variance + self.eps), (1, C, 1, 1)) + ops.reshape(
             self.beta, (1, C, 1, 1)
         )
+        return self._remember(x, mean, variance, B * H * W * world_size())
+
+    def _remember(self, x: Tensor, mean: Tensor, variance: Tensor, count: int) -> Tensor:
+        """x, after the moving moments have moved as those of MindSpore's operator do."""
+        unbiased = ops.stop_gradient(variance) * (count / (count - 1))
+        new_mean = self.moving_mean + (ops.stop_gradient(mean) - self.moving_mean) * self.momentum
+        new_variance = self.moving_variance + (unbiased - self.moving_variance) * self.momentum
         x = ops.depend(x, ops.Assign()(self.moving_mean, new_mean))
         return ops.depend(x, ops.Assign()(self.moving_variance, new_variance))
 

@@ -12,7 +12,7 @@ from backend_mindspore.average import Average
 from backend_mindspore.compiling import Compiling
 from backend_mindspore.layers import DTYPES, Arithmetic, native_name
 from backend_mindspore.model import SegFormer
-from backend_mindspore.native.library import kernels
+from backend_mindspore.native.library import calls_to, library_for
 from backend_mindspore.optimizer import AdamW, LossScale
 from backend_mindspore.overflow import detection, saturates
 from backend_mindspore.prediction import Prediction
@@ -40,11 +40,12 @@ class Learner:
         self.spec, self.config, self.training, self.precision = spec, config, training, precision
         self.log = log
         arithmetic = Arithmetic(DTYPES[precision.inference], DTYPES[precision.training], fused_attention)
-        with kernels(config.runtime, log) as library:
+        self.library = library_for(config.runtime, log)
+        with calls_to(self.library):
             self.model = SegFormer(spec, arithmetic)
-        self.compiling = Compiling(spec, config, training, log, precision, fused_attention, library)
+        self.compiling = Compiling(spec, config, training, log, precision, fused_attention, self.library)
         self.parameters = canonical_parameters(spec, self.model)
-        self.prediction = Prediction(self._logits)
+        self.prediction = Prediction(self._logits, self.library)
         self.logits, self.logits_of_any_shape = Logits(self.model), Logits(self.model)
         self.logits_of_any_shape.set_inputs(Tensor(shape=[None, spec.in_channels, None, None], dtype=ms.float32))
         self.static_graphs, self.static_shapes = len(config.evaluation.eval_scales), set[tuple[int, ...]]()
@@ -54,7 +55,8 @@ class Learner:
         """Made when the first step is asked for: AdamW's moments take twice the network's memory."""
         assert self.training, "a learner that was made without a Training only predicts"
         optimizer = AdamW(self.parameters, self.training.groups, self.config.optimizer)
-        loss = Loss(self.model, self.config, self.training.class_weights)
+        with calls_to(self.library):
+            loss = Loss(self.model, self.config, self.training.class_weights)
         average = Average(self.parameters, decay) if (decay := self.config.optimizer.ema_decay) else None
         options = self.config.optimizer.clip_norm, self.config.training.accumulation_steps
         if self.precision.training == "fp16" or saturates():

@@ -1,11 +1,15 @@
 """Cross-entropy over pixels, plain and focal, and which pixels are hard; `backend_torch/loss.py` is its twin."""
 
+from typing import Any
+
 import mindspore as ms
 import numpy as np
 from mindspore import Tensor, nn, ops
 
 from backend_mindspore.distributed import count_over_processes, world_size
-from backend_mindspore.kernels import MinusTruth
+from backend_mindspore.kernels import MinusTruth, own
+from backend_mindspore.native import cells as native
+from backend_mindspore.native.cells import takes
 from segformer_core.config.keys import LossConfig
 from segformer_core.config.objective import SMALLEST_DOUBT, objective
 from segformer_core.data.dataset import IGNORED
@@ -80,22 +84,32 @@ class WeightedSum(nn.Cell):
         wanted = objective(config.loss)
         self.ce, self.focal, self.gamma = wanted.ce, wanted.focal, config.focal_gamma
         self.minus_truth = MinusTruth()
+        self.native: Any = own(native.CrossEntropy)
 
     def construct(self, logits: Tensor, labels: Tensor, weights: Tensor) -> Tensor:
-        losses = -log_probabilities(logits, labels)
+        losses = self._losses(logits, labels)
         weights = weights * (self.ce + self.focal * ops.pow(doubts(losses), self.gamma)) if self.focal else weights * self.ce
         return ops.sum(losses * weights)
 
     def bprop(self, logits: Tensor, labels: Tensor, weights: Tensor, out: Tensor, dout: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        logarithms = ops.LogSoftmax(axis=1)(logits)
-        p, slope = ops.exp(logarithms), weights * dout * self.ce
+        slope = weights * dout * self.ce
         if self.focal:
-            truth = ops.OneHot(axis=1)(labels, logits.shape[1], Tensor(1.0, ms.float32), Tensor(0.0, ms.float32))
-            losses = -ops.ReduceSum()(logarithms * truth, 1)
+            losses = self._losses(logits, labels)
             doubt = doubts(losses)
             power = ops.pow(doubt, self.gamma)
             slope = slope + weights * dout * self.focal * (power + self.gamma * losses * ops.exp(-losses) * power / doubt)
-        return self.minus_truth(p, labels, slope), ops.zeros_like(labels), ops.zeros_like(weights)
+        return self._gradient(logits, labels, slope), ops.zeros_like(labels), ops.zeros_like(weights)
+
+    def _losses(self, logits: Tensor, labels: Tensor) -> Tensor:
+        if self.native is not None and takes(logits):
+            return self.native(logits, labels)
+        return -log_probabilities(logits, labels)
+
+    def _gradient(self, logits: Tensor, labels: Tensor, slope: Tensor) -> Tensor:
+        """By the logits, of Σ slope · -log p."""
+        if self.native is not None and takes(logits):
+            return self.native.gradient(logits, labels, slope)
+        return self.minus_truth(ops.exp(ops.LogSoftmax(axis=1)(logits)), labels, slope)
 
 
 def doubts(losses: Tensor) -> Tensor:
@@ -112,4 +126,4 @@ def label_probabilities(logits: Tensor, labels: Tensor) -> Tensor:
 def log_probabilities(logits: Tensor, labels: Tensor) -> Tensor:
     """(B, H, W): that of the true class; of class 0 where the label is ignored."""
     index = ops.unsqueeze(ops.where(labels != IGNORED, labels, 0), 1)
-    return ops.squeeze(ops.GatherD()(ops.LogSoftmax(axis=1)(logits), 1, index), 1)
+    return ops.Squeeze(1)(ops.GatherD()(ops.LogSoftmax(axis=1)(logits), 1, index))

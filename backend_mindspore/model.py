@@ -5,7 +5,8 @@ from typing import Any
 import mindspore as ms
 from mindspore import Tensor, nn, ops
 
-from backend_mindspore.kernels import Attend, Gelu, Scaled, Upsample, add, relu
+from backend_mindspore.attention import MultiHead
+from backend_mindspore.kernels import Gelu, Scaled, Upsample, add, relu
 from backend_mindspore.layers import (
     FULL_PRECISION,
     Arithmetic,
@@ -39,28 +40,21 @@ class PatchEmbed(Mixed):
 class Attention(Mixed):
     def __init__(self, spec: spec.Attention, arithmetic: Arithmetic):
         super().__init__(arithmetic)
-        self.heads = spec.heads
         self.q = build(spec.q)
         self.kv = build(spec.kv)
         self.sr = build(spec.sr) if spec.sr else None
         self.norm: Any = build(spec.norm) if spec.norm else None
         self.proj = build(spec.proj)
-        self.attend = Attend(spec.heads, arithmetic.fused_attention)
+        self.attend = MultiHead(spec.heads, arithmetic.fused_attention)
 
     def construct(self, x: Tensor, size: Size) -> Tensor:
         """(B, N, C) tokens of a map of `size` -> (B, N, C)."""
-        B, N, C = x.shape
-        heads, d = self.heads, C // self.heads
         x = self.low(x)
         q = linear(x, self.q.weight, self.q.bias)
-        q = ops.permute(ops.reshape(q, (B, N, heads, d)), (0, 2, 1, 3))
         if self.sr is not None:
             x = self.low(self.norm(reduce_tokens(self.sr, x, size).to(ms.float32)))
         kv = linear(x, self.kv.weight, self.kv.bias)
-        kv = ops.permute(ops.reshape(kv, (B, -1, 2, heads, d)), (2, 0, 3, 1, 4))  # (2, B, heads, M, d): keys, values
-        x = self.attend(q, kv[0], kv[1])
-        x = ops.reshape(ops.permute(x, (0, 2, 1, 3)), (B, N, C))
-        return linear(x, self.proj.weight, self.proj.bias)
+        return linear(self.attend(q, kv), self.proj.weight, self.proj.bias)
 
 
 class MixFFN(Mixed):

@@ -10,6 +10,7 @@ import numpy as np
 from mindspore import Tensor, ops
 
 from backend_mindspore.bands import Part, Windows, cut
+from backend_mindspore.native import direct
 from segformer_core.data.dataset import IGNORED
 from segformer_core.protocol.bands import (
     Arrays,
@@ -35,10 +36,13 @@ def most_likely(scores: Tensor) -> Tensor:
 
 
 class Prediction:
-    """`logits` is (B, 3, H, W) -> (B, K, h, w) float32: a network, or a file that was exported from one."""
+    """`logits` is (B, 3, H, W) -> (B, K, h, w) float32: a network, or a file that was exported from one.
 
-    def __init__(self, logits: Callable[[Tensor], Tensor]):
-        self.logits = logits
+    `library` is that of our own kernels for a CPU, if there is one.
+    """
+
+    def __init__(self, logits: Callable[[Tensor], Tensor], library: str = ""):
+        self.logits, self.library = logits, library
 
     def predict(self, images: Sequence[np.ndarray], plan: Plan) -> np.ndarray:
         """(B, 3, H, W) float32 for each view, of its size -> (B, *size) uint8."""
@@ -46,6 +50,10 @@ class Prediction:
 
     def bands(self, read: Read, plan: Plan, confidences: bool = False) -> Iterator[tuple[int, Arrays]]:
         """The labels in bands of rows from the top, and with `confidences` their probabilities: first row, (B, rows, W) each."""
+        if self.library and not (confidences or plan.averages or in_bands(plan)):
+            [which] = maps_of(plan)
+            yield 0, (direct.most_likely(self.library, self._map(read, plan, *which).asnumpy(), plan.size),)
+            return
 
         def finish(scores: Tensor) -> tuple[Tensor, ...]:
             if not confidences:

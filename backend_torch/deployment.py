@@ -95,13 +95,13 @@ class FoldedAttention(nn.Module):
 
     def __init__(self, attn: Attention, groups: int):
         super().__init__()
-        self.low, self.heads, self.sr, self.norm, self.groups = attn.low, attn.heads, attn.sr, attn.norm, groups
-        scale = (attn.q.weight.shape[0] // attn.heads) ** -0.5
+        self.low, self.heads, self.sr, self.norm, self.groups = attn.low, attn.attend.heads, attn.sr, attn.norm, groups
+        scale = (attn.q.weight.shape[0] // self.heads) ** -0.5
         (k, v), (k_bias, v_bias) = attn.kv.weight.chunk(2), attn.kv.bias.chunk(2)
-        if attn.heads == 1:  # the probabilities of a query sum to 1, so the projection's bias can be the values'
+        if self.heads == 1:  # the probabilities of a query sum to 1, so the projection's bias can be the values'
             v, v_bias = attn.proj.weight @ v, attn.proj.weight @ v_bias + attn.proj.bias
         self.q, self.k, self.v = linear(attn.q.weight * scale, attn.q.bias * scale), linear(k, k_bias), linear(v, v_bias)
-        self.proj = attn.proj if attn.heads > 1 else None
+        self.proj = attn.proj if self.heads > 1 else None
 
     def forward(self, x: Tensor, size: Size) -> Tensor:
         """(B, N, C) tokens of a map of `size` -> (B, N, C)."""

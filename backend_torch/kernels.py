@@ -1,34 +1,9 @@
-"""Attention, GELU, upsampling, and sums of large maps: the operators whose best form depends on the framework."""
+"""GELU, upsampling, and sums of large maps: the operators whose best form depends on the framework."""
 
 import torch
 from torch import Tensor, nn
 
-from backend_torch import onednn
 from backend_torch.upsampling import UpsampleByOperator
-
-
-class Attend(nn.Module):
-    """softmax(q kᵀ / √d) v for (B, heads, N, d) queries and (B, heads, M, d) keys and values."""
-
-    def __init__(self, fused: bool = True):
-        super().__init__()
-        self.fused = fused
-        self.plain = PlainAttend()
-
-    def forward(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        if self.fused and onednn.takes_attention(q):
-            return onednn.attend(q, k, v)
-        if self.fused:
-            return nn.functional.scaled_dot_product_attention(q, k, v, dropout_p=0.0, is_causal=False)
-        return self.plain(q, k, v)
-
-
-class PlainAttend(nn.Module):
-    """`Attend` written out."""
-
-    def forward(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        scores = (q * q.shape[-1] ** -0.5) @ k.transpose(-2, -1)
-        return torch.softmax(scores.float(), dim=-1).to(v.dtype) @ v
 
 
 class Gelu(nn.Module):

@@ -5,7 +5,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from backend_torch.kernels import Attend, Gelu, Upsample, add, relu
+from backend_torch.attention import MultiHead
+from backend_torch.kernels import Gelu, Upsample, add, relu
 from backend_torch.layers import (
     FULL_PRECISION,
     Arithmetic,
@@ -39,28 +40,21 @@ class PatchEmbed(Mixed):
 class Attention(Mixed):
     def __init__(self, spec: spec.Attention, arithmetic: Arithmetic):
         super().__init__(arithmetic)
-        self.heads = spec.heads
         self.q = build(spec.q)
         self.kv = build(spec.kv)
         self.sr = build(spec.sr) if spec.sr else None
         self.norm: Any = build(spec.norm) if spec.norm else None
         self.proj = build(spec.proj)
-        self.attend = Attend(arithmetic.fused_attention)
+        self.attend = MultiHead(spec.heads, arithmetic.fused_attention)
 
     def forward(self, x: Tensor, size: Size) -> Tensor:
         """(B, N, C) tokens of a map of `size` -> (B, N, C)."""
-        B, N, C = x.shape
-        heads, d = self.heads, C // self.heads
         x = self.low(x)
         q = linear(x, self.q.weight, self.q.bias)
-        q = q.reshape(B, N, heads, d).permute(0, 2, 1, 3)
         if self.sr is not None:
             x = self.low(self.norm(reduce_tokens(self.sr, x, size).to(torch.float32)))
         kv = linear(x, self.kv.weight, self.kv.bias)
-        kv = kv.reshape(B, -1, 2, heads, d).permute(2, 0, 3, 1, 4)  # (2, B, heads, M, d): keys, values
-        x = self.attend(q, kv[0], kv[1])
-        x = x.permute(0, 2, 1, 3).reshape(B, N, C)
-        return linear(x, self.proj.weight, self.proj.bias)
+        return linear(self.attend(q, kv), self.proj.weight, self.proj.bias)
 
 
 class MixFFN(Mixed):

@@ -16,8 +16,8 @@ class Framework:
 
     def __init__(self, name: str):
         self.name, _, form = name.partition(", ")
-        parts = ("layers", "kernels", "device")
-        self.layers, self.kernels, device = (import_module(f"backend_{self.name}.{part}") for part in parts)
+        parts = ("layers", "kernels", "attention", "device")
+        self.layers, self.kernels, self.attention, device = (import_module(f"backend_{self.name}.{part}") for part in parts)
         self.tensor: Callable[[np.ndarray], Any]
         if self.name == "torch":
             import torch
@@ -36,9 +36,9 @@ class Framework:
         """What is made in this context calls our own kernels, if the form does."""
         if self.runtime is None:
             return nullcontext()
-        from backend_mindspore.native.library import kernels
+        from backend_mindspore.native.library import calls_to, library_for
 
-        return kernels(self.runtime, print)
+        return calls_to(library_for(self.runtime, print))
 
     def build(self, leaf, arrays):
         layer = self.layers.build(leaf)

@@ -145,7 +145,7 @@ def test_attention_of_bfloat16_is_computed_in_float32(products):
     """So only its inputs and its result are rounded: within half a unit in the last place."""
     import torch
 
-    from backend_torch.kernels import Attend
+    from backend_torch.attention import Attend
 
     q, k, v = (random_tensor(1, rows, 2, 32).transpose(1, 2).bfloat16() for rows in (300, 64, 64))
     with torch.no_grad():

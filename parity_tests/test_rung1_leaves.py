@@ -236,13 +236,29 @@ def attention(q, k, v):
 @pytest.mark.parametrize("form", ["Attend", "PlainAttend"])
 def test_attention_in_both_forms(framework, form):
     if form == "Attend" and framework.name == "mindspore":
-        kernel = framework.kernels.Attend(heads=2)
+        kernel = framework.attention.Attend(heads=2)
     else:
-        kernel = getattr(framework.kernels, form)()
+        kernel = getattr(framework.attention, form)()
     q, k, v = values(2, 2, 33, 8, scale=2), values(2, 2, 9, 8), values(2, 2, 9, 8)
     got = framework.numpy(kernel(*map(framework.tensor, (q, k, v))))
     assert_close(form, got, attention(q, k, v), "attention")
     check_control("keys and values swapped", difference(got, attention(q, v, k)), "attention", times=1e4)
+
+
+def test_attention_in_each_head(framework):
+    q, keys, values_ = values(2, 33, 16, scale=2), values(2, 9, 16), values(2, 9, 16)
+    kernel, tensor = framework.attention.MultiHead(2), framework.tensor
+
+    def split(x):
+        return x.reshape(2, -1, 2, 8).transpose(0, 2, 1, 3)
+
+    def joined(x):
+        return x.transpose(0, 2, 1, 3).reshape(q.shape)
+
+    got = framework.numpy(kernel(tensor(q), tensor(np.concatenate([keys, values_], 2))))
+    assert_close("MultiHead", got, joined(attention(*map(split, (q, keys, values_)))), "attention")
+    swapped = joined(attention(*map(split, (q, values_, keys))))
+    check_control("keys and values swapped", difference(got, swapped), "attention", times=1e4)
 
 
 def interpolation(inputs: int, outputs: int) -> np.ndarray:

@@ -149,7 +149,7 @@ def test_both_attention_forms_give_the_same_logits(need_torch):
     fused = logits(learner, images)
     for stage in learner.model.stages:
         for block in stage.blocks:
-            block.attn.attend.fused = False
+            block.attn.attend.attend.fused = False
     plain = logits(learner, images)
     assert not np.array_equal(plain, fused), "the switch changed nothing"
     assert_close("plain attention", plain, fused, "logits")

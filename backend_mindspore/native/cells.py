@@ -14,11 +14,6 @@ from backend_mindspore.native.library import library
 from segformer_core.protocol.bands import row_mix
 
 
-def made(cell: Callable[..., nn.Cell], *arguments: Any) -> nn.Cell | None:
-    """The cell, where the network that is being made calls the library."""
-    return cell(*arguments) if library() else None
-
-
 def takes(x: Tensor) -> bool:
     """Whether the kernels compute with such an x."""
     return x.dtype == ms.float32 and not ops.is_sequence_value_unknown(x.shape)
@@ -74,19 +69,36 @@ class Normalise(nn.Cell):
         return self.backward(x, gamma, dout, self.eps)
 
 
-class Attend(nn.Cell):
-    """(B, heads, N, d) queries, (B, heads, M, d) keys and values -> (B, heads, N, d). No scores are kept."""
+class MultiHead(nn.Cell):
+    """(B, N, C) queries, (B, M, 2C) keys and values -> (B, N, C). No scores are kept."""
+
+    def __init__(self, heads: int):
+        super().__init__()
+        self.heads = Tensor(np.zeros(heads, np.float32))
+        self.forward = kernel("Attend", lambda q, kv, heads: q)
+        self.backward = kernel("AttendGrad", lambda q, kv, heads, out, dout: (q, kv), results=2)
+
+    def construct(self, q: Tensor, kv: Tensor) -> Tensor:
+        return self.forward(q, kv, self.heads)
+
+    def bprop(self, q: Tensor, kv: Tensor, out: Tensor, dout: Tensor) -> tuple[Tensor, ...]:
+        return self.backward(q, kv, self.heads, out, dout)
+
+
+class CrossEntropy(nn.Cell):
+    """(B, K, H, W) logits, (B, H, W) int32 labels -> (B, H, W): -log p of the label; 0 where it is 255."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.forward = kernel("Attend", lambda q, k, v: q)
-        self.backward = kernel("AttendGrad", lambda q, k, v, out, dout: (q, k, v), results=3)
+        self.forward = kernel("CrossEntropy", lambda logits, labels: labels)
+        self.backward = kernel("CrossEntropyGrad", lambda logits, labels, slopes: logits)
 
-    def construct(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        return self.forward(q, k, v)
+    def construct(self, logits: Tensor, labels: Tensor) -> Tensor:
+        return self.forward(logits, labels)
 
-    def bprop(self, q: Tensor, k: Tensor, v: Tensor, out: Tensor, dout: Tensor) -> tuple[Tensor, ...]:
-        return self.backward(q, k, v, out, dout)
+    def gradient(self, logits: Tensor, labels: Tensor, slopes: Tensor) -> Tensor:
+        """By the logits, of Σ slopes · cross-entropy; the slopes are (B, H, W), 0 where the label is 255."""
+        return self.backward(logits, labels, slopes)
 
 
 class Upsample(nn.Cell):
@@ -105,11 +117,34 @@ class Upsample(nn.Cell):
         return self.backward(dout, axis(h, size[0]), axis(w, size[1]), length(h), length(w)), size
 
 
+class BatchNorm(nn.Cell):
+    """(B, C, H, W), (C,) and (C,) -> (B, C, H, W), normalised by its own moments, and these: (C,) mean and variance."""
+
+    def __init__(self, eps: float):
+        super().__init__()
+        self.eps = Tensor(np.array([eps], np.float32))
+        self.forward = kernel("BatchNorm", lambda x, gamma, beta, eps: (x, gamma, gamma), results=3)
+        self.backward = kernel("BatchNormGrad", lambda x, gamma, mean, variance, eps, dy: (x, gamma, gamma), results=3)
+
+    def construct(self, x: Tensor, gamma: Tensor, beta: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        return self.forward(x, gamma, beta, self.eps)
+
+    def bprop(
+        self, x: Tensor, gamma: Tensor, beta: Tensor, out: tuple[Tensor, ...], dout: tuple[Tensor, ...]
+    ) -> tuple[Tensor, ...]:
+        """The moments have no gradient."""
+        return self.backward(x, gamma, out[1], out[2], self.eps, dout[0])
+
+
 @ms.constexpr
 def axis(inputs: int, outputs: int) -> Tensor:
+    return Tensor(axis_array(inputs, outputs))
+
+
+def axis_array(inputs: int, outputs: int) -> np.ndarray:
     """(2, outputs): the input before each output, and the share of the one behind it."""
     mix = row_mix(inputs, outputs, 0, outputs)
-    return Tensor(np.stack([mix.first + mix.low, mix.share[:, 0]]).astype(np.float32))
+    return np.stack([mix.first + mix.low, mix.share[:, 0]]).astype(np.float32)
 
 
 @ms.constexpr

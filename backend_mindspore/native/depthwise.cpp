@@ -30,8 +30,7 @@ static void convolve(Plane plane, const float* padded, const float* kernel, bool
     for (int64_t j = 0; j < plane.width; j += LANES) {
       Vector s = all(bias);
       for (int k = 0; k < PLACES; k++) s += weight[k] * load(seen + k / SIDE * pitch + j + k % SIDE);
-      if (j + LANES <= plane.width) store(row + j, s);
-      else store_some(row + j, s, plane.width - j);
+      store(row + j, s, std::min<int64_t>(LANES, plane.width - j));
     }
   }
 }

@@ -41,8 +41,7 @@ KERNEL(Gelu) {  // x -> y, of any one shape
   const float* x = a.in(0);
   float* y = a.out(1);
   each(a.count(0), [&](int64_t i, int64_t lanes) {
-    if (lanes == LANES) store(y + i, gelu(load(x + i)));
-    else store_some(y + i, gelu(load_some(x + i, lanes)), lanes);
+    store(y + i, gelu(load(x + i, lanes)), lanes);
   });
 }
 
@@ -50,7 +49,6 @@ KERNEL(GeluGrad) {  // x, dy -> dx
   const float *x = a.in(0), *dy = a.in(1);
   float* dx = a.out(2);
   each(a.count(0), [&](int64_t i, int64_t lanes) {
-    if (lanes == LANES) store(dx + i, load(dy + i) * slope(load(x + i)));
-    else store_some(dx + i, load_some(dy + i, lanes) * slope(load_some(x + i, lanes)), lanes);
+    store(dx + i, load(dy + i, lanes) * slope(load(x + i, lanes)), lanes);
   });
 }

@@ -1,4 +1,4 @@
-// What MindSpore calls by `ops.Custom(".../library.so:Name", func_type="aot")`: with float32 arrays, the inputs before the outputs.
+// What MindSpore calls by `ops.Custom(".../library.so:Name", func_type="aot")`: with arrays, the inputs before the outputs.
 #pragma once
 #include <cstdint>
 
@@ -8,6 +8,8 @@ struct Arrays {
   int64_t** shapes;
 
   const float* in(int i) const { return (const float*)arrays[i]; }
+  const int32_t* integers(int i) const { return (const int32_t*)arrays[i]; }
+  uint8_t* bytes(int i) const { return (uint8_t*)arrays[i]; }
   float* out(int i) const { return (float*)arrays[i]; }
   int64_t size(int i, int axis) const { return shapes[i][axis]; }
   int64_t count(int i) const {

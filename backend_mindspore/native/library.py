@@ -55,16 +55,17 @@ def library() -> str:
 
 
 @contextmanager
-def kernels(runtime: RuntimeConfig, log: LogLine) -> Iterator[str]:
-    """In this context networks are made that call the library, if `runtime` and the machine allow it. Gives its path, or ""."""
-    before = _in_use.set(_wanted(runtime, log))
+def calls_to(path: str) -> Iterator[None]:
+    """In this context networks are made that call the library at `path`; none if it is empty."""
+    before = _in_use.set(path)
     try:
-        yield library()
+        yield
     finally:
         _in_use.reset(before)
 
 
-def _wanted(runtime: RuntimeConfig, log: LogLine) -> str:
+def library_for(runtime: RuntimeConfig, log: LogLine) -> str:
+    """The path of the library, which is compiled if need be; empty if `runtime` or the machine does not allow one."""
     if runtime.compile == "False" or ms.get_context("device_target") != "CPU":
         return ""
     path, reason = _made(runtime.compile_cache, log)

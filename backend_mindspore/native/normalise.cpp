@@ -15,19 +15,16 @@ static inline void along(int64_t C, const One& one) {
   if (j < C) one(j, C - j);
 }
 
-static inline Vector take(const float* from, int64_t lanes) { return lanes == LANES ? load(from) : load_some(from, lanes); }
-static inline void give(float* to, Vector x, int64_t lanes) { lanes == LANES ? store(to, x) : store_some(to, x, lanes); }
-
 struct Moments {
   float mean, scale;  // scale = 1 / sqrt(variance + eps)
 
   Moments(const float* row, int64_t C, float eps) {
     Vector total = {}, squares = {};
-    along(C, [&](int64_t j, int64_t lanes) { total += take(row + j, lanes); });
+    along(C, [&](int64_t j, int64_t lanes) { total += load(row + j, lanes); });
     mean = sum(total) / C;
     along(C, [&](int64_t j, int64_t lanes) {
-      Vector d = take(row + j, lanes) - mean;
-      if (lanes < LANES) d = load_some((const float*)&d, lanes);
+      Vector d = load(row + j, lanes) - mean;
+      if (lanes < LANES) d = load((const float*)&d, lanes);
       squares += d * d;
     });
     scale = 1.0f / std::sqrt(sum(squares) / C + eps);
@@ -44,8 +41,8 @@ KERNEL(Normalise) {  // (N, C) x, (C,) gamma, (C,) beta, (1,) eps -> (N, C)
       const float* row = x + i * C;
       const Moments moments(row, C, eps);
       along(C, [&](int64_t j, int64_t lanes) {
-        Vector scaled = moments.unit(take(row + j, lanes)) * take(gamma + j, lanes);
-        give(y + i * C + j, scaled + take(beta + j, lanes), lanes);
+        Vector scaled = moments.unit(load(row + j, lanes)) * load(gamma + j, lanes);
+        store(y + i * C + j, scaled + load(beta + j, lanes), lanes);
       });
     }
   });
@@ -63,16 +60,16 @@ KERNEL(NormaliseGrad) {  // x, gamma, dy, eps -> dx, dgamma, dbeta
       const Moments moments(row, C, eps);
       Vector total = {}, product = {};  // of g = dy gamma, and of g unit
       along(C, [&](int64_t j, int64_t lanes) {
-        Vector unit = moments.unit(take(row + j, lanes)), given = take(d + j, lanes), g = given * take(gamma + j, lanes);
+        Vector unit = moments.unit(load(row + j, lanes)), given = load(d + j, lanes), g = given * load(gamma + j, lanes);
         total += g;
         product += g * unit;
-        give(sum_gamma + j, take(sum_gamma + j, lanes) + given * unit, lanes);
-        give(sum_beta + j, take(sum_beta + j, lanes) + given, lanes);
+        store(sum_gamma + j, load(sum_gamma + j, lanes) + given * unit, lanes);
+        store(sum_beta + j, load(sum_beta + j, lanes) + given, lanes);
       });
       const float mean = sum(total) / C, mean_product = sum(product) / C;
       along(C, [&](int64_t j, int64_t lanes) {
-        Vector unit = moments.unit(take(row + j, lanes)), g = take(d + j, lanes) * take(gamma + j, lanes);
-        give(dx + i * C + j, (g - mean - unit * mean_product) * moments.scale, lanes);
+        Vector unit = moments.unit(load(row + j, lanes)), g = load(d + j, lanes) * load(gamma + j, lanes);
+        store(dx + i * C + j, (g - mean - unit * mean_product) * moments.scale, lanes);
       });
     }
   });

@@ -1,22 +1,9 @@
-// Bilinear interpolation. An axis comes as (2, outputs): the input before each output, and the share of the one behind it.
+// Bilinear interpolation and its gradient.
 #include <vector>
 
+#include "axis.h"
 #include "kernel.h"
 #include "parallel.h"
-#include "vector.h"
-
-struct Axis {
-  int64_t outputs;
-  std::vector<int64_t> low, high;
-  const float* share;
-
-  Axis(const Arrays& a, int i, int64_t inputs) : outputs(a.size(i, 1)), low(outputs), high(outputs), share(a.in(i) + outputs) {
-    for (int64_t k = 0; k < outputs; k++) {
-      low[k] = (int64_t)a.in(i)[k];
-      high[k] = std::min(low[k] + 1, inputs - 1);
-    }
-  }
-};
 
 KERNEL(Upsample) {  // (B, C, h, w) x, (2, H) rows, (2, W) columns -> (B, C, H, W)
   const float* x = a.in(0);
@@ -27,13 +14,7 @@ KERNEL(Upsample) {  // (B, C, h, w) x, (2, H) rows, (2, W) columns -> (B, C, H, 
   parallel(a.size(0, 0) * a.size(0, 1), [&](Tasks& tasks) {
     std::vector<float> wide(h * W);
     for (int64_t p; tasks.next(p);) {
-      for (int64_t i = 0; i < h; i++) {
-        const float* from = x + (p * h + i) * w;
-        for (int64_t j = 0; j < W; j++) {
-          const float low = from[columns.low[j]];
-          wide[i * W + j] = low + columns.share[j] * (from[columns.high[j]] - low);
-        }
-      }
+      for (int64_t i = 0; i < h; i++) columns.stretch(x + (p * h + i) * w, &wide[i * W]);
       for (int64_t i = 0; i < H; i++) {
         const float *low = &wide[rows.low[i] * W], *high = &wide[rows.high[i] * W], share = rows.share[i];
         float* to = y + (p * H + i) * W;

@@ -20,13 +20,14 @@ static inline Vector load(const float* from) { return *(const InMemory*)from; }
 static inline void store(float* to, Vector x) { *(InMemory*)to = x; }
 static inline Vector all(float x) { return x - Vector{}; }
 
-// The first n lanes, 0 <= n <= LANES; those behind are 0.
-static inline Vector load_some(const float* from, int64_t n) {
+// The first n lanes, 0 < n <= LANES; those behind are 0.
+static inline Vector load(const float* from, int64_t n) {
+  if (n == LANES) return load(from);
   Vector x = {};
   std::memcpy(&x, from, 4 * n);
   return x;
 }
-static inline void store_some(float* to, Vector x, int64_t n) { std::memcpy(to, &x, 4 * n); }
+static inline void store(float* to, Vector x, int64_t n) { n == LANES ? store(to, x) : (void)std::memcpy(to, &x, 4 * n); }
 
 static inline float sum(Vector x) {
   float total = 0;

@@ -159,14 +159,14 @@ def compile_as_on_an_ascend(form: Form) -> None:
     import mindspore as ms
     from mindspore import ops
 
-    from backend_mindspore import distributed, kernels, overflow
+    from backend_mindspore import attention, distributed, kernels, overflow
     from backend_mindspore.learner import Learner
     from parity_tests.mindspore_cells import AfterTheNetwork
     from parity_tests.support import random_batch, random_masks
 
     ms.set_context(mode=ms.GRAPH_MODE)
     kernels.on = lambda device: device == "Ascend"
-    kernels.MOST_SCORES = form.most_scores
+    attention.MOST_SCORES = form.most_scores
     if form.first:
         kernels.first_ascend = overflow.first_ascend = lambda: True
         ms.amp._ascend_target = ms.amp._ascend_910a_target = ops.constexpr(lambda: True)

@@ -1,13 +1,13 @@
 """SegFormer as the paper draws it, in MindSpore: what the cost sheet compares the folded head and the fused attention with.
 
 Every level of the head is projected, brought to the largest level's size and concatenated, and attention keeps its
-probabilities. The cells take the places of `backend_mindspore/model.py`'s. They are compiled and counted, not run.
+probabilities. The cells take the places of `backend_mindspore`'s own. They are compiled and counted, not run.
 """
 
 import mindspore as ms
 from mindspore import Tensor, nn, ops
 
-from backend_mindspore import model
+from backend_mindspore import attention, model
 from backend_mindspore.layers import linear, to_map
 
 Size = tuple[int, int]
@@ -40,4 +40,4 @@ class DrawnHead(model.DecodeHead):
 
 def draw() -> None:
     """Make the networks that are built from now on, in this process, the drawn ones."""
-    model.Attend, model.DecodeHead = DrawnAttend, DrawnHead  # type: ignore[misc, assignment]
+    attention.Attend, model.DecodeHead = DrawnAttend, DrawnHead  # type: ignore[misc, assignment]

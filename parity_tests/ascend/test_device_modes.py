@@ -79,7 +79,7 @@ def test_what_a_program_has_set_stays(monkeypatch):
     ],
 )
 def test_attention_is_fused_where_there_is_a_kernel_and_nobody_says_otherwise(device, first, why, monkeypatch):
-    from backend_mindspore import kernels
+    from backend_mindspore import attention, kernels
     from backend_mindspore.learner import Learner
 
     monkeypatch.setattr(kernels, "on", lambda name: name == device)
@@ -87,7 +87,7 @@ def test_attention_is_fused_where_there_is_a_kernel_and_nobody_says_otherwise(de
     assert kernels.no_fused_attention() == why
     for fused in (True, False):
         learner = Learner(segformer("b0", 3), Config(), None, Precision("fp16", "fp16"), lambda _: None, fused)
-        flags = {cell.fused for _, cell in learner.model.cells_and_names() if isinstance(cell, kernels.Attend)}
+        flags = {cell.fused for _, cell in learner.model.cells_and_names() if isinstance(cell, attention.Attend)}
         assert flags == {fused and not why}
 
 
@@ -103,14 +103,14 @@ def test_attention_by_blocks_is_the_whole_attention(most, mode, monkeypatch):
     """33 queries of 7 keys in 6 heads: by one, by five, all but one, all at once."""
     import mindspore as ms
 
-    from backend_mindspore import kernels
+    from backend_mindspore import attention
 
     ms.set_context(mode=ms.GRAPH_MODE if mode == "graph" else ms.PYNATIVE_MODE)
     rng = np.random.default_rng(0)
     q, k, v = (ms.Tensor(rng.standard_normal((2, 3, count, 8)).astype(np.float32)) for count in (33, 7, 7))
-    want = kernels.Attend(3).set_train(False)(q, k, v).asnumpy()
-    monkeypatch.setattr(kernels, "MOST_SCORES", most)
-    got = kernels.Attend(3).set_train(False)(q, k, v).asnumpy()
+    want = attention.Attend(3).set_train(False)(q, k, v).asnumpy()
+    monkeypatch.setattr(attention, "MOST_SCORES", most)
+    got = attention.Attend(3).set_train(False)(q, k, v).asnumpy()
     ms.set_context(mode=ms.GRAPH_MODE)
     assert np.abs(got - want).max() < 1e-6 < 0.5 < np.abs(want).max(), "a product of fewer rows rounds otherwise"
 
@@ -119,40 +119,40 @@ def test_how_many_scores_are_held(monkeypatch):
     """Never more than MOST_SCORES where no gradient is asked for; in training, and below it, all at once."""
     import mindspore as ms
 
-    from backend_mindspore import kernels
+    from backend_mindspore import attention
 
     ms.set_context(mode=ms.PYNATIVE_MODE)
     held = []
-    plain = kernels.PlainAttend.construct
+    plain = attention.PlainAttend.construct
     monkeypatch.setattr(
-        kernels.PlainAttend, "construct", lambda cell, q, k, v: held.append(q.shape[2] * k.shape[2]) or plain(cell, q, k, v)
+        attention.PlainAttend, "construct", lambda cell, q, k, v: held.append(q.shape[2] * k.shape[2]) or plain(cell, q, k, v)
     )
     q, k = (ms.Tensor(np.ones((1, 1, count, 16), np.float32)) for count in (40, 10))
-    attend = kernels.Attend(1)
+    attend = attention.Attend(1)
 
     def scores(most: int, training: bool) -> list[int]:
         held.clear()
-        monkeypatch.setattr(kernels, "MOST_SCORES", most)
+        monkeypatch.setattr(attention, "MOST_SCORES", most)
         attend.set_train(training)(q, k, k)
         return held.copy()
 
     assert scores(150, False) == [150, 150, 100]
     assert scores(400, False) == scores(150, True) == [400]
     ms.set_context(mode=ms.GRAPH_MODE)
-    assert monkeypatch.undo() is None and kernels.MOST_SCORES * 4 == 1 << 28
+    assert monkeypatch.undo() is None and attention.MOST_SCORES * 4 == 1 << 28
 
 
 @pytest.mark.parametrize(("tokens", "dtype", "fused"), [(10, "float16", True), (11, "float16", False), (10, "float32", False)])
 def test_the_fused_attention_has_no_more_tokens_than_documented(tokens, dtype, fused, monkeypatch):
     import mindspore as ms
 
-    from backend_mindspore import kernels
+    from backend_mindspore import attention
 
     ms.set_context(mode=ms.PYNATIVE_MODE)
     asked = []
-    monkeypatch.setattr(kernels, "no_fused_attention", lambda: "")
-    monkeypatch.setattr(kernels, "MOST_TOKENS", 10)
-    monkeypatch.setattr(kernels.ops, "flash_attention_score", lambda q, *rest, **named: asked.append(q.shape) or q)
+    monkeypatch.setattr(attention, "no_fused_attention", lambda: "")
+    monkeypatch.setattr(attention, "MOST_TOKENS", 10)
+    monkeypatch.setattr(attention.ops, "flash_attention_score", lambda q, *rest, **named: asked.append(q.shape) or q)
     q = ms.Tensor(np.ones((1, 1, tokens, 16), dtype))
-    assert kernels.Attend(1).set_train(False)(q, q, q).shape == q.shape and bool(asked) == fused
+    assert attention.Attend(1).set_train(False)(q, q, q).shape == q.shape and bool(asked) == fused
     ms.set_context(mode=ms.GRAPH_MODE)

@@ -48,8 +48,29 @@ def layer_norm(x, gamma, beta):
     return layer_norm(x, x.shape[-1:], gamma, beta, EPS)
 
 
-def attention(q, k, v):
-    return (q @ k.mT * q.shape[-1] ** -0.5).softmax(-1) @ v
+def batch_norm(x, gamma, beta):
+    from torch.nn.functional import batch_norm
+
+    return batch_norm(x, None, None, gamma, beta, training=True, eps=EPS)
+
+
+def attention(heads):
+    def attend(q, kv):
+        B, N, C = q.shape
+        q = q.reshape(B, N, heads, -1).transpose(1, 2)
+        k, v = (x.reshape(B, -1, heads, C // heads).transpose(1, 2) for x in kv.split(C, -1))
+        return ((q @ k.mT * q.shape[-1] ** -0.5).softmax(-1) @ v).transpose(1, 2).reshape(B, N, C)
+
+    return attend
+
+
+def cross_entropy(labels):
+    def losses(logits):
+        import torch
+
+        return torch.nn.functional.cross_entropy(logits, torch.from_numpy(labels).long(), ignore_index=255, reduction="none")
+
+    return losses
 
 
 def upsampled(size):
@@ -114,26 +135,31 @@ def test_layer_norm(N, C):
 
 
 @pytest.mark.parametrize(
-    ("heads", "N", "M", "d"),
-    [
-        ((1, 1), 1, 1, 1),
-        ((1, 1), 1100, 9, 8),
-        ((2, 3), 5, 7, 3),
-        ((1, 2), 301, 77, 32),
-        ((1, 1), 97, 1025, 64),
-        ((2, 8), 70, 33, 40),
-    ],
+    ("B", "heads", "N", "M", "d"),
+    [(1, 1, 1, 1, 1), (1, 1, 1100, 9, 8), (2, 3, 5, 7, 3), (1, 2, 301, 77, 32), (1, 1, 97, 1025, 64), (2, 8, 70, 33, 40)],
 )
-def test_attention(heads, N, M, d):
-    q, k, v = numbers(*heads, N, d), numbers(*heads, M, d, seed=1), numbers(*heads, M, d, seed=2)
-    dy = numbers(*heads, N, d, seed=3)
-    (got,) = call("Attend", [q, k, v], [q.shape])
-    gradients = call("AttendGrad", [q, k, v, got, dy], [q.shape, k.shape, v.shape])
-    if M == 1:  # nothing depends on q and k
-        assert all(not np.abs(found).max() > 1e-6 for found in gradients[:2])
-        assert np.array_equal(got, np.broadcast_to(v, got.shape)) and np.allclose(gradients[2], dy.sum(2, keepdims=True))
+def test_attention(B, heads, N, M, d):
+    C = heads * d
+    q, kv, dy = numbers(B, N, C), numbers(B, M, 2 * C, seed=1), numbers(B, N, C, seed=2)
+    (got,) = call("Attend", [q, kv, np.zeros(heads)], [q.shape])
+    gradients = call("AttendGrad", [q, kv, np.zeros(heads), got, dy], [q.shape, kv.shape])
+    if M == 1:  # nothing depends on queries and keys
+        assert np.array_equal(got, kv[..., C:]) and np.abs(gradients[0]).max() < 1e-6
+        assert np.abs(gradients[1][..., :C]).max() < 1e-6 and np.allclose(gradients[1][..., C:], dy)
         return
-    check("attention", attention, [q, k, v], got, gradients, dy, "attention")
+    check("attention", attention(heads), [q, kv], got, gradients, dy, "attention")
+
+
+@pytest.mark.parametrize("shape", [(1, 2, 1, 1), (2, 19, 33, 37), (1, 150, 5, 9)])
+def test_cross_entropy(shape):
+    B, K, H, W = shape
+    logits, slopes = numbers(*shape, scale=4), numbers(B, H, W, seed=1)
+    labels = np.random.default_rng(0).integers(0, K, (B, H, W)).astype(np.int32)
+    if H > 1:
+        labels[:, 2:4], slopes[:, 2:4] = 255, 0
+    (got,) = call("CrossEntropy", [logits, labels], [labels.shape])
+    gradients = call("CrossEntropyGrad", [logits, labels, slopes], [shape])
+    check("cross-entropy", cross_entropy(labels), [logits], got, gradients, slopes, "leaf")
 
 
 @pytest.mark.parametrize("size", [((1, 1), (3, 2)), ((5, 9), (17, 31)), ((8, 10), (32, 40)), ((16, 12), (7, 5))])
@@ -146,6 +172,40 @@ def test_upsampling(size):
     check("upsampling", upsampled((H, W)), [x], got, gradients, dy, "leaf")
 
 
+@pytest.mark.parametrize("shape", [(1, 1, 1, 2), (2, 5, 7, 9), (3, 2, 64, 33)])
+def test_batch_norm(shape):
+    C, eps = shape[1], np.array([EPS], np.float32)
+    inputs, dy = [numbers(*shape) * 2 + 3, numbers(C), numbers(C)], numbers(*shape, seed=1)
+    got, mean, variance = call("BatchNorm", [*inputs, eps], [shape, (C,), (C,)])
+    gradients = call("BatchNormGrad", [*inputs[:2], mean, variance, eps, dy], [shape, (C,), (C,)])
+    x = inputs[0].astype(np.float64)
+    assert_close("mean", mean, x.mean((0, 2, 3)), "leaf")
+    assert_close("variance", variance, x.var((0, 2, 3)), "leaf")
+    if x.size > 2:  # of two numbers the gradient is 0 but for eps
+        check("BatchNorm", batch_norm, inputs, got, gradients, dy, "leaf")
+
+
+@pytest.mark.parametrize(
+    "size", [((1, 1), (3, 2)), ((5, 9), (17, 31)), ((9, 10), (36, 40)), ((33, 12), (7, 5)), ((6, 7), (6, 7))]
+)
+def test_labels(size):
+    """Of random scores, where no two are nearly equal."""
+    (h, w), (H, W) = size
+    scores = numbers(2, 21, h, w, scale=4)
+    (got,) = call("Labels", [scores, axis(h, H), axis(w, W)], [(2, H, W)], np.uint8)
+    want = reference(upsampled((H, W)), [scores], np.zeros((2, 21, H, W)))[0]
+    best = np.sort(want, 1)
+    clear = best[:, -1] - best[:, -2] > 1e-5
+    assert np.array_equal(got[clear], want.argmax(1)[clear]) and clear.mean() > 0.99
+
+
+def test_of_equal_scores_the_first_class_wins():
+    scores = np.zeros((1, 4, 3, 3), np.float32)
+    scores[0, 2, :, 1], scores[0, 3, :, 1] = 1, 1
+    (got,) = call("Labels", [scores, axis(3, 3), axis(3, 3)], [(1, 3, 3)], np.uint8)
+    assert got.tolist() == [[[0, 2, 0]] * 3]
+
+
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 def test_what_is_not_finite_is_seen(bad):
     """A NaN in any lane, and of any bits, is one in the result; a training step is told from it that something is wrong."""
@@ -155,26 +215,35 @@ def test_what_is_not_finite_is_seen(bad):
         ones, zeros = np.ones(37, np.float32), np.zeros(37, np.float32)
         assert not np.isfinite(call("Gelu", [x], [x.shape])[0][0, place])
         assert not np.isfinite(call("Normalise", [x, ones, zeros, np.array([EPS])], [x.shape])[0]).any()
-        q = x.reshape(1, 1, 37, 1)
-        assert not np.isfinite(call("Attend", [q, q, numbers(1, 1, 37, 1)], [q.shape])[0][0, 0, place])
-        assert not np.isfinite(call("Attend", [numbers(1, 1, 37, 1), numbers(1, 1, 37, 1), q], [q.shape])[0]).any()
+        q, good = x.reshape(1, 37, 1), numbers(1, 37, 1)
+        for keys, values, bad_rows in ((good, good, place), (q, good, slice(None)), (good, q, slice(None))):
+            if keys is q and np.isinf(bad):
+                continue  # a key with the score -inf has no weight
+            inputs = [q if keys is values else good, np.concatenate([keys, values], 2), np.zeros(1)]
+            assert not np.isfinite(call("Attend", inputs, [q.shape])[0][0, bad_rows]).any()
+        pixels = [x.reshape(1, 37, 1, 1), np.zeros((1, 1, 1), np.int32)]
+        assert not np.isfinite(call("CrossEntropy", pixels, [(1, 1, 1)])[0]).any()
     strange = np.array([0x7FC00001, 0xFFC12345, 0x7F800001], np.uint32).view(np.float32)
     assert np.isnan(call("Gelu", [strange], [strange.shape])[0]).all()
-    q, k = strange.reshape(1, 1, 3, 1), np.ones((1, 1, 2, 1), np.float32)
-    assert np.isnan(call("Attend", [q, k, k], [q.shape])[0]).all()
+    q = strange.reshape(1, 3, 1)
+    assert np.isnan(call("Attend", [q, np.ones((1, 2, 2)), np.zeros(1)], [q.shape])[0]).all()
 
 
 def bits() -> str:
     """Of what each kernel gives for work that several threads share."""
     x, weight = numbers(2, 40, 33, 35), numbers(40, 1, 3, 3)
-    rows, q, k = numbers(3000, 40), numbers(1, 2, 3000, 40), numbers(1, 2, 90, 40)
+    rows, heads, q, kv = numbers(3000, 40), np.zeros(2), numbers(1, 3000, 80), numbers(1, 90, 160)
+    labels = np.zeros((2, 33, 35), np.int32)
     parts = [
         *call("Gelu", [numbers(300_000)], [(300_000,)]),
         *call("Depthwise", [x, weight, numbers(40)], [x.shape]),
         *call("DepthwiseGrad", [x, weight, x], [x.shape, weight.shape, (40,)]),
         *call("NormaliseGrad", [rows, numbers(40), rows * 2, np.array([EPS])], [rows.shape, (40,), (40,)]),
-        *call("Attend", [q, k, k], [q.shape]),
-        *call("AttendGrad", [q, k, k, q, q], [q.shape, k.shape, k.shape]),
+        *call("Attend", [q, kv, heads], [q.shape]),
+        *call("AttendGrad", [q, kv, heads, q, q], [q.shape, kv.shape]),
+        *call("BatchNorm", [x, numbers(40), numbers(40), np.array([EPS])], [x.shape, (40,), (40,)]),
+        *call("Labels", [x, axis(33, 70), axis(35, 90)], [(2, 70, 90)], np.uint8),
+        *call("CrossEntropyGrad", [x, labels, x[:, 0]], [x.shape]),
         *call("UpsampleGrad", [x, axis(9, 33), axis(7, 35), np.zeros(9), np.zeros(7)], [(2, 40, 9, 7)]),
     ]
     return hashlib.sha256(b"".join(part.tobytes() for part in parts)).hexdigest()

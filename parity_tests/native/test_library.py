@@ -14,7 +14,7 @@ import pytest
 from parity_tests import ROOT
 from parity_tests.conftest import need
 from parity_tests.native.calls import path
-from parity_tests.support import CONFIG, assert_close, hot_arrays, mindspore_learner, mindspore_runtime, random_images
+from parity_tests.support import assert_close, hot_arrays, mindspore_learner, mindspore_runtime, random_images
 from segformer_core.spec.model import VARIANTS, Variant, segformer
 
 SPEC = segformer(Variant(VARIANTS["b0"].widths, (1, 1, 1, 1), VARIANTS["b0"].decoder_width))
@@ -44,11 +44,10 @@ def user(ready, tmp_path, monkeypatch) -> Iterator[Path]:
 
 def made(**runtime: object) -> tuple[str, list[str]]:
     """The library that a network would call, and what is said."""
-    from backend_mindspore.native.library import kernels
+    from backend_mindspore.native.library import library_for
 
     lines: list[str] = []
-    with kernels(replace(mindspore_runtime("graph"), **runtime), lines.append) as found:
-        return found, lines
+    return library_for(replace(mindspore_runtime("graph"), **runtime), lines.append), lines
 
 
 def again(**runtime: object) -> tuple[str, list[str]]:
@@ -182,18 +181,18 @@ def test_where_nothing_can_be_kept_it_lives_as_long_as_the_program(obstacle, use
     assert there == "True" and not Path(found).parent.exists()
 
 
-def test_networks_that_are_made_elsewhere_call_no_library(tmp_path):
+def test_networks_that_are_made_elsewhere_call_no_library(ready):
     """An exported file is for other machines."""
     from backend_mindspore.model import SegFormer
-    from backend_mindspore.native.library import kernels
+    from backend_mindspore.native.library import calls_to
 
     def called(model) -> set[str]:
         return {type(cell).__module__ for _, cell in model.cells_and_names()}
 
     home = "backend_mindspore.native.cells"
-    with kernels(mindspore_runtime("graph"), print):
+    with calls_to(ready):
         assert home in called(SegFormer(SPEC))
-        with kernels(replace(CONFIG.runtime, compile="False"), print):
+        with calls_to(""):
             assert home not in called(SegFormer(SPEC))
         assert home in called(SegFormer(SPEC))
     assert home not in called(SegFormer(SPEC))

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from parity_tests.support import CONFIG, MODES, difference, runtime_of
+from parity_tests.support import CONFIG, MODES, difference, mindspore_runtime
 from segformer_core.config.keys import LossConfig
 from segformer_core.config.objective import NAMES, objective
 from segformer_core.protocol.groups import SMALLEST_WEIGHT
@@ -122,9 +122,9 @@ DEFINITIONS = {"ce": cross_entropy, "focal": focal, "dice": dice, "lovasz": lova
 def of_backend(framework: str, config: LossConfig, weights: tuple[float, ...] | None = None) -> Callable[..., LossAndGradient]:
     """A backend's `Loss` of given logits: logits and labels -> loss / weight, and its gradient by the logits.
 
-    `framework` is one of FRAMEWORKS; or "mindspore" alone, as it was connected before.
+    `framework` is one of FRAMEWORKS, "mindspore, operators"; or "mindspore" alone, as it was connected before.
     """
-    backend, _, mode = framework.partition(", ")
+    backend, _, form = framework.partition(", ")
     whole = replace(CONFIG, loss=config)
     if backend == "torch":
         import torch
@@ -146,12 +146,14 @@ def of_backend(framework: str, config: LossConfig, weights: tuple[float, ...] | 
     from mindspore import Tensor
 
     from backend_mindspore.device import connect
+    from backend_mindspore.native.library import calls_to, library_for
     from backend_mindspore.training_step import Loss as MindSporeLoss
     from parity_tests.mindspore_cells import Given, LossOfLogits
 
-    if mode:
-        connect(replace(runtime_of("mindspore"), execution_mode=mode))
-    cell = LossOfLogits(MindSporeLoss(Given(), whole, weights))
+    if form:
+        connect(mindspore_runtime(form))
+    with calls_to(library_for(mindspore_runtime(form or "graph"), print)):
+        cell = LossOfLogits(MindSporeLoss(Given(), whole, weights))
 
     def mindspore_gradient(logits: np.ndarray, labels: np.ndarray) -> LossAndGradient:
         value, gradient = cell(Tensor(logits), Tensor(labels))

@@ -38,7 +38,7 @@ def test_loss_and_gradient_are_those_of_the_definition(backend, loss, request):
 
 
 @pytest.mark.compares("{backend}", "numpy in float64")
-@pytest.mark.parametrize("backend", FRAMEWORKS)
+@pytest.mark.parametrize("backend", [*FRAMEWORKS, "mindspore, operators"])
 @pytest.mark.parametrize("gamma", [0.0, 0.5, 1.0, 5.0])
 def test_class_weights_and_gamma(backend, gamma, request):
     """Focal loss is weighed like cross-entropy, which it is for a gamma of 0; the weights leave Dice alone."""
