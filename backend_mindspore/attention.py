@@ -19,16 +19,16 @@ MOST_TOKENS = 1 << 19
 class MultiHead(nn.Cell):
     """`Attend` in each head: (B, N, C) queries, (B, M, 2C) keys and values -> (B, N, C)."""
 
-    def __init__(self, heads: int, fused: bool = True):
+    def __init__(self, features: int, heads: int, fused: bool = True):
         super().__init__()
-        self.heads = heads
+        self.heads, self.features = heads, features
         self.attend = Attend(heads, fused)
         self.native: Any = own(native.MultiHead, heads)
 
     def construct(self, q: Tensor, kv: Tensor) -> Tensor:
         if self.native is not None and takes(q):
             return self.native(q, kv)
-        B, N, C = q.shape
+        B, N, C = q.shape[0], q.shape[1], self.features  # in a graph for any size no number of q's shape is known
         heads, d = self.heads, C // self.heads
         q = ops.permute(ops.reshape(q, (B, N, heads, d)), (0, 2, 1, 3))
         kv = ops.permute(ops.reshape(kv, (B, -1, 2, heads, d)), (2, 0, 3, 1, 4))  # (2, B, heads, M, d): keys, values

@@ -45,7 +45,7 @@ class Attention(Mixed):
         self.sr = build(spec.sr) if spec.sr else None
         self.norm: Any = build(spec.norm) if spec.norm else None
         self.proj = build(spec.proj)
-        self.attend = MultiHead(spec.heads, arithmetic.fused_attention)
+        self.attend = MultiHead(spec.q.out_features, spec.heads, arithmetic.fused_attention)
 
     def construct(self, x: Tensor, size: Size) -> Tensor:
         """(B, N, C) tokens of a map of `size` -> (B, N, C)."""

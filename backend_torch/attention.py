@@ -9,13 +9,13 @@ from backend_torch import onednn
 class MultiHead(nn.Module):
     """`Attend` in each head: (B, N, C) queries, (B, M, 2C) keys and values -> (B, N, C)."""
 
-    def __init__(self, heads: int, fused: bool = True):
+    def __init__(self, features: int, heads: int, fused: bool = True):
         super().__init__()
-        self.heads = heads
+        self.heads, self.features = heads, features
         self.attend = Attend(fused)
 
     def forward(self, q: Tensor, kv: Tensor) -> Tensor:
-        B, N, C = q.shape
+        B, N, C = q.shape[0], q.shape[1], self.features
         heads, d = self.heads, C // self.heads
         q = q.reshape(B, N, heads, d).permute(0, 2, 1, 3)
         kv = kv.reshape(B, -1, 2, heads, d).permute(2, 0, 3, 1, 4)  # (2, B, heads, M, d): keys, values

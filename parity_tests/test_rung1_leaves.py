@@ -247,7 +247,7 @@ def test_attention_in_both_forms(framework, form):
 
 def test_attention_in_each_head(framework):
     q, keys, values_ = values(2, 33, 16, scale=2), values(2, 9, 16), values(2, 9, 16)
-    kernel, tensor = framework.attention.MultiHead(2), framework.tensor
+    kernel, tensor = framework.attention.MultiHead(16, 2), framework.tensor
 
     def split(x):
         return x.reshape(2, -1, 2, 8).transpose(0, 2, 1, 3)
