@@ -91,7 +91,10 @@ def _compiled_and_loaded(compile_cache: str, log: LogLine) -> Path:
     """Raises NoLibrary."""
     if sys.platform != "linux":
         raise NoLibrary("the kernels are for Linux")
-    compiler = shlex.split(os.environ.get(COMPILER) or DEFAULT_COMPILER)
+    try:
+        compiler = shlex.split(os.environ.get(COMPILER, "")) or [DEFAULT_COMPILER]
+    except ValueError as error:
+        raise NoLibrary(f"{COMPILER} is {brief(os.environ[COMPILER])}, which is no command ({error}); name a C++ compiler") from error
     found = shutil.which(compiler[0])
     if not found:
         raise NoLibrary(f"there is no C++ compiler {brief(compiler[0])}; install it")

@@ -118,6 +118,7 @@ def test_false_and_an_ascend_have_none(monkeypatch):
     ("body", "said"),
     [
         (None, "there is no C++ compiler 'no-such-compiler'; install it, or set compile False"),
+        ('"', """CXX is '"', which is no command (No closing quotation); name a C++ compiler"""),
         ("exit 3", "the C++ compiler {} fails (exit 3); name another by CXX, or set compile False"),
         ("echo 'x.cpp:1: error: no' >&2; exit 1", "the C++ compiler {} fails (x.cpp:1: error: no); name another by CXX"),
         ("exit 0", "the kernels cannot be compiled ("),
@@ -127,7 +128,8 @@ def test_false_and_an_ascend_have_none(monkeypatch):
 )  # fmt: skip
 def test_without_a_compiler_one_line_says_so(body, said, user, monkeypatch):
     """And the network computes the same."""
-    compiler = "no-such-compiler" if body is None else a_compiler(user, body)
+    named = {None: "no-such-compiler", '"': '"'}
+    compiler = named[body] if body in named else a_compiler(user, body)
     monkeypatch.setenv("CXX", compiler)
     monkeypatch.setattr("backend_mindspore.native.library.PATIENCE", 0.2 if body == "sleep 9" else 60)
     found, lines = made()
