@@ -38,7 +38,7 @@ def b0() -> SegFormer:
 def test_twins_agree_stage_by_stage(mode, need_torch, need_mindspore):
     arrays = hot_arrays(b0())
     torch_twin, mindspore_twin = torch_learner(b0(), arrays), mindspore_learner(b0(), arrays, mode=mode)
-    for batch, height, width in SIZES:
+    for batch, height, width in SIZES[1:2] if mode == "operators" else SIZES:
         images = random_images(batch, height, width)
         want, got = features(torch_twin, images), features(mindspore_twin, images)
         for stage in range(4):

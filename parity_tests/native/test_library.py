@@ -141,13 +141,13 @@ def test_without_a_compiler_one_line_says_so(body, said, user, monkeypatch):
 
 def test_a_learner_without_a_compiler_computes_the_same(monkeypatch):
     images, arrays = random_images(1, 45, 70), hot_arrays(SPEC)
-    want = mindspore_learner(SPEC, arrays).forward(images)
+    want = mindspore_learner(SPEC, arrays, mode="pynative").forward(images)
     monkeypatch.setenv("CXX", "no-such-compiler")
     from backend_mindspore.native import library
 
     library._known.clear()
     lines: list[str] = []
-    got = mindspore_learner(SPEC, arrays, log=lines.append).forward(images)
+    got = mindspore_learner(SPEC, arrays, mode="pynative", log=lines.append).forward(images)
     assert lines[0].startswith(NONE) and not np.array_equal(got, want)
     assert_close("logits", got, want, "logits")
 
