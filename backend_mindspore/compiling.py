@@ -16,6 +16,7 @@ import mindspore as ms
 import segformer_core
 from backend_mindspore.device import ISA
 from backend_mindspore.distributed import world_size
+from backend_mindspore.native.library import is_kept
 from segformer_core.config.keys import Config
 from segformer_core.files import writable_directory
 from segformer_core.protocol.learner import LogLine, Training
@@ -36,12 +37,14 @@ class Compiling:
     opened = ""
     """The folder that MindSpore has opened in this process."""
 
-    def __init__(self, spec: spec.SegFormer, config: Config, training: Training | None, log: LogLine, *built_in: object):
+    def __init__(
+        self, spec: spec.SegFormer, config: Config, training: Training | None, log: LogLine, library: str, *built_in: object
+    ):
         graph_mode = config.runtime.execution_mode == "graph"
         self.variant, self.log = spec.variant, log if graph_mode else lambda _: None
-        self.cache = config.runtime.compile_cache if graph_mode else ""
+        self.cache = config.runtime.compile_cache if graph_mode and is_kept(library) else ""
         self.kept = "training" if training else "inference"
-        numbers = (spec, config.optimizer, config.loss, config.training.accumulation_steps, training, built_in)
+        numbers = (spec, config.optimizer, config.loss, config.training.accumulation_steps, training, library, built_in)
         device = ms.get_context("device_target"), os.environ.get(ISA)  # both decide the form of a graph (`kernels.py`)
         self.key = (ms.__version__, device, world_size(), numbers, sources_hash() if self.cache else "")
         self.compiled: set[tuple[str, tuple[int, ...] | None]] = set()

@@ -43,7 +43,7 @@ class Learner:
         self.library = library_for(config.runtime, log)
         with calls_to(self.library):
             self.model = SegFormer(spec, arithmetic)
-        self.compiling = Compiling(spec, config, training, log, precision, fused_attention, self.library)
+        self.compiling = Compiling(spec, config, training, log, self.library, precision, fused_attention)
         self.parameters = canonical_parameters(spec, self.model)
         self.prediction = Prediction(self._logits, self.library)
         self.logits, self.logits_of_any_shape = Logits(self.model), Logits(self.model)

@@ -9,14 +9,16 @@ from backend_mindspore.native.cells import axis_array
 
 
 def call(path: str, name: str, inputs: Sequence[np.ndarray], results: Sequence[np.ndarray]) -> None:
-    """Have the library's function `name` fill the results, as MindSpore calls it; all arrays are contiguous."""
+    """Have the library's function `name` fill the results; all arrays are contiguous. Raises MemoryError."""
     arrays = [*inputs, *results]
     assert all(array.flags.c_contiguous for array in arrays)
     sizes = [np.array(array.shape, np.int64) for array in arrays]
     pointers = (ctypes.c_void_p * len(arrays))(*(array.ctypes.data for array in arrays))
     ranks = (ctypes.c_int * len(arrays))(*(array.ndim for array in arrays))
     shapes = (ctypes.c_void_p * len(arrays))(*(size.ctypes.data for size in sizes))
-    getattr(ctypes.CDLL(path), name)(len(arrays), pointers, ranks, shapes, None, None, None)
+    library = ctypes.CDLL(path)
+    if library.guarded(getattr(library, name), pointers, ranks, shapes):
+        raise MemoryError(f"there is not enough memory for the kernel {name}")
 
 
 def most_likely(path: str, scores: np.ndarray, size: tuple[int, int]) -> np.ndarray:

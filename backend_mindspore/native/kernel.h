@@ -30,5 +30,7 @@ struct Arrays {
   }                                                                                                  \
   static void Name##_of(const Arrays& a)
 
+typedef int Kernel(int, void**, int*, int64_t**, const char**, void*, void*);
+
 static inline int64_t divided_up(int64_t n, int64_t by) { return (n + by - 1) / by; }
 static inline int64_t rounded_up(int64_t n, int64_t to) { return divided_up(n, to) * to; }

@@ -14,8 +14,9 @@ import stat
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from functools import cache
 from pathlib import Path
@@ -24,7 +25,7 @@ import mindspore as ms
 
 from segformer_core.config.keys import RuntimeConfig
 from segformer_core.errors import UserError, brief, one_line
-from segformer_core.files import atomic_write, cache_folder
+from segformer_core.files import cache_folder
 from segformer_core.protocol.learner import LogLine
 
 HERE = Path(__file__).parent
@@ -68,23 +69,32 @@ def library_for(runtime: RuntimeConfig, log: LogLine) -> str:
     """The path of the library, which is compiled if need be; empty if `runtime` or the machine does not allow one."""
     if runtime.compile == "False" or ms.get_context("device_target") != "CPU":
         return ""
-    path, reason = _made(runtime.compile_cache, log)
+    with _one_at_a_time:
+        path, reason = _made(runtime.compile_cache, log)
     if reason:
         log(f"MindSpore's own operators compute everything, which is slower: {reason}, or set compile False")
     return path
 
 
+def is_kept(path: str) -> bool:
+    """Whether the library will be there for the next program, too."""
+    return not _folder_of_this_run.cache_info().currsize or Path(path).parent != _folder_of_this_run()
+
+
+_one_at_a_time = threading.Lock()
 _known: dict[str, tuple[str, str]] = {}
 
 
 def _made(compile_cache: str, log: LogLine) -> tuple[str, str]:
-    """(path, "") or ("", reason), found once in a process."""
-    if compile_cache not in _known:
+    """(path, "") or ("", reason), found once in a process, and once more if the file has gone."""
+    path, reason = _known.get(compile_cache, ("", ""))
+    if not reason and not Path(path).is_file():
         try:
-            _known[compile_cache] = str(_compiled_and_loaded(compile_cache, log)), ""
+            path = str(_compiled_and_loaded(compile_cache, log))
         except NoLibrary as error:
-            _known[compile_cache] = "", str(error)
-    return _known[compile_cache]
+            path, reason = "", str(error)
+        _known[compile_cache] = path, reason
+    return path, reason
 
 
 def _compiled_and_loaded(compile_cache: str, log: LogLine) -> Path:
@@ -94,29 +104,59 @@ def _compiled_and_loaded(compile_cache: str, log: LogLine) -> Path:
     try:
         compiler = shlex.split(os.environ.get(COMPILER, "")) or [DEFAULT_COMPILER]
     except ValueError as error:
-        raise NoLibrary(f"{COMPILER} is {brief(os.environ[COMPILER])}, which is no command ({error}); name a C++ compiler") from error
+        named = brief(os.environ[COMPILER])
+        raise NoLibrary(f"{COMPILER} is {named}, which is no command ({error}); name a C++ compiler") from error
     found = shutil.which(compiler[0])
     if not found:
         raise NoLibrary(f"there is no C++ compiler {brief(compiler[0])}; install it")
     name = f"kernels-{_key(Path(found), compiler[1:])}.so"
     for folder in _folders(compile_cache):
-        path = folder / name
-        if not path.is_file():
-            log(f"compiling the kernels for this processor (seconds); they are kept in {folder} …")
-            _compile([found, *compiler[1:]], path)
-        try:
-            ctypes.CDLL(str(path)).set_threads(threads())
-        except OSError as error:  # such as a folder of which nothing may be run
-            reason = one_line(str(error))
-        else:
+        path = folder / name  # the loader takes a library that has gone for the one that it knows
+        if (path.is_file() and _loads(path)) or _compiled([found, *compiler[1:]], path, log):
             return path
-    raise NoLibrary(f"the kernels cannot be loaded ({reason}); let TMPDIR name another folder")
+    where = _folder_of_this_run()
+    raise NoLibrary(f"the kernels cannot be kept and loaded in {where}; let TMPDIR name another folder, or {COMPILER} a compiler")
+
+
+def _loads(path: Path) -> bool:
+    """Whether the library at `path` can be called; it then knows its threads. Not from a folder of which nothing may be run."""
+    try:
+        ctypes.CDLL(str(path)).set_threads(threads())
+    except (OSError, AttributeError):
+        return False
+    return True
+
+
+def _compiled(compiler: list[str], path: Path, log: LogLine) -> bool:
+    """Compile the library to `path`, if it can be written and loaded there. Raises NoLibrary."""
+    log(f"compiling the kernels for this processor (seconds); they are kept in {path.parent} …")
+    with suppress(OSError), tempfile.TemporaryDirectory(prefix=".", dir=path.parent) as folder:
+        built = Path(folder) / path.name
+        _run([*compiler, *OPTIONS, *SHARED, *map(str, sources()), "-o", str(built)])
+        with built.open("rb+") as file:
+            os.fsync(file.fileno())
+        if _loads(built):
+            built.replace(path)
+            return _loads(path)
+    return False
+
+
+def _run(words: list[str]) -> None:
+    """Raises NoLibrary, or OSError if the compiler cannot be started."""
+    try:
+        done = subprocess.run(words, capture_output=True, text=True, errors="replace", timeout=PATIENCE, check=False)
+    except subprocess.TimeoutExpired as error:
+        raise NoLibrary(f"the C++ compiler {words[0]} takes over {PATIENCE} s; name another by {COMPILER}") from error
+    if done.returncode:
+        said = next((line for line in done.stderr.splitlines() if "error" in line.lower()), f"exit {done.returncode}")
+        raise NoLibrary(f"the C++ compiler {words[0]} fails ({one_line(said)}); name another by {COMPILER}")
 
 
 def threads() -> int:
     """How many the kernels take: as OMP_NUM_THREADS says, else as many as the process has cores.
 
-    (MindSpore sets the variable to 1 when it is imported, which Python's `os.environ` does not show.)
+    (MindSpore sets the variable to 1 when it is imported. `os.environ` does not show that, but processes that are then started
+    have it, such as msrun's.)
     """
     named = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
     return int(named) if named.isdecimal() and int(named) else len(os.sched_getaffinity(0))
@@ -124,21 +164,29 @@ def threads() -> int:
 
 def _folders(compile_cache: str) -> Iterator[Path]:
     """Where the library may lie: in `compile_cache` or else the user's cache, and where that will not do a folder of this run."""
-    try:
+    with suppress(OSError, UserError, RuntimeError):  # RuntimeError: a link to itself
         folder = Path(compile_cache) if compile_cache else cache_folder(os.environ)
         folder = (folder / "native").resolve()
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if is_private(folder) and os.access(folder, os.W_OK | os.X_OK):
+        if is_private(folder) and can_be_named(folder):
             yield folder
-    except (OSError, UserError, RuntimeError):  # RuntimeError: a link to itself
-        pass
+    if not can_be_named(_folder_of_this_run()):
+        raise NoLibrary("MindSpore opens no library below a folder with a colon in its name; let TMPDIR name another folder")
     yield _folder_of_this_run()
 
 
 def is_private(folder: Path) -> bool:
-    """Whether nobody but the user, and root, can write in it."""
+    """Whether nobody but the user, and root, can write in it, and nobody can put another in its place."""
     status = folder.stat()
-    return status.st_uid == os.geteuid() and not status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+    if status.st_uid != os.geteuid() or status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        return False
+    above = [parent.stat() for parent in folder.parents]
+    return all(parent.st_mode & stat.S_ISVTX or not parent.st_mode & stat.S_IWOTH for parent in above)
+
+
+def can_be_named(folder: Path) -> bool:
+    """Whether MindSpore can be told of a file there: it separates the function's name by a colon."""
+    return ":" not in str(folder)
 
 
 @cache
@@ -148,7 +196,7 @@ def _folder_of_this_run() -> Path:
     except OSError as error:
         raise NoLibrary(f"there is no folder for the kernels ({error.strerror}); free some space") from error
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    return Path(folder)
+    return Path(folder).resolve()
 
 
 def _key(compiler: Path, options: list[str]) -> str:
@@ -164,21 +212,3 @@ def _key(compiler: Path, options: list[str]) -> str:
 
 def sources(pattern: str = "*.cpp") -> list[Path]:
     return sorted(HERE.glob(pattern))
-
-
-def _compile(compiler: list[str], path: Path) -> None:
-    """Raises NoLibrary."""
-
-    def write(temporary: Path) -> None:
-        words = [*compiler, *OPTIONS, *SHARED, *map(str, sources()), "-o", str(temporary)]
-        done = subprocess.run(words, capture_output=True, text=True, errors="replace", timeout=PATIENCE, check=False)
-        if done.returncode:
-            said = next((line for line in done.stderr.splitlines() if "error" in line.lower()), f"exit {done.returncode}")
-            raise NoLibrary(f"the C++ compiler {compiler[0]} fails ({one_line(said)}); name another by {COMPILER}")
-
-    try:
-        atomic_write(path, write)
-    except subprocess.TimeoutExpired as error:
-        raise NoLibrary(f"the C++ compiler {compiler[0]} takes over {PATIENCE} s; name another by {COMPILER}") from error
-    except (OSError, UserError) as error:
-        raise NoLibrary(f"the kernels cannot be compiled ({one_line(str(error))})") from error

@@ -1,8 +1,11 @@
 // Cross-entropy of each pixel, -log softmax(logits)[label], and its gradient. Of an ignored pixel the label is 255.
+#include <stdexcept>
+
 #include "kernel.h"
 #include "parallel.h"
 #include "vector.h"
 
+constexpr int32_t IGNORED = 255;
 constexpr int64_t BLOCK = 1024;  // pixels of a task: the logits of all their classes stay in the cache
 
 struct Pixels {  // of (B, K, H, W) logits
@@ -21,7 +24,10 @@ struct Pixels {  // of (B, K, H, W) logits
   }
 };
 
-static inline bool counts(int64_t label, int64_t K) { return 0 <= label && label < K; }
+static inline bool counts(int32_t label, int64_t K) {
+  if (label != IGNORED && (label < 0 || label >= K)) throw std::out_of_range("a label is neither a class nor 255");
+  return label != IGNORED;
+}
 
 static inline Vector largest_of_classes(const float* x, int64_t plane, int64_t K, int64_t lanes) {
   Vector most = load(x, lanes);
@@ -45,7 +51,7 @@ KERNEL(CrossEntropy) {  // (B, K, H, W) logits, (B, H, W) int32 labels -> (B, H,
       Vector total = {};
       for (int64_t k = 0; k < K; k++) total += exp_of_negative(load(x + k * plane, lanes) - most);
       for (int64_t i = 0; i < lanes; i++) {
-        const int64_t label = labels[pixel + i];
+        const int32_t label = labels[pixel + i];
         losses[pixel + i] = counts(label, K) ? std::log(total[i]) + (most[i] - x[label * plane + i]) : 0.0f;
       }
     });
@@ -72,7 +78,7 @@ KERNEL(CrossEntropyGrad) {  // logits, labels, (B, H, W) slopes -> (softmax - on
       const Vector scale = load(slopes + pixel, lanes) / total;
       for (int64_t k = 0; k < K; k++) store(dx + k * plane, load(dx + k * plane, lanes) * scale, lanes);
       for (int64_t i = 0; i < lanes; i++)
-        if (const int64_t label = labels[pixel + i]; counts(label, K)) dx[label * plane + i] -= slopes[pixel + i];
+        if (const int32_t label = labels[pixel + i]; counts(label, K)) dx[label * plane + i] -= slopes[pixel + i];
     });
   });
 }

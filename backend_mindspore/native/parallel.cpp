@@ -4,6 +4,7 @@
 #include <condition_variable>
 #include <exception>
 #include <mutex>
+#include <system_error>
 #include <thread>
 #include <utility>
 
@@ -16,8 +17,11 @@ EXPORTED void set_threads(int count) { wanted_threads = count; }
 
 class Threads {
  public:
-  explicit Threads(int count) : count_(count) {
-    for (int i = 1; i < count_; i++) std::thread([this] { serve(); }).detach();
+  explicit Threads(int count) {
+    try {
+      for (; count_ < count; count_++) std::thread([this] { serve(); }).detach();
+    } catch (const std::system_error&) {  // the system gives no more: those that there are will do
+    }
   }
 
   // Who calls it never waits for a thread that does not wake: a process that was forked has none of its parent's.
@@ -64,7 +68,7 @@ class Threads {
     }
   }
 
-  const int count_;
+  int count_ = 1;  // with the one that calls
   int awaited_ = 0, running_ = 0;  // threads that may still begin this round's work, and these with those that are at it
   uint64_t round_ = 0;
   const std::function<void()>* work_ = nullptr;

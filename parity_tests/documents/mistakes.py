@@ -66,7 +66,7 @@ def compiling(_: pytest.MonkeyPatch) -> str:
     from backend_mindspore.compiling import Compiling
 
     def call() -> None:
-        with Compiling(segformer("b0"), load_config([]), None, print)("training", (2, 3, 64, 64)):
+        with Compiling(segformer("b0"), load_config([]), None, print, "")("training", (2, 3, 64, 64)):
             pass
 
     return output(call)

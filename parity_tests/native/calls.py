@@ -9,6 +9,7 @@ import pytest
 
 from backend_mindspore.native import direct, library
 from parity_tests.support import mindspore_runtime
+from segformer_core.protocol.bands import row_mix
 
 
 def path() -> str:
@@ -29,3 +30,12 @@ def call(name: str, inputs: Sequence[np.ndarray], shapes: Sequence[Sequence[int]
     direct.call(path(), name, given, results)
     assert all(array[-1] == 7 for array in guarded), "it writes behind a result"
     return results
+
+
+def numbers(*shape: int, seed: int = 0, scale: float = 1.0) -> np.ndarray:
+    return (np.random.default_rng((seed, *shape)).standard_normal(shape) * scale).astype(np.float32)
+
+
+def axis(inputs: int, outputs: int) -> np.ndarray:
+    mix = row_mix(inputs, outputs, 0, outputs)
+    return np.stack([mix.low + mix.first, mix.share[:, 0]])

@@ -1,33 +1,18 @@
 """Each kernel and its gradient beside PyTorch's own operator in float64, at sizes that no vector and no block divides."""
 
-import hashlib
 import math
-import os
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 
-from parity_tests import ROOT
-from parity_tests.native.calls import call, path
+from parity_tests.native.calls import axis, call, numbers, path
 from parity_tests.support import assert_close, check_control, difference
-from segformer_core.protocol.bands import row_mix
 
 pytestmark = [
     pytest.mark.compares("mindspore, kernels", "torch in float64"),
     pytest.mark.usefixtures("need_torch", "need_mindspore"),
 ]
 EPS = 1e-6
-
-
-def numbers(*shape: int, seed: int = 0, scale: float = 1.0) -> np.ndarray:
-    return (np.random.default_rng((seed, *shape)).standard_normal(shape) * scale).astype(np.float32)
-
-
-def axis(inputs: int, outputs: int) -> np.ndarray:
-    mix = row_mix(inputs, outputs, 0, outputs)
-    return np.stack([mix.low + mix.first, mix.share[:, 0]])
 
 
 def gelu(x):
@@ -229,62 +214,19 @@ def test_what_is_not_finite_is_seen(bad):
     assert np.isnan(call("Attend", [q, np.ones((1, 2, 2)), np.zeros(1)], [q.shape])[0]).all()
 
 
-def bits() -> str:
-    """Of what each kernel gives for work that several threads share."""
-    x, weight = numbers(2, 40, 33, 35), numbers(40, 1, 3, 3)
-    rows, heads, q, kv = numbers(3000, 40), np.zeros(2), numbers(1, 3000, 80), numbers(1, 90, 160)
-    labels = np.zeros((2, 33, 35), np.int32)
-    parts = [
-        *call("Gelu", [numbers(300_000)], [(300_000,)]),
-        *call("Depthwise", [x, weight, numbers(40)], [x.shape]),
-        *call("DepthwiseGrad", [x, weight, x], [x.shape, weight.shape, (40,)]),
-        *call("NormaliseGrad", [rows, numbers(40), rows * 2, np.array([EPS])], [rows.shape, (40,), (40,)]),
-        *call("Attend", [q, kv, heads], [q.shape]),
-        *call("AttendGrad", [q, kv, heads, q, q], [q.shape, kv.shape]),
-        *call("BatchNorm", [x, numbers(40), numbers(40), np.array([EPS])], [x.shape, (40,), (40,)]),
-        *call("Labels", [x, axis(33, 70), axis(35, 90)], [(2, 70, 90)], np.uint8),
-        *call("CrossEntropyGrad", [x, labels, x[:, 0]], [x.shape]),
-        *call("UpsampleGrad", [x, axis(9, 33), axis(7, 35), np.zeros(9), np.zeros(7)], [(2, 40, 9, 7)]),
-    ]
-    return hashlib.sha256(b"".join(part.tobytes() for part in parts)).hexdigest()
+def test_a_label_that_is_no_class_is_refused():
+    from mindspore import Tensor
 
+    from backend_mindspore.native import cells, library
 
-def in_a_process(how: str, threads: int) -> list[str]:
-    """What this module prints as a program."""
-    words = [sys.executable, "-m", "parity_tests.native.test_kernels", how]
-    environment = os.environ | {"OMP_NUM_THREADS": str(threads)}
-    done = subprocess.run(words, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60, check=False)
-    assert done.returncode == 0, done.stderr
-    return done.stdout.split()
-
-
-def test_the_bits_do_not_depend_on_the_threads():
-    found = [in_a_process("threads", threads) for threads in (1, 2, 5)]
-    assert [count for _, count in found] == ["1", "2", "5"]
-    assert len({hashed for hashed, _ in found}) == 1
-
-
-def test_a_process_that_was_forked_computes_without_the_threads_of_its_parent():
-    before, child, after = in_a_process("fork", 3)
-    assert before == child == after
-
-
-def with_threads() -> tuple[str, int]:
-    """`bits`, and how many threads computed it."""
-    path()
-    before = len(os.listdir("/proc/self/task"))
-    return bits(), 1 + len(os.listdir("/proc/self/task")) - before
-
-
-def in_a_fork() -> tuple[str, ...]:
-    """`bits` before, in a forked process, and afterwards."""
-    before = bits()
-    end, beginning = os.pipe()
-    if not os.fork():
-        os.write(beginning, bits().encode())
-        os._exit(0)
-    return before, os.read(end, len(before)).decode(), bits()
-
-
-if __name__ == "__main__":
-    print(*with_threads() if sys.argv[1] == "threads" else in_a_fork())
+    with library.calls_to(path()):
+        losses = cells.CrossEntropy()
+    labels = np.zeros((1, 40, 40), np.int32)
+    for label, refused in ((255, False), (3, True), (-1, True), (2, False)):
+        labels[0, 20, 21] = label
+        try:
+            losses(Tensor(numbers(1, 3, 40, 40)), Tensor(labels)).asnumpy()
+        except RuntimeError as error:
+            assert refused and "a label is neither a class nor 255" in str(error)
+        else:
+            assert not refused

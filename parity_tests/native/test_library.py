@@ -5,6 +5,7 @@ import stat
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +15,7 @@ import pytest
 from parity_tests import ROOT
 from parity_tests.conftest import need
 from parity_tests.native.calls import path
-from parity_tests.support import assert_close, hot_arrays, mindspore_learner, mindspore_runtime, random_images
+from parity_tests.support import CONFIG, assert_close, hot_arrays, mindspore_learner, mindspore_runtime, random_images
 from segformer_core.spec.model import VARIANTS, Variant, segformer
 
 SPEC = segformer(Variant(VARIANTS["b0"].widths, (1, 1, 1, 1), VARIANTS["b0"].decoder_width))
@@ -56,6 +57,15 @@ def again(**runtime: object) -> tuple[str, list[str]]:
 
     library._known.clear()
     return made(**runtime)
+
+
+def in_a_program() -> tuple[str, str]:
+    """The library that another program finds or makes, and whether it is there as long as the program runs."""
+    code = "from parity_tests.native.calls import path; import os; print(found := path(), os.path.isfile(found))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    found, there = done.stdout.split()
+    return found, there
 
 
 def a_compiler(folder: Path, body: str) -> str:
@@ -121,8 +131,8 @@ def test_false_and_an_ascend_have_none(monkeypatch):
         ('"', """CXX is '"', which is no command (No closing quotation); name a C++ compiler"""),
         ("exit 3", "the C++ compiler {} fails (exit 3); name another by CXX, or set compile False"),
         ("echo 'x.cpp:1: error: no' >&2; exit 1", "the C++ compiler {} fails (x.cpp:1: error: no); name another by CXX"),
-        ("exit 0", "the kernels cannot be compiled ("),
-        (f'{TO_OUTPUT}; echo no library > "$2"', "the kernels cannot be loaded ("),
+        ("exit 0", "the kernels cannot be kept and loaded in "),
+        (f'{TO_OUTPUT}; echo no library > "$2"', "the kernels cannot be kept and loaded in "),
         ("sleep 9", "the C++ compiler {} takes over 0.2 s; name another by CXX"),
     ],
 )  # fmt: skip
@@ -135,8 +145,7 @@ def test_without_a_compiler_one_line_says_so(body, said, user, monkeypatch):
     found, lines = made()
     assert found == "" and lines[-1].startswith(NONE + said.format(compiler)), lines
     assert made() == ("", lines[-1:]), "each learner says it; nothing is tried again"
-    left = [entry for entry in (user / "cache").rglob("*") if entry.is_file()]
-    assert not left or "loaded" in said
+    assert not [entry for entry in (user / "cache").rglob("*") if entry.is_file()]
 
 
 def test_a_learner_without_a_compiler_computes_the_same(monkeypatch):
@@ -170,17 +179,55 @@ def test_where_nothing_can_be_kept_it_lives_as_long_as_the_program(obstacle, use
         cache.symlink_to(cache)
     else:
         monkeypatch.setenv("XDG_CACHE_HOME", str(user / ("x" * 300)))
-    code = (
-        "from parity_tests.native.calls import path\n"
-        "from pathlib import Path\n"
-        "found = Path(path())\n"
-        "print(found, found.is_file())"
-    )  # fmt: skip
-    words = [sys.executable, "-c", code]
-    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
-    assert done.returncode == 0, done.stderr
-    found, there = done.stdout.split()
+    found, there = in_a_program()
     assert there == "True" and not Path(found).parent.exists()
+
+
+@pytest.mark.parametrize("content", [b"", b"no library"])
+def test_a_damaged_library_is_made_again(content):
+    found, _ = in_a_program()
+    Path(found).write_bytes(content)
+    assert in_a_program() == (found, "True") and Path(found).read_bytes()[:4] == b"\x7fELF"
+
+
+def test_a_library_that_has_gone_is_made_again():
+    found, _ = made()
+    Path(found).unlink()
+    assert made()[0] == found and Path(found).is_file()
+
+
+def test_threads_that_compile_at_once_get_the_same():
+    with ThreadPoolExecutor(4) as pool:
+        results = list(pool.map(lambda _: made(), range(4)))
+    assert len({found for found, _ in results}) == 1 and sum(len(lines) for _, lines in results) == 1
+    assert [entry.name for entry in Path(results[0][0]).parent.iterdir()] == [Path(results[0][0]).name]
+
+
+def test_a_folder_with_a_colon_is_not_used(user):
+    """MindSpore would look for the file that ends there."""
+    found, _ = made(compile_cache=str(user / "at 12:30"))
+    assert found and ":" not in found
+
+
+def test_a_folder_that_could_be_replaced_is_not_used(user):
+    """Whoever can write in the folder above can put another in its place, unless it is one like /tmp."""
+    open_to_all = user / "all"
+    open_to_all.mkdir()
+    for mode, used in ((0o777, False), (0o1777, True), (0o755, True)):
+        open_to_all.chmod(mode)
+        found, _ = again(compile_cache=str(open_to_all))
+        assert (Path(found).parent.parent == open_to_all) == used
+
+
+def test_no_graph_is_kept_that_names_a_library_of_this_run_alone(user):
+    from backend_mindspore.native import library
+
+    config = replace(CONFIG, runtime=replace(CONFIG.runtime, compile_cache=str(user / "kept")))
+    assert mindspore_learner(SPEC, hot_arrays(SPEC), config).compiling.cache == str(user / "kept")
+    (user / "kept" / "native").chmod(0o777)
+    library._known.clear()
+    learner = mindspore_learner(SPEC, hot_arrays(SPEC), config)
+    assert learner.library and learner.compiling.cache == ""
 
 
 def test_networks_that_are_made_elsewhere_call_no_library(ready):
