@@ -1,7 +1,8 @@
 """What is computed in another form on a CPU than on an Ascend; operators that MindSpore writes otherwise, or that the twin has.
 
 An Ascend has kernels of its own for attention and GELU. On a CPU some of MindSpore's gradients (softmax, erf) are several times
-slower than matrix products that compute the same; there the products are written out.
+slower than matrix products that compute the same; there the products are written out. Where there is a C++ compiler, kernels of
+our own take the place of both (`native`).
 """
 
 import math
