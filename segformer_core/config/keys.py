@@ -270,8 +270,7 @@ class RuntimeConfig:
     compile_cache: str = path_key(
         "",
         "folder that keeps what is compiled for later runs: MindSpore's training graph, or where nothing is trained that of the "
-        "first image's size, its kernels for a CPU, and PyTorch's network that labels images; empty: every run compiles, but "
-        "for the kernels, which the user's cache keeps",
+        "first image's size, its kernels, and PyTorch's network that labels images; empty: only the kernels are kept, elsewhere",
     )
 
 
