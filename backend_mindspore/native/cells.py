@@ -1,6 +1,7 @@
-"""The kernels as MindSpore's cells, each with its gradient; `kernels.py` and `layers.py` say what they compute.
+"""The kernels as MindSpore's cells, each with its gradient; those that hold them say what they compute.
 
-They take float32 of sizes that are known when the graph is compiled. A graph for any size, and fp16, have MindSpore's operators.
+They take float32 of sizes that are known when the graph is compiled. A graph for any size, and what is computed in fp16, have
+MindSpore's operators.
 """
 
 from collections.abc import Callable

@@ -24,6 +24,7 @@ from pathlib import Path
 import mindspore as ms
 
 from segformer_core.config.keys import RuntimeConfig
+from segformer_core.data.dataset import IGNORED
 from segformer_core.errors import UserError, brief, one_line
 from segformer_core.files import cache_folder
 from segformer_core.protocol.learner import LogLine
@@ -32,8 +33,8 @@ HERE = Path(__file__).parent
 COMPILER, DEFAULT_COMPILER = "CXX", "g++"
 """The variable that names the C++ compiler, and the one that is taken without it."""
 
-OPTIONS = ("-std=c++17", "-O3", "-march=native", "-fno-math-errno", "-ffp-contract=fast", "-fvisibility=hidden", "-pthread")
-SHARED = ("-shared", "-fPIC")
+FAST = ("-O3", "-march=native", "-fno-math-errno", "-ffp-contract=fast")
+OPTIONS = ("-std=c++17", *FAST, "-fvisibility=hidden", "-pthread", "-shared", "-fPIC", f"-DIGNORED={IGNORED}")
 
 PROCESSORS = Path("/proc/cpuinfo")
 DESCRIBES = ("vendor_id", "cpu family", "model", "flags", "CPU implementer", "CPU part", "Features")
@@ -132,7 +133,7 @@ def _compiled(compiler: list[str], path: Path, log: LogLine) -> bool:
     log(f"compiling the kernels for this processor (seconds); they are kept in {path.parent} …")
     with suppress(OSError), tempfile.TemporaryDirectory(prefix=".", dir=path.parent) as folder:
         built = Path(folder) / path.name
-        _run([*compiler, *OPTIONS, *SHARED, *map(str, sources()), "-o", str(built)])
+        _run([*compiler, *OPTIONS, *map(str, sources()), "-o", str(built)])
         with built.open("rb+") as file:
             os.fsync(file.fileno())
         if _loads(built):

@@ -1,11 +1,11 @@
-// Cross-entropy of each pixel, -log softmax(logits)[label], and its gradient. Of an ignored pixel the label is 255.
+// Cross-entropy of each pixel, -log softmax(logits)[label], and its gradient. IGNORED, the label of a pixel that does not
+// count, is the core's: `library.py` gives it to the compiler.
 #include <stdexcept>
 
 #include "kernel.h"
 #include "parallel.h"
 #include "vector.h"
 
-constexpr int32_t IGNORED = 255;
 constexpr int64_t BLOCK = 1024;  // pixels of a task: the logits of all their classes stay in the cache
 
 struct Pixels {  // of (B, K, H, W) logits
@@ -25,7 +25,7 @@ struct Pixels {  // of (B, K, H, W) logits
 };
 
 static inline bool counts(int32_t label, int64_t K) {
-  if (label != IGNORED && (label < 0 || label >= K)) throw std::out_of_range("a label is neither a class nor 255");
+  if (label != IGNORED && (label < 0 || label >= K)) throw std::out_of_range("a label is neither a class nor the ignored one");
   return label != IGNORED;
 }
 
